@@ -1,0 +1,124 @@
+"""The model sets that exist, as data, and where their files lie. Read without torch; shown by the dock."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rs_textseg_plugin.contract.recipe import ParameterValue
+
+MANIFEST = "models.json"  # beside the checkpoints of a set; optional for a folder of published files
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """One checkpoint.
+
+    Attributes:
+        role: ``sam``, ``clip``, ...
+        name: file name inside the set's folder.
+        url: where it is fetched from; empty for imported files.
+        sha256: hexadecimal digest or its beginning; empty: not known.
+        size_bytes: size of the file, 0 if not known.
+        licence: of the weights.
+        source: page that describes them.
+        architecture: open_clip's name, where the weights alone do not tell.
+    """
+
+    role: str
+    name: str
+    url: str = ""
+    sha256: str = ""
+    size_bytes: int = 0
+    licence: str = ""
+    source: str = ""
+    architecture: str = ""
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> ModelFile:
+        """Read an entry; digests are written in groups of eight, which are joined here."""
+        return cls(**{**data, "sha256": str(data.get("sha256", "")).replace(" ", "").lower()})
+
+
+@dataclass(frozen=True)
+class ModelSet:
+    """Checkpoints that belong together, with the parameters that fit them.
+
+    Attributes:
+        id: name on the command line.
+        title: name in the dock.
+        files: the checkpoints.
+        pipelines: names of the methods that they serve.
+        paper: where the combination comes from.
+        parameters: recipe values that fit this set; the user's own come first.
+        is_demo: a small set for trying the product; results say so.
+    """
+
+    id: str
+    title: str
+    files: tuple[ModelFile, ...]
+    pipelines: tuple[str, ...]
+    paper: str = ""
+    parameters: Mapping[str, ParameterValue] = field(default_factory=dict)
+    is_demo: bool = False
+
+    @property
+    def size_bytes(self) -> int:
+        """Sum of the files' sizes."""
+        return sum(file.size_bytes for file in self.files)
+
+
+def models_home() -> Path:
+    """Return the folder that holds fetched and imported sets; ``RS_TEXTSEG_MODELS`` moves it."""
+    chosen = os.environ.get("RS_TEXTSEG_MODELS")
+    if chosen:
+        return Path(chosen)
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA", str(Path.home()))) / "rs_textseg" / "models"
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Application Support" / "rs_textseg" / "models"
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "rs_textseg" / "models"
+
+
+def load_catalog() -> tuple[ModelSet, ...]:
+    """Return the sets that ship with the product as entries (their files may not be here yet)."""
+    data = json.loads(Path(__file__).with_name("catalog.json").read_text(encoding="utf-8"))
+    files = {key: ModelFile.from_json(entry) for key, entry in data["files"].items()}
+    return tuple(_read_set(entry, tuple(files[key] for key in entry["files"])) for entry in data["sets"])
+
+
+def read_manifest(path: Path) -> ModelSet:
+    """Read a set's own ``models.json``: the same fields as in the catalogue, with the files written out.
+
+    Raises:
+        ValueError: not JSON, or a field is missing or unknown.
+    """
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        return _read_set(data, tuple(ModelFile.from_json(entry) for entry in data["files"]))
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{path} is no model manifest: {error}") from error
+
+
+def _read_set(data: Mapping[str, Any], files: tuple[ModelFile, ...]) -> ModelSet:
+    values = {**data, "files": files, "pipelines": tuple(data["pipelines"])}
+    return ModelSet(**values)
+
+
+def is_installed(model_set: ModelSet) -> bool:
+    """Whether every file of a catalogue set lies in its folder (their content is verified before loading)."""
+    folder = models_home() / model_set.id
+    return all((folder / file.name).is_file() for file in model_set.files)
+
+
+def known_sets() -> dict[str, bool]:
+    """Return the names that ``--models`` takes, catalogue sets and imported ones, and whether each is here."""
+    names = {entry.id: is_installed(entry) for entry in load_catalog()}
+    home = models_home()
+    folders = sorted(path.name for path in home.iterdir() if path.is_dir()) if home.is_dir() else []
+    return {**names, **{name: True for name in folders if name not in names}}

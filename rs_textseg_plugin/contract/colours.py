@@ -1,0 +1,65 @@
+"""A colour for every class: the one that maps use for the thing where there is one, else the next free one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+_USUAL = {
+    "building": "#d7301f",
+    "roof": "#d7301f",
+    "house": "#d7301f",
+    "road": "#6b6b6b",
+    "street": "#6b6b6b",
+    "pavement": "#8c8c8c",
+    "car park": "#a88fb5",
+    "parking lot": "#a88fb5",
+    "bridge": "#8c510a",
+    "water": "#2b83ba",
+    "river": "#2b83ba",
+    "lake": "#2b83ba",
+    "sea": "#2b6cba",
+    "swimming pool": "#41d6e0",
+    "pool": "#41d6e0",
+    "tree": "#1a9641",
+    "forest": "#00682b",
+    "grass": "#a6d96a",
+    "lawn": "#a6d96a",
+    "meadow": "#a6d96a",
+    "vegetation": "#4daf4a",
+    "cropland": "#e6c229",
+    "field": "#e6c229",
+    "agriculture": "#e6c229",
+    "bare soil": "#c49a6c",
+    "soil": "#c49a6c",
+    "sand": "#ead9a0",
+    "car": "#ff7f00",
+    "vehicle": "#ff7f00",
+    "ship": "#984ea3",
+    "boat": "#984ea3",
+    "solar panel": "#1f2a8a",
+    "storage tank": "#f781bf",
+    "shadow": "#333333",
+}
+# Tableau's ten, which stay apart for most kinds of colour blindness when drawn with outlines.
+_OTHERS = (
+    "#4e79a7",
+    "#f28e2b",
+    "#e15759",
+    "#76b7b2",
+    "#59a14f",
+    "#edc948",
+    "#b07aa1",
+    "#ff9da7",
+    "#9c755f",
+    "#17becf",
+)
+
+
+def pick_colour(words: Sequence[str], taken: Sequence[str]) -> str:
+    """Return ``#rrggbb`` for a class with these words, different from the colours `taken` while any is left."""
+    for word in words:
+        usual = _USUAL.get(word.casefold())
+        if usual and usual not in taken:
+            return usual
+    free = [colour for colour in _OTHERS if colour not in taken]
+    return free[0] if free else _OTHERS[len(taken) % len(_OTHERS)]

@@ -1,0 +1,63 @@
+"""The one value that an inference needs: Scene + Query + Recipe + Output. Nothing reaches the engine otherwise."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+from rs_textseg_plugin.contract.errors import WireError
+from rs_textseg_plugin.contract.query import Query
+from rs_textseg_plugin.contract.recipe import Recipe
+from rs_textseg_plugin.contract.scene import Scene
+
+
+@dataclass(frozen=True)
+class Output:
+    """Where results go; empty paths are not written. Existing files are replaced only by a finished run.
+
+    Attributes:
+        path: vector file; its suffix decides the format (.gpkg, .shp, .geojson, .json, .fgb).
+        label_raster: GeoTIFF, uint8: 0 nothing, else the class's 1-based position in the list.
+        score_raster: GeoTIFF, float32: score (0..1) of the class in the label raster, NaN where there is none.
+        map_picture: PNG: the scene with the polygons and a legend.
+    """
+
+    path: str
+    label_raster: str = ""
+    score_raster: str = ""
+    map_picture: str = ""
+
+
+@dataclass(frozen=True)
+class Request:
+    """A complete order to the engine: frozen, and the same after a round trip through JSON."""
+
+    scene: Scene
+    query: Query
+    recipe: Recipe
+    output: Output
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain dictionaries, lists and scalars."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Request:
+        """Rebuild a request.
+
+        Raises:
+            WireError: a field is missing, unknown or of the wrong type.
+        """
+        try:
+            return cls(
+                Scene.from_json(data["scene"]),
+                Query.from_json(data["query"]),
+                Recipe.from_json(data["recipe"]),
+                Output(**data["output"]),
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise WireError(
+                f"The request cannot be read ({type(error).__name__}: {error}): "
+                "plugin and engine are probably of different versions, so update both."
+            ) from error

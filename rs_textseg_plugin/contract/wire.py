@@ -1,0 +1,97 @@
+"""One message, one line of JSON.
+
+To the engine: ``run`` (id, request), ``cancel`` (id), ``stop``. From the engine: ``ready`` once after the start,
+then one message per event, each with the id of its run.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from typing import Any, Callable, Union
+
+from rs_textseg_plugin.contract.errors import WireError
+from rs_textseg_plugin.contract.events import Event, Failed, Finished, Found, Progress, Warned
+from rs_textseg_plugin.contract.request import Request
+
+
+@dataclass(frozen=True)
+class Ready:
+    """The engine's first words."""
+
+    protocol: int
+    version: str
+    pid: int
+
+
+@dataclass(frozen=True)
+class Run:
+    """Start a run."""
+
+    id: str
+    request: Request
+
+
+@dataclass(frozen=True)
+class Cancel:
+    """Stop the run of that id at the next opportunity."""
+
+    id: str
+
+
+@dataclass(frozen=True)
+class Stop:
+    """End the engine's process after the current run was cancelled."""
+
+
+@dataclass(frozen=True)
+class RunEvent:
+    """An event of the run of that id."""
+
+    id: str
+    event: Event
+
+
+Message = Union[Ready, Run, Cancel, Stop, RunEvent]
+
+_EVENTS: dict[str, Callable[[dict[str, Any]], Event]] = {
+    "progress": lambda data: Progress(**data),
+    "found": lambda data: Found(**data),
+    "warned": lambda data: Warned(**data),
+    "finished": Finished.from_json,
+    "failed": lambda data: Failed(**data),
+}
+
+
+def encode(message: Message) -> str:
+    """Return the message as one line of JSON, with its newline."""
+    if isinstance(message, RunEvent):
+        data = {"type": type(message.event).__name__.lower(), "id": message.id, **dataclasses.asdict(message.event)}
+    else:
+        data = {"type": type(message).__name__.lower(), **dataclasses.asdict(message)}
+    return json.dumps(data, ensure_ascii=True, separators=(",", ":")) + "\n"
+
+
+def decode(line: str) -> Message:
+    """Read one line.
+
+    Raises:
+        WireError: it is no JSON object, of no known type, or lacks a field.
+    """
+    try:
+        data = json.loads(line)
+        kind = data.pop("type")
+        if kind in _EVENTS:
+            return RunEvent(data.pop("id"), _EVENTS[kind](data))
+        if kind == "run":
+            return Run(data["id"], Request.from_json(data["request"]))
+        if kind == "cancel":
+            return Cancel(data["id"])
+        if kind == "stop":
+            return Stop()
+        if kind == "ready":
+            return Ready(**data)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise WireError(f"The line {line[:80]!r} is no message ({type(error).__name__}: {error}).") from error
+    raise WireError(f"The line {line[:80]!r} is a message of the unknown type {kind!r}.")
