@@ -49,7 +49,7 @@ class Parameter:
         Raises:
             RecipeError: it cannot be read so, or is out of bounds.
         """
-        if value is None or value == "auto" and self.default is None:
+        if value is None or (value == "auto" and self.default is None):
             return self.default
         try:
             typed = self._convert(value)

@@ -1,0 +1,1 @@
+"""Segmentation itself: numpy, rasterio, torch; never qgis, never Qt. Runs in its own process."""

@@ -1,0 +1,1 @@
+"""Thin adapters around published model packages."""

@@ -1,0 +1,1 @@
+"""Tiles back into one scene."""

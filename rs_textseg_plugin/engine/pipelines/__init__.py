@@ -1,0 +1,1 @@
+"""One file a method, read from top to bottom."""
