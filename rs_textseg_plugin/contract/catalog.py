@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from rs_textseg_plugin.contract.places import data_home
 from rs_textseg_plugin.contract.recipe import ParameterValue
 
 MANIFEST = "models.json"  # beside the checkpoints of a set; optional for a folder of published files
@@ -76,13 +76,7 @@ class ModelSet:
 def models_home() -> Path:
     """Return the folder that holds fetched and imported sets; ``RS_TEXTSEG_MODELS`` moves it."""
     chosen = os.environ.get("RS_TEXTSEG_MODELS")
-    if chosen:
-        return Path(chosen)
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA", str(Path.home()))) / "rs_textseg" / "models"
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Application Support" / "rs_textseg" / "models"
-    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "rs_textseg" / "models"
+    return Path(chosen) if chosen else data_home() / "models"
 
 
 def load_catalog() -> tuple[ModelSet, ...]:
