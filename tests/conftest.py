@@ -9,6 +9,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+import pytest
+
 from stage import stage
 
 SESSION_FOLDER = Path(tempfile.mkdtemp(prefix="rs_textseg_tests_"))
@@ -20,3 +22,27 @@ sys.path.insert(0, str(stage(SESSION_FOLDER / "staged", link=True).parent))
 # No user's folders, and the engine in the interpreter that runs the tests.
 os.environ.setdefault("RS_TEXTSEG_ENGINE_PYTHON", sys.executable)
 os.environ["RS_TEXTSEG_MODELS"] = str(SESSION_FOLDER / "models")
+
+
+@pytest.fixture
+def fake_interpreter(tmp_path: Path) -> Path:
+    """A "Python interpreter" that runs tests/fakes/fake_worker.py, whatever module it is asked for."""
+    worker = Path(__file__).parent / "fakes" / "fake_worker.py"
+    launcher = tmp_path / "fake-python"
+    launcher.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{worker}" "$@"\n')
+    launcher.chmod(0o755)
+    return launcher
+
+
+@pytest.fixture
+def make_request(tmp_path: Path):
+    """Build a request for a text; without an output path nothing is written."""
+    from rs_textseg_plugin.contract.query import parse_class_list
+    from rs_textseg_plugin.contract.recipe import Recipe
+    from rs_textseg_plugin.contract.request import Output, Request
+    from rs_textseg_plugin.contract.scene import Scene
+
+    def make(text: str = "road", raster: str = "scene.tif", output: str = "") -> Request:
+        return Request(Scene(raster), parse_class_list(text), Recipe(), Output(output))
+
+    return make

@@ -1,0 +1,235 @@
+"""The engine in a process of its own, kept warm between runs. The only client that QGIS uses."""
+
+from __future__ import annotations
+
+import os
+import queue
+import re
+import signal
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+from rs_textseg_plugin.contract.errors import (
+    Cancelled,
+    EngineCrashed,
+    EngineUnavailable,
+    TextSegError,
+    WireError,
+)
+from rs_textseg_plugin.contract.events import Event, Failed, Finished
+from rs_textseg_plugin.contract.request import Request
+from rs_textseg_plugin.contract.version import PROTOCOL
+from rs_textseg_plugin.contract.wire import Cancel, Message, Ready, Run, RunEvent, Stop, decode, encode
+from rs_textseg_plugin.runtime.client import BUSY
+from rs_textseg_plugin.runtime.environment import requirements_file, worker_environment
+from rs_textseg_plugin.runtime.line_process import Ended, LineProcess, Output
+from rs_textseg_plugin.runtime.log_tail import LogTail
+from rs_textseg_plugin.runtime.package_files import PACKAGE_FOLDER
+
+_ARGUMENTS = ("-E", "-s", "-u", "-m", "rs_textseg_plugin.engine", "worker")
+_STOP_GRACE_S = 2.0
+_KILL_GRACE_S = 5.0
+
+
+class WorkerProcessClient:
+    """Starts the worker with the first run, and again with the next run after it has ended.
+
+    Args:
+        interpreter: Python of the engine's environment; see `find_interpreter`.
+        grace_s: how long a cancelled run may go on before the process is ended.
+        start_timeout_s: how long the worker may take until it is ready; importing torch from a cold disk is slow.
+    """
+
+    def __init__(self, interpreter: Path, grace_s: float = 10.0, start_timeout_s: float = 120.0) -> None:
+        self._interpreter, self._grace_s, self._start_timeout_s = interpreter, grace_s, start_timeout_s
+        self._log = LogTail()
+        self._turn = threading.Lock()  # held by the thread that runs
+        self._state = threading.Lock()  # guards what follows, which `cancel` and `close` change from other threads
+        self._process: LineProcess | None = None
+        self._run_id = ""
+        self._cancelled = False
+        self._closed = False
+
+    @property
+    def is_warm(self) -> bool:
+        """Whether a worker process is there."""
+        process = self._process
+        return process is not None and process.is_alive
+
+    def run(self, request: Request) -> Iterator[Event]:
+        """Yield the events of a run; see `EngineClient.run`."""
+        if not self._turn.acquire(blocking=False):
+            yield BUSY
+            return
+        try:
+            yield from self._run(request)
+        except TextSegError as error:
+            yield Failed(type(error).__name__, str(error), str(self._log))
+        finally:
+            self._turn.release()
+
+    def cancel(self) -> None:
+        """Stop the current run; after `grace_s` the worker is ended."""
+        with self._state:
+            if not self._run_id or self._cancelled:
+                return
+            self._cancelled = True
+            process = self._process
+        if process is not None:
+            process.wake()
+
+    def close(self) -> None:
+        """Ask the worker to stop, end it where it does not, and wait until it is gone."""
+        with self._state:
+            self._closed = True
+            process, self._process = self._process, None
+        if process is None:
+            return
+        process.write(encode(Stop()))
+        if not process.join(_STOP_GRACE_S):
+            _end(process)
+
+    def _run(self, request: Request) -> Iterator[Event]:
+        run_id = self._begin()
+        has_ended = False
+        try:
+            process = self._ready_process()
+            process.write(encode(Run(run_id, request)))
+            for event in self._follow(process, run_id):
+                has_ended = isinstance(event, (Finished, Failed))
+                yield event
+        finally:
+            self._run_id = ""
+            if not has_ended:  # crashed, not stopped in time, or nobody listens any more
+                self._drop_process()
+
+    def _begin(self) -> str:
+        with self._state:
+            if self._closed:
+                raise EngineUnavailable("The engine was closed with its window: open the window again.")
+            self._cancelled = False
+            self._run_id = uuid.uuid4().hex
+            return self._run_id
+
+    def _ready_process(self) -> LineProcess:
+        if self._process is not None and self._process.is_alive:
+            self._process.forget_output()
+            return self._process
+        self._log.clear()
+        command = [str(self._interpreter), *_ARGUMENTS]
+        process = LineProcess(command, PACKAGE_FOLDER.parent, worker_environment(os.environ), self._log)
+        with self._state:
+            self._process = process
+        self._await_ready(process)
+        return process
+
+    def _await_ready(self, process: LineProcess) -> None:
+        deadline_s = time.monotonic() + self._start_timeout_s
+        while True:
+            self._stop_if_cancelled()
+            try:
+                said = process.read(deadline_s)
+            except queue.Empty:
+                raise EngineUnavailable(
+                    f"The engine was not ready {self._start_timeout_s:g} s after its start with "
+                    f"{str(self._interpreter)!r}: run again, and look into the log if it happens once more."
+                ) from None
+            if isinstance(said, Ended):
+                self._stop_if_cancelled()
+                raise EngineUnavailable(self._why_no_start(said))
+            message = self._understand(said)
+            if isinstance(message, Ready):
+                _check_protocol(message)
+                return
+
+    def _follow(self, process: LineProcess, run_id: str) -> Iterator[Event]:
+        deadline_s = None
+        while True:
+            if self._cancelled and deadline_s is None:
+                process.write(encode(Cancel(run_id)))
+                deadline_s = time.monotonic() + self._grace_s
+            try:
+                said = process.read(deadline_s)
+            except queue.Empty:
+                raise Cancelled(
+                    f"The run was cancelled; the engine did not stop within {self._grace_s:g} s and was ended."
+                ) from None
+            if isinstance(said, Ended):
+                self._stop_if_cancelled()
+                raise EngineCrashed(_why_crashed(said))
+            message = self._understand(said)
+            if isinstance(message, RunEvent) and message.id == run_id:
+                yield message.event
+                if isinstance(message.event, (Finished, Failed)):
+                    return
+
+    def _stop_if_cancelled(self) -> None:
+        if self._closed:
+            raise Cancelled("The run was cancelled because the engine was closed.")
+        if self._cancelled:
+            raise Cancelled("The run was cancelled.")
+
+    def _understand(self, said: Output) -> Message | None:
+        """Return the message in a line; what is none (a library that prints) goes to the log."""
+        if not isinstance(said, str):
+            return None
+        try:
+            return decode(said)
+        except WireError:
+            self._log.append(said)
+            return None
+
+    def _why_no_start(self, ended: Ended) -> str:
+        python = str(self._interpreter)
+        if ended.code is None:
+            return f"The engine cannot be started with {python!r} ({ended.error}): set another interpreter."
+        missing = re.search(r"ModuleNotFoundError: No module named '([\w.]+)'", str(self._log))
+        if missing:
+            return (
+                f"The engine's Python {python!r} lacks the package {missing.group(1)!r}. "
+                f'Install what is missing with:\n"{python}" -m pip install -r "{requirements_file()}"'
+            )
+        return (
+            f"The engine started with {python!r} ended before it was ready ({_in_words(ended)}): "
+            "look into the log for its last words."
+        )
+
+    def _drop_process(self) -> None:
+        with self._state:
+            process, self._process = self._process, None
+        if process is not None:
+            _end(process)
+
+
+def _end(process: LineProcess) -> None:
+    process.kill()
+    process.join(_KILL_GRACE_S)
+
+
+def _check_protocol(ready: Ready) -> None:
+    if ready.protocol != PROTOCOL:
+        raise EngineUnavailable(
+            f"The engine (version {ready.version}) speaks version {ready.protocol} of the protocol and the plugin "
+            f"version {PROTOCOL}: update both, or let RS_TEXTSEG_ENGINE_PYTHON name the right interpreter."
+        )
+
+
+def _why_crashed(ended: Ended) -> str:
+    return (
+        f"The engine ended in the middle of the run ({_in_words(ended)}). Run again, it starts anew; if it happens "
+        "once more, take smaller tiles, smaller models or the CPU, and look into the log for its last words."
+    )
+
+
+def _in_words(ended: Ended) -> str:
+    code = ended.code or 0
+    if code >= 2**31:  # Windows: an exception's number
+        return f"exception {code:#010x}"
+    if code >= 0:
+        return f"exit code {code}"
+    known = {member.value: member.name for member in signal.Signals}
+    name = known.get(-code, f"signal {-code}")
+    return f"{name}: often the system was out of memory" if name == "SIGKILL" else name

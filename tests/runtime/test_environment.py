@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from rs_textseg_plugin.contract.errors import EngineUnavailable
+from rs_textseg_plugin.runtime.environment import (
+    INTERPRETER_VARIABLE,
+    find_interpreter,
+    interpreter_in,
+    private_environment,
+    requirements_file,
+    worker_environment,
+)
+
+
+@pytest.fixture(autouse=True)
+def no_interpreter(monkeypatch, tmp_path):
+    monkeypatch.delenv(INTERPRETER_VARIABLE, raising=False)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+
+
+def test_the_environment_variable_names_the_interpreter(monkeypatch):
+    monkeypatch.setenv(INTERPRETER_VARIABLE, sys.executable)
+    assert str(find_interpreter()) == sys.executable
+
+
+def test_a_variable_that_names_no_file_is_refused_with_its_value(monkeypatch):
+    monkeypatch.setenv(INTERPRETER_VARIABLE, "/no/python")
+    with pytest.raises(EngineUnavailable, match="RS_TEXTSEG_ENGINE_PYTHON names '/no/python'"):
+        find_interpreter()
+
+
+def test_the_private_environment_is_used_where_it_is_installed():
+    interpreter = interpreter_in(private_environment())
+    interpreter.parent.mkdir(parents=True)
+    interpreter.touch()
+    assert find_interpreter() == interpreter
+
+
+def test_without_an_environment_the_message_holds_the_commands_that_make_one():
+    with pytest.raises(EngineUnavailable) as caught:
+        find_interpreter()
+    lines = str(caught.value).splitlines()
+    assert lines[1] == f'python3 -m venv "{private_environment()}"'
+    assert lines[2] == f'"{interpreter_in(private_environment())}" -m pip install -r "{requirements_file()}"'
+    assert INTERPRETER_VARIABLE in lines[3]
+
+
+def test_the_requirements_lie_in_the_plugins_folder():
+    assert requirements_file().parent.name == "rs_textseg_plugin"
+    assert "segment-anything" in requirements_file().read_text()
+
+
+def test_what_belongs_to_the_user_reaches_the_worker():
+    inherited = {"HOME": "/home/ada", "HTTPS_PROXY": "http://proxy", "CUDA_VISIBLE_DEVICES": "1"}
+    assert worker_environment(inherited).items() >= inherited.items()
+
+
+def test_what_belongs_to_qgis_does_not_whatever_its_case():
+    inherited = {"PythonHome": "x", "DYLD_LIBRARY_PATH": "x", "Qt_PLUGIN_PATH": "x", "PROJ_DATA": "x"}
+    assert not inherited.keys() & worker_environment(inherited).keys()

@@ -1,0 +1,238 @@
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from rs_textseg_plugin.contract.events import Failed, Finished, Progress, Warned
+from rs_textseg_plugin.runtime.client import BUSY
+from rs_textseg_plugin.runtime.worker_process import WorkerProcessClient
+
+
+@pytest.fixture
+def client(fake_interpreter):
+    client = WorkerProcessClient(fake_interpreter, grace_s=0.3)
+    yield client
+    client.close()
+
+
+def seen_by_worker(client, make_request):
+    (warned,) = [event for event in client.run(make_request("environment")) if isinstance(event, Warned)]
+    return json.loads(warned.message)
+
+
+def is_running(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def cancel_after_first(client, events):
+    seen = []
+    for event in events:
+        seen.append(event)
+        client.cancel()
+    return seen
+
+
+def test_a_run_yields_the_events_in_order_and_ends_with_finished(client, make_request):
+    events = list(client.run(make_request("road, water")))
+    assert [type(event).__name__ for event in events] == ["Progress", "Found", "Progress", "Finished"]
+    assert [row.name for row in events[-1].classes] == ["road", "water"]
+
+
+def test_the_worker_stays_warm_between_runs(client, make_request):
+    assert not client.is_warm
+    first, second = (seen_by_worker(client, make_request)["pid"] for _ in range(2))
+    assert first == second
+    assert client.is_warm
+
+
+def test_the_worker_is_started_as_a_module_in_the_folder_of_the_package(client, make_request):
+    seen = seen_by_worker(client, make_request)
+    assert seen["arguments"] == ["-E", "-s", "-u", "-m", "rs_textseg_plugin.engine", "worker"]
+    assert (Path(seen["cwd"]) / "rs_textseg_plugin" / "engine").is_dir()
+
+
+@pytest.mark.parametrize("name", ["PYTHONHOME", "PYTHONPATH", "PROJ_LIB", "GDAL_DATA", "LD_LIBRARY_PATH", "QT_API"])
+def test_what_qgis_sets_for_itself_does_not_reach_the_worker(client, make_request, monkeypatch, name):
+    monkeypatch.setenv(name, "/nowhere")
+    assert name not in seen_by_worker(client, make_request)["environ"]
+
+
+def test_the_worker_keeps_freed_memory_where_glibc_reads_the_settings(client, make_request):
+    environ = seen_by_worker(client, make_request)["environ"]
+    expected = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "100000000000"}
+    assert {name: environ.get(name) for name in expected} == (expected if sys.platform == "linux" else {})
+
+
+def test_a_refused_request_is_a_failure_and_leaves_the_worker_warm(client, make_request):
+    *_, last = client.run(make_request("refuse"))
+    assert last == Failed("SceneError", "The raster has no pixels.", "Traceback: somewhere")
+    assert client.is_warm
+
+
+def test_noise_on_stdout_and_events_of_other_runs_are_ignored(client, make_request):
+    events = list(client.run(make_request("noise, road")))
+    assert isinstance(events[-1], Finished)
+    assert not any(isinstance(event, Warned) for event in events)
+
+
+def test_noise_before_the_worker_is_ready_is_ignored_and_kept_for_the_log(client, make_request, monkeypatch):
+    monkeypatch.setenv("FAKE_WORKER_START", "noisy")
+    *_, last = client.run(make_request("crash"))
+    assert last.kind == "EngineCrashed"
+    assert "Welcome to the library" in last.details
+
+
+def test_a_very_long_message_arrives_whole(client, make_request):
+    lengths = [len(event.message) for event in client.run(make_request("huge")) if isinstance(event, Warned)]
+    assert lengths == [5_000_000]
+
+
+def test_a_worker_that_fills_stderr_is_not_blocked(client, make_request):
+    *_, last = client.run(make_request("chatter"))
+    assert isinstance(last, Finished)
+
+
+def test_a_crash_is_told_with_exit_code_and_last_words_and_the_next_run_starts_anew(client, make_request):
+    *_, last = client.run(make_request("crash"))
+    assert last.kind == "EngineCrashed"
+    assert "exit code 7" in last.message
+    assert last.details.endswith("the last words")
+    *_, last = client.run(make_request())
+    assert isinstance(last, Finished)
+
+
+def test_a_killed_worker_is_told_by_the_signals_name_with_the_likely_cause(client, make_request):
+    *_, last = client.run(make_request("kill"))
+    assert "SIGKILL: often the system was out of memory" in last.message
+
+
+def test_a_worker_that_died_while_idle_is_replaced_without_a_word(client, make_request):
+    pid = seen_by_worker(client, make_request)["pid"]
+    os.kill(pid, 9)
+    time.sleep(0.3)
+    *_, last = client.run(make_request())
+    assert isinstance(last, Finished)
+
+
+def test_a_cancelled_run_ends_at_once_and_leaves_the_worker_warm(client, make_request):
+    pid = seen_by_worker(client, make_request)["pid"]
+    events = cancel_after_first(client, client.run(make_request("slow")))
+    assert events[-1] == Failed("Cancelled", "The run was cancelled.")
+    assert len(events) < 10
+    assert seen_by_worker(client, make_request)["pid"] == pid
+
+
+def test_a_run_that_does_not_stop_is_ended_with_its_process_after_the_grace(client, make_request):
+    pid = seen_by_worker(client, make_request)["pid"]
+    start_s = time.monotonic()
+    *_, last = cancel_after_first(client, client.run(make_request("hang")))
+    assert last.kind == "Cancelled"
+    assert 0.3 <= time.monotonic() - start_s < 5
+    assert not is_running(pid)
+    *_, last = client.run(make_request())
+    assert isinstance(last, Finished)
+
+
+def test_a_run_can_be_cancelled_from_another_thread_while_the_worker_starts(client, make_request, monkeypatch):
+    monkeypatch.setenv("FAKE_WORKER_START", "silent")
+    threading.Timer(0.3, client.cancel).start()
+    assert list(client.run(make_request())) == [Failed("Cancelled", "The run was cancelled.")]
+
+
+def test_cancelling_without_a_run_does_nothing(client, make_request):
+    client.cancel()
+    *_, last = client.run(make_request())
+    assert isinstance(last, Finished)
+    client.cancel()
+    *_, last = client.run(make_request())
+    assert isinstance(last, Finished)
+
+
+def test_a_second_run_at_the_same_time_is_refused(client, make_request):
+    first = client.run(make_request("slow"))
+    next(first)
+    assert list(client.run(make_request())) == [BUSY]
+    first.close()
+
+
+def test_leaving_the_iterator_ends_the_run_and_frees_the_client(client, make_request):
+    events = client.run(make_request("hang"))
+    assert isinstance(next(events), Progress)
+    events.close()
+    *_, last = client.run(make_request())
+    assert isinstance(last, Finished)
+
+
+def test_a_worker_that_is_never_ready_is_given_up_in_words(fake_interpreter, make_request, monkeypatch):
+    monkeypatch.setenv("FAKE_WORKER_START", "silent")
+    client = WorkerProcessClient(fake_interpreter, start_timeout_s=0.3)
+    (failed,) = client.run(make_request())
+    assert failed.kind == "EngineUnavailable"
+    assert "was not ready 0.3 s after its start" in failed.message
+    assert not client.is_warm
+
+
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        ("old", "speaks version 0 of the protocol"),
+        ("dies", "ended before it was ready (exit code 3)"),
+        ("no-torch", "lacks the package 'torch'"),
+    ],
+)
+def test_a_worker_that_cannot_start_is_unavailable_in_words(client, make_request, monkeypatch, how, words):
+    monkeypatch.setenv("FAKE_WORKER_START", how)
+    (failed,) = client.run(make_request())
+    assert failed.kind == "EngineUnavailable"
+    assert words in failed.message
+    assert not client.is_warm
+
+
+def test_what_a_worker_said_before_it_died_at_its_start_is_in_the_details(client, make_request, monkeypatch):
+    monkeypatch.setenv("FAKE_WORKER_START", "dies")
+    (failed,) = client.run(make_request())
+    assert failed.details == "no licence"
+
+
+def test_an_interpreter_that_does_not_exist_is_named(tmp_path, make_request):
+    client = WorkerProcessClient(tmp_path / "python")
+    (failed,) = client.run(make_request())
+    assert failed.kind == "EngineUnavailable"
+    assert str(tmp_path / "python") in failed.message
+
+
+def test_closing_ends_the_process_and_can_be_done_twice(client, make_request):
+    pid = seen_by_worker(client, make_request)["pid"]
+    client.close()
+    assert not is_running(pid)
+    client.close()
+    (failed,) = client.run(make_request())
+    assert failed.kind == "EngineUnavailable"
+
+
+def test_closing_ends_a_run_that_hangs_in_another_thread(client, make_request):
+    events = []
+    thread = threading.Thread(target=lambda: events.extend(client.run(make_request("hang"))))
+    thread.start()
+    while not events:
+        time.sleep(0.01)
+    client.close()
+    thread.join(5)
+    assert not thread.is_alive()
+    assert events[-1].kind == "Cancelled"
+
+
+def test_no_thread_is_left_after_closing(client, make_request):
+    list(client.run(make_request()))
+    client.close()
+    assert not [thread for thread in threading.enumerate() if thread.name == "rs-textseg-engine"]
