@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import py_compile
+from pathlib import Path
+
 import pytest
 
 from stage import BESIDE_THE_PACKAGE, ROOT, stage
@@ -17,6 +20,8 @@ def test_a_staged_copy_holds_the_package_with_metadata_and_resources_inside(tmp_
 
 
 def test_byte_code_and_hidden_files_are_not_staged(tmp_path):
+    compiled = py_compile.compile(str(ROOT / "rs_textseg_plugin" / "contract" / "version.py"))
+    assert Path(compiled).is_relative_to(ROOT)
     names = {path.name for path in stage(tmp_path).rglob("*")}
     assert "__pycache__" not in names
     assert [name for name in names if name.endswith(".pyc") or name.startswith(".")] == []
