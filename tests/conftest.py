@@ -46,3 +46,30 @@ def make_request(tmp_path: Path):
         return Request(Scene(raster), parse_class_list(text), Recipe(), Output(output))
 
     return make
+
+
+@pytest.fixture
+def raster_file(tmp_path: Path) -> Path:
+    """A GeoTIFF of 64 x 48 pixels of 0.5 m with three 8-bit bands in EPSG:32633, upper left at (500000, 5000000)."""
+    return write_raster(tmp_path / "scene.tif")
+
+
+def write_raster(path: Path, bands: int = 3, epsg: int = 32633) -> Path:
+    """Write 64 x 48 pixels of noise; ``epsg=0``: without a CRS."""
+    from osgeo import gdal, osr
+
+    data = gdal.GetDriverByName("GTiff").Create(str(path), 64, 48, bands)
+    data.SetGeoTransform((500000, 0.5, 0, 5000000, 0, -0.5))
+    if epsg:
+        srs = osr.SpatialReference()
+        srs.ImportFromEPSG(epsg)
+        data.SetProjection(srs.ExportToWkt())
+    for band in range(1, bands + 1):
+        data.GetRasterBand(band).WriteRaster(0, 0, 64, 48, bytes(i * band % 251 for i in range(64 * 48)))
+    return path
+
+
+@pytest.fixture
+def make_raster(tmp_path: Path):
+    """Return `write_raster` for the test's own folder: ``make_raster("name.tif", bands=1)``."""
+    return lambda name, **options: write_raster(tmp_path / name, **options)

@@ -1,0 +1,1 @@
+"""What the plugin does with QGIS itself: layers, tasks, settings. No widgets."""

@@ -1,0 +1,79 @@
+"""Finished results become layers of the project."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from pathlib import Path
+
+from qgis.core import QgsLayerMetadata, QgsLayerTreeGroup, QgsProject, QgsVectorLayer
+
+from rs_textseg_plugin.contract.errors import OutputError
+from rs_textseg_plugin.contract.events import Finished
+from rs_textseg_plugin.contract.request import Request
+from rs_textseg_plugin.contract.version import VERSION
+from rs_textseg_plugin.host.style import style_by_class
+from rs_textseg_plugin.host.translate import tr
+
+GROUP_NAME = "RS TextSeg"
+REQUEST_PROPERTY = "rs_textseg/request"
+_LONGEST_NAME = 40
+
+
+def add_result(project: QgsProject, finished: Finished, request: Request) -> QgsVectorLayer:
+    """Load a result into the project, in the group "RS TextSeg" at the top of the layer tree.
+
+    The layer is named after the query, coloured by class, and carries the request as a custom property and in
+    its metadata. Nothing else of the project changes.
+
+    Raises:
+        OutputError: the file cannot be loaded.
+    """
+    layer = QgsVectorLayer(_source(finished.path), _layer_name(finished, request), "ogr")
+    if not layer.isValid():
+        raise OutputError(
+            f"The result {finished.path!r} was written and cannot be loaded: add it from the data source manager."
+        )
+    style_by_class(layer, request.query.output_classes)
+    write_provenance(layer, finished, request)
+    project.addMapLayer(layer, False)
+    _result_group(project).insertLayer(0, layer)
+    return layer
+
+
+def write_provenance(layer: QgsVectorLayer, finished: Finished, request: Request) -> None:
+    """Write how a result came about into the layer's custom property and metadata."""
+    request_json = json.dumps(request.to_json(), ensure_ascii=False)
+    layer.setCustomProperty(REQUEST_PROPERTY, request_json)
+    metadata = QgsLayerMetadata()
+    metadata.setTitle(layer.name())
+    metadata.setAbstract(_abstract(finished, request))
+    metadata.addHistoryItem(f"{datetime.now().isoformat(timespec='seconds')} RS TextSeg {VERSION}: {request_json}")
+    layer.setMetadata(metadata)
+
+
+def _source(path: str) -> str:
+    return f"{path}|layername=segments" if Path(path).suffix.lower() == ".gpkg" else path
+
+
+def _layer_name(finished: Finished, request: Request) -> str:
+    text = " ".join(request.query.text.split())
+    short = text if len(text) <= _LONGEST_NAME else text[: _LONGEST_NAME - 1].rstrip(" ,;|") + "…"
+    return f"{short} {tr('(demo models)')}" if finished.is_demo else short
+
+
+def _abstract(finished: Finished, request: Request) -> str:
+    lines = [
+        tr("Segmented by text: {}").format(request.query.text),
+        tr("Raster: {}").format(request.scene.path),
+        tr("Method: {}, models: {}").format(request.recipe.pipeline, ", ".join(finished.models)),
+        tr("Device: {}, duration: {} s").format(finished.device, round(finished.seconds)),
+        tr("Made with demo models, which only show how the product works.") if finished.is_demo else "",
+        *finished.notes,
+    ]
+    return "\n".join(filter(None, lines))
+
+
+def _result_group(project: QgsProject) -> QgsLayerTreeGroup:
+    root = project.layerTreeRoot()
+    return root.findGroup(GROUP_NAME) or root.insertGroup(0, GROUP_NAME)

@@ -1,0 +1,38 @@
+"""What the plugin remembers from one session to the next: one declaration for each value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from qgis.core import QgsSettings
+
+from rs_textseg_plugin.contract.recipe import Recipe
+
+PREFIX = "rs_textseg/"
+T = TypeVar("T", str, bool)
+
+
+@dataclass(frozen=True)
+class Setting(Generic[T]):
+    """A remembered value: its key below `PREFIX`, and what it is while nothing was remembered."""
+
+    key: str
+    default: T
+
+    def read(self) -> T:
+        """Return the remembered value."""
+        value: T = QgsSettings().value(PREFIX + self.key, self.default, type=type(self.default))
+        return value
+
+    def write(self, value: T) -> None:
+        """Remember a value."""
+        QgsSettings().setValue(PREFIX + self.key, value)
+
+
+LAST_TEXT = Setting("text", "")
+LAST_PIPELINE = Setting("pipeline", Recipe().pipeline)
+LAST_MODELS = Setting("models", Recipe().models)
+LAST_EXTENT_CHOICE = Setting("extent", "layer")
+LAST_DEVICE = Setting("device", Recipe().device)
+DOCK_IS_OPEN = Setting("dock_is_open", False)

@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from qgis.core import QgsLayerTreeGroup, QgsProject, QgsRasterLayer
+
+from rs_textseg_plugin.contract.errors import OutputError
+from rs_textseg_plugin.contract.events import Finished
+from rs_textseg_plugin.contract.request import Request
+from rs_textseg_plugin.host.result_layers import GROUP_NAME, REQUEST_PROPERTY, add_result
+from rs_textseg_plugin.runtime.worker_process import WorkerProcessClient
+
+pytestmark = pytest.mark.usefixtures("qgis_app")
+
+
+@pytest.fixture
+def project(qgis_app):
+    project = QgsProject()
+    yield project
+    project.clear()
+
+
+@pytest.fixture
+def run(fake_interpreter, make_request, tmp_path):
+    """Run a query against the fake worker, which writes a real GeoPackage; return how it ended and the request."""
+    client = WorkerProcessClient(fake_interpreter)
+
+    def run(text="building|roof, road, -shadow", name="result.gpkg"):
+        request = make_request(text, output=str(tmp_path / name))
+        *_, finished = client.run(request)
+        return finished, request
+
+    yield run
+    client.close()
+
+
+def test_a_result_becomes_a_layer_with_its_features(project, run):
+    layer = add_result(project, *run())
+    assert layer.featureCount() == 2
+    assert project.mapLayer(layer.id()) is layer
+
+
+def test_the_layer_lies_in_a_group_at_the_top_that_is_made_once(project, run, raster_file):
+    raster = QgsRasterLayer(str(raster_file), "aerial")
+    project.addMapLayer(raster)
+    add_result(project, *run("road", "a.gpkg"))
+    add_result(project, *run("water", "b.gpkg"))
+    children = project.layerTreeRoot().children()
+    assert [child.name() for child in children] == [GROUP_NAME, "aerial"]
+    assert isinstance(children[0], QgsLayerTreeGroup)
+    assert [child.name() for child in children[0].children()] == ["water (demo models)", "road (demo models)"]
+
+
+def test_the_crs_of_the_project_stays_as_it_is(project, run):
+    before = project.crs().authid()
+    layer = add_result(project, *run())
+    assert layer.crs().authid() == "EPSG:32633"
+    assert project.crs().authid() == before
+
+
+def test_a_long_query_is_shortened_in_the_name_of_the_layer(project, run):
+    finished, request = run("building, road, water, tree, grass, bare soil, car")
+    layer = add_result(project, Finished(finished.path, finished.classes), request)
+    assert layer.name() == "building, road, water, tree, grass, bar…"
+    assert len(layer.name()) == 40
+
+
+def test_each_class_has_its_colour_with_a_see_through_fill_and_a_darker_outline(project, run):
+    layer = add_result(project, *run())
+    renderer = layer.renderer()
+    assert renderer.classAttribute() == "class"
+    categories = renderer.categories()  # kept: a symbol dies with its category
+    assert [category.value() for category in categories] == ["building", "road"]
+    simple_fill = categories[0].symbol().symbolLayer(0)
+    assert simple_fill.fillColor().name() == "#d7301f"
+    assert 0 < simple_fill.fillColor().alpha() < 255
+    assert simple_fill.strokeColor().lightness() < simple_fill.fillColor().lightness()
+
+
+def test_the_request_can_be_read_back_from_the_layer_and_is_in_its_history(project, run):
+    finished, request = run()
+    layer = add_result(project, finished, request)
+    written = layer.customProperty(REQUEST_PROPERTY)
+    assert Request.from_json(json.loads(written)) == request
+    assert written in layer.metadata().history()[0]
+
+
+def test_the_abstract_says_what_was_asked_and_that_the_models_are_for_demonstration(project, run):
+    finished, request = run()
+    abstract = add_result(project, finished, request).metadata().abstract()
+    assert "Segmented by text: building|roof, road, -shadow" in abstract
+    assert "demo models" in abstract
+    assert "A note." in abstract
+
+
+def test_a_result_of_real_models_does_not_mention_the_demo(project, run):
+    finished, request = run()
+    layer = add_result(project, Finished(finished.path, finished.classes), request)
+    assert "demo" not in layer.name() + layer.metadata().abstract()
+
+
+def test_a_result_that_cannot_be_loaded_is_told_with_its_path(project, make_request, tmp_path):
+    with pytest.raises(OutputError, match=r"gone\.gpkg' was written and cannot be loaded"):
+        add_result(project, Finished(str(tmp_path / "gone.gpkg"), ()), make_request())
