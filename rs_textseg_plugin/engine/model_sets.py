@@ -1,0 +1,118 @@
+"""What ``models list | fetch | verify | import`` do."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from urllib.error import URLError
+
+import torch
+
+from rs_textseg_plugin.contract.catalog import ModelFile, ModelSet, is_installed, known_sets, load_catalog, models_home
+from rs_textseg_plugin.contract.errors import EngineError, ModelError
+from rs_textseg_plugin.contract.recipe import PIPELINES
+from rs_textseg_plugin.engine.models.checkpoint import checkpoint_role, peek_keys_and_shapes
+from rs_textseg_plugin.engine.models.clip import load_clip
+from rs_textseg_plugin.engine.models.sam import load_sam
+from rs_textseg_plugin.engine.weights import Checkpoint, resolve_set, verified
+
+
+def describe_sets() -> str:
+    """Return a table of the catalogue's sets and the imported ones, one line each."""
+    rows = [f"Model sets ({models_home()}):"]
+    listed = {entry.id: entry for entry in load_catalog()}
+    for name, here in known_sets().items():
+        entry = listed.get(name)
+        size = f"{entry.size_bytes / 1e9:.1f} GB, {_licences(entry)}" if entry else "imported"
+        title = f"  {entry.title}" if entry else ""
+        rows.append(f"  {name:16} {'here' if here else 'not fetched':12} {size}{title}")
+    return "\n".join(rows)
+
+
+def _licences(entry: ModelSet) -> str:
+    return " and ".join(dict.fromkeys(file.licence for file in entry.files))
+
+
+def fetch_set(name: str) -> Path:
+    """Download a catalogue set into its folder; files that are there and right stay; return the folder.
+
+    Raises:
+        ModelError: no such set, or a file that is not the one listed.
+        EngineError: the network or the disk failed.
+    """
+    entry = next((one for one in load_catalog() if one.id == name), None)
+    if entry is None:
+        names = ", ".join(one.id for one in load_catalog())
+        raise ModelError(f"The catalogue has no model set {name!r} to fetch: choose one of {names}.")
+    folder = models_home() / entry.id
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in entry.files:
+        fetch_file(file, folder)
+    return folder
+
+
+def fetch_file(file: ModelFile, folder: Path) -> Path:
+    """Download one file, checking its digest on the way; an interrupted download leaves nothing behind.
+
+    Raises:
+        ModelError: the content is another one than listed.
+        EngineError: the network or the disk failed.
+    """
+    target = folder / file.name
+    if target.is_file():
+        return verified(target, file).path
+    print(f"{file.name}: {file.size_bytes / 1e6:.0f} MB, {file.licence}, {file.source}")
+    try:
+        torch.hub.download_url_to_file(file.url, str(target), hash_prefix=file.sha256 or None, progress=True)
+    except (URLError, OSError) as error:
+        raise EngineError(
+            f"{file.url} could not be fetched ({error}): check the connection and the proxy settings, or copy the "
+            f"file to {target} by hand."
+        ) from error
+    except RuntimeError as error:  # torch's word for a wrong digest
+        raise ModelError(f"{file.url} is not the listed file ({error}): the download was thrown away.") from error
+    return target
+
+
+def verify_set(name: str) -> str:
+    """Load every checkpoint of a set once; return what was found, one line each.
+
+    Raises:
+        ModelError: one of them is missing, damaged or foreign.
+    """
+    roles = tuple(dict.fromkeys(role for info in PIPELINES.values() for role in info.roles))
+    resolved = resolve_set(name, roles)
+    lines = []
+    for checkpoint in resolved.checkpoints.values():
+        _load(checkpoint)
+        lines.append(f"{checkpoint.role}: {checkpoint.path} is whole, SHA-256 {checkpoint.sha256}")
+    return "\n".join(lines)
+
+
+def _load(checkpoint: Checkpoint) -> None:
+    cpu = torch.device("cpu")
+    if checkpoint.role == "sam":
+        load_sam(checkpoint.path, cpu, torch.float32)
+    else:
+        load_clip(checkpoint.path, checkpoint.architecture, cpu, torch.float32)
+
+
+def import_set(name: str, files: Sequence[Path]) -> Path:
+    """Copy checkpoint files into a set of that name; return its folder.
+
+    Raises:
+        ModelError: the name is taken or no plain word, or a file is no checkpoint that is known.
+    """
+    folder = models_home() / name
+    if Path(name).name != name or name in (".", ".."):
+        raise ModelError(f"The set name {name!r} is no plain name: leave out slashes.")
+    if folder.exists() or any(entry.id == name and is_installed(entry) for entry in load_catalog()):
+        raise ModelError(f"There is a model set {name!r} already ({folder}): choose another name, or remove it first.")
+    for file in files:
+        if checkpoint_role(peek_keys_and_shapes(file)) is None:
+            raise ModelError(f"The file {file} is neither a SAM nor a CLIP checkpoint: nothing was imported.")
+    folder.mkdir(parents=True)
+    for file in files:
+        shutil.copyfile(file, folder / file.name)
+    return folder

@@ -1,0 +1,136 @@
+"""Masks of tiles become objects of the scene."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from rs_textseg_plugin.contract.grid import Tile
+from rs_textseg_plugin.engine.mosaic.matching import BOTTOM, LEFT, RIGHT, TOP, match_masks, touched_borders
+from rs_textseg_plugin.engine.mosaic.store import StoredTile, TileStore
+from rs_textseg_plugin.engine.segments import NO_CLASS
+
+_ACROSS = {LEFT: (0, -1), RIGHT: (0, 1), TOP: (-1, 0), BOTTOM: (1, 0)}
+_EARLIER = ((0, -1), (-1, -1), (-1, 0), (-1, 1))  # neighbours that come before a tile in row-by-row order
+
+
+@dataclass(frozen=True)
+class Objects:
+    """Objects of the scene; number 0 stands for "not painted".
+
+    Attributes:
+        of_mask: number of the object that each mask of each tile belongs to.
+        labels: ``(M + 1,)`` class index, `NO_CLASS` where the object abstains.
+        scores: ``(M + 1, K)`` float32, mean class probabilities.
+        rank: ``(M + 1,)`` painting order, larger objects first.
+    """
+
+    of_mask: dict[tuple[int, int], NDArray[np.int64]]
+    labels: NDArray[np.int64]
+    scores: NDArray[np.float32]
+    rank: NDArray[np.int64]
+
+
+class MaskTable:
+    """Collects the masks of all tiles and which of them agree; a few numbers per mask stay in memory."""
+
+    def __init__(self, classes: int) -> None:
+        self._classes = classes
+        self._first: dict[tuple[int, int], int] = {}
+        self._counts: dict[tuple[int, int], int] = {}
+        self._labels: list[int] = []
+        self._scores: list[NDArray[np.float32]] = []
+        self._areas: list[int] = []
+        self._touched: list[int] = []
+        self._pairs: list[tuple[int, int, int, int]] = []
+
+    def add(self, stored: StoredTile, store: TileStore) -> None:
+        """Take the masks of a tile, and match them with those of the neighbours that came before it."""
+        index = stored.tile.index
+        self._first[index], self._counts[index] = len(self._labels), len(stored.answer.segments)
+        for segment in stored.answer.segments:
+            self._labels.append(segment.label)
+            self._scores.append(segment.scores)
+            self._areas.append(segment.mask.area_px)
+            self._touched.append(touched_borders(segment, stored.tile.window))
+        for rows, cols in _EARLIER:
+            neighbour = (index[0] + rows, index[1] + cols)
+            if neighbour in store:
+                self._match(stored, store.get(neighbour))
+
+    def _match(self, stored: StoredTile, other: StoredTile) -> None:
+        pairs = match_masks(other.tile, other.answer.segments, stored.tile, stored.answer.segments)
+        first, second = self._first[other.tile.index], self._first[stored.tile.index]
+        towards, back = _direction(other.tile, stored.tile), _direction(stored.tile, other.tile)
+        self._pairs.extend((first + a, second + b, towards, back) for a, b in pairs)
+
+    def resolve(self) -> Objects:
+        """Join what agrees; drop what a tile border cut and no neighbour confirms.
+
+        A dropped mask would end in a straight line along the tile's border. Its pixels fall back to the class
+        map, which has no such line.
+        """
+        pairs = np.array(self._pairs, np.int64).reshape(-1, 4)
+        alive = self._confirmed(pairs)
+        linked = pairs[alive[pairs[:, 0]] & alive[pairs[:, 1]]]
+        numbers = self._number(alive, linked)
+        labels, scores, areas = self._summed(numbers)
+        of_mask = {index: numbers[first : first + self._counts[index]] for index, first in self._first.items()}
+        rank = np.empty(len(areas), np.int64)
+        rank[np.lexsort((np.arange(len(areas)), -areas))] = np.arange(len(areas))
+        return Objects(of_mask, labels, scores, rank)
+
+    def _confirmed(self, pairs: NDArray[np.int64]) -> NDArray[np.bool_]:
+        needed = np.array(self._touched, np.int64) & self._inner_borders()
+        alive = np.ones(len(needed), bool)
+        while True:
+            confirmed = np.zeros(len(needed), np.int64)
+            linked = pairs[alive[pairs[:, 0]] & alive[pairs[:, 1]]]
+            np.bitwise_or.at(confirmed, linked[:, 0], linked[:, 2])
+            np.bitwise_or.at(confirmed, linked[:, 1], linked[:, 3])
+            cut = alive & ((needed & ~confirmed) != 0)
+            if not cut.any():
+                return alive
+            # Dropping one fragment can leave its partner unconfirmed: look again.
+            alive[cut] = False
+
+    def _inner_borders(self) -> NDArray[np.int64]:
+        """Per mask: the borders of its tile that another tile of this run lies behind."""
+        inner = np.zeros(len(self._labels), np.int64)
+        for (row, col), first in self._first.items():
+            borders = sum(bit for bit, (rows, cols) in _ACROSS.items() if (row + rows, col + cols) in self._first)
+            inner[first : first + self._counts[row, col]] = borders
+        return inner
+
+    def _number(self, alive: NDArray[np.bool_], linked: NDArray[np.int64]) -> NDArray[np.int64]:
+        count = len(alive)
+        graph = coo_array((np.ones(len(linked), bool), (linked[:, 0], linked[:, 1])), shape=(count, count))
+        _, group = connected_components(graph, directed=False)
+        numbers = np.zeros(count, np.int64)
+        if alive.any():
+            numbers[alive] = np.unique(group[alive], return_inverse=True)[1] + 1
+        return numbers
+
+    def _summed(self, numbers: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float64]]:
+        """Return label (by area), mean scores (weighted by area) and area of every object."""
+        count = int(numbers.max(initial=0)) + 1
+        mask_areas = np.array(self._areas, np.float64)
+        areas = np.bincount(numbers, weights=mask_areas, minlength=count).astype(np.float64)
+        votes = np.zeros((count, self._classes + 1))
+        np.add.at(votes, (numbers, np.array(self._labels, np.int64)), mask_areas)  # NO_CLASS (-1) is the last column
+        labels = votes.argmax(axis=1).astype(np.int64)
+        labels[labels == self._classes] = NO_CLASS
+        labels[0] = NO_CLASS
+        weighted = np.zeros((count, self._classes))
+        np.add.at(weighted, numbers, np.array(self._scores).reshape(-1, self._classes) * mask_areas[:, None])
+        return labels, (weighted / np.maximum(areas, 1)[:, None]).astype(np.float32), areas
+
+
+def _direction(origin: Tile, towards: Tile) -> int:
+    """Return the border of `origin` that `towards` lies behind; 0 for a diagonal neighbour."""
+    step = (towards.row_index - origin.row_index, towards.col_index - origin.col_index)
+    return next((bit for bit, across in _ACROSS.items() if across == step), 0)

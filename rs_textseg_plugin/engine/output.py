@@ -1,0 +1,288 @@
+"""Results on disk: vector files with attributes and provenance, label and score rasters.
+
+Everything is written beside its target under a temporary name and moved there at the end, so a failed or cancelled
+run leaves an earlier result as it was.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyogrio
+import rasterio
+import shapely
+from numpy.typing import NDArray
+from rasterio.windows import Window as RasterioWindow
+
+from rs_textseg_plugin.contract.errors import OutputError
+from rs_textseg_plugin.contract.grid import PixelGrid, Window
+from rs_textseg_plugin.contract.query import ClassSpec
+from rs_textseg_plugin.contract.request import Output
+from rs_textseg_plugin.engine.polygons import Features
+
+LAYER = "segments"
+PROVENANCE_KEY = "RS_TEXTSEG_PROVENANCE"
+DRIVERS = {
+    ".gpkg": "GPKG",
+    ".shp": "ESRI Shapefile",
+    ".geojson": "GeoJSON",
+    ".json": "GeoJSON",
+    ".fgb": "FlatGeobuf",
+}
+FIELDS = ("class", "score", "runner_up", "runner_up_score", "margin", "area_m2", "pipeline", "query")
+# Shapefiles know field names of at most 10 characters; all others stay as they are.
+SHAPEFILE_NAMES = {"runner_up_score": "run_score"}
+_SHAPEFILE_PARTS = (".shp", ".shx", ".dbf", ".prj", ".cpg")
+# What a whole record of text may hold in a Shapefile.
+_TEXT_LIMIT = 254
+
+
+def check_output(output: Output) -> None:
+    """Find out before the work whether the results can be written.
+
+    Raises:
+        OutputError: unknown suffix, missing or read-only folder, or a GeoPackage that holds other layers.
+    """
+    path = Path(output.path)
+    if path.suffix.lower() not in DRIVERS:
+        raise OutputError(f"The output {path} has an unknown suffix: use one of {', '.join(DRIVERS)}.")
+    for raster in filter(None, (output.label_raster, output.score_raster)):
+        if Path(raster).suffix.lower() not in (".tif", ".tiff"):
+            raise OutputError(f"The output raster {raster} is a GeoTIFF: give it the suffix .tif.")
+    if output.map_picture and Path(output.map_picture).suffix.lower() != ".png":
+        raise OutputError(f"The map picture {output.map_picture} is a PNG: give it the suffix .png.")
+    targets = [
+        Path(name) for name in (output.path, output.label_raster, output.score_raster, output.map_picture) if name
+    ]
+    if len(set(targets)) < len(targets):
+        raise OutputError(f"Two outputs have the same name: {', '.join(map(str, targets))}. Give each its own.")
+    for target in targets:
+        _check_target(target)
+    _check_other_layers(path)
+
+
+def _check_target(path: Path) -> None:
+    folder = path.absolute().parent
+    if path.is_dir():
+        raise OutputError(f"The output {path} is a folder: name a file in it.")
+    if not folder.is_dir():
+        raise OutputError(f"The output folder {folder} does not exist: create it, or choose another one.")
+    # Asking the system is not enough: network drives and containers answer wrongly. Writing is the only proof.
+    probe = folder / f".rs_textseg_{os.getpid()}.tmp"
+    try:
+        probe.write_bytes(b"")
+        probe.unlink()
+    except OSError as error:
+        raise OutputError(
+            f"The output folder {folder} cannot be written ({error.strerror}): choose another one."
+        ) from error
+
+
+def _check_other_layers(path: Path) -> None:
+    if path.suffix.lower() != ".gpkg" or not path.exists():
+        return
+    try:
+        layers = [str(name) for name, _ in pyogrio.list_layers(path)]
+    except pyogrio.errors.DataSourceError:
+        layers = ["unreadable content"]
+    others = [name for name in layers if name != LAYER]
+    if others:
+        raise OutputError(
+            f"The GeoPackage {path} exists and holds something else ({', '.join(others[:3])}), which would be lost: "
+            "choose another name."
+        )
+
+
+class VectorFile:
+    """A vector file that grows block by block.
+
+    Args:
+        path: the target; its suffix decides the format.
+        scratch: an existing folder for the growing GeoPackage.
+        crs_wkt: CRS of the features; empty: none.
+        classes: names by label-raster value minus one.
+        constants: values of the fields ``pipeline`` and ``query``.
+        provenance: JSON text stored as layer metadata in GeoPackages.
+
+    Attributes:
+        spool: the growing GeoPackage.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        scratch: Path,
+        crs_wkt: str,
+        classes: tuple[ClassSpec, ...],
+        constants: Mapping[str, str],
+        provenance: str,
+    ) -> None:
+        self._path = path
+        self.spool = scratch / "segments.gpkg"
+        self._crs = crs_wkt or None
+        self._classes = np.array([spec.name for spec in classes], dtype=object)
+        self._constants = constants
+        self._provenance = provenance
+        self._append(_no_features())
+
+    def add(self, features: Features) -> None:
+        """Append features."""
+        if len(features.labels):
+            self._append(features)
+
+    def _append(self, features: Features) -> None:
+        exists = self.spool.exists()
+        metadata = {} if exists else {"layer_metadata": {PROVENANCE_KEY: self._provenance}}
+        polygons = [shapely.MultiPolygon([p]) if p.geom_type == "Polygon" else p for p in features.polygons]
+        pyogrio.raw.write(
+            self.spool,
+            geometry=shapely.to_wkb(np.array(polygons, dtype=object)),
+            field_data=self._columns(features),
+            fields=np.array(FIELDS, dtype=object),
+            layer=LAYER,
+            driver="GPKG",
+            geometry_type="MultiPolygon",
+            crs=self._crs,
+            append=exists,
+            **metadata,
+        )
+
+    def _columns(self, features: Features) -> list[NDArray[Any]]:
+        count = len(features.labels)
+        scores = features.scores.astype(np.float64)
+        seconds = features.runner_up_scores.astype(np.float64)
+        return [
+            self._classes[features.labels.astype(np.int64) - 1] if count else np.empty(0, object),
+            scores.round(4),
+            features.runners_up,
+            seconds.round(4),
+            (scores - seconds).round(4),
+            features.areas_m2.round(3),
+            np.full(count, self._constants["pipeline"], dtype=object),
+            np.full(count, self._constants["query"], dtype=object),
+        ]
+
+    def finish(self) -> None:
+        """Convert where needed, and move to the target.
+
+        Raises:
+            OutputError: the target cannot be replaced, for example because another program holds it open.
+        """
+        driver = DRIVERS[self._path.suffix.lower()]
+        if driver == "GPKG":
+            move_into_place(self.spool, self._path)
+        elif driver == "ESRI Shapefile":
+            made = self._converted(self.spool.with_suffix(".shp"), driver, {"encoding": "UTF-8"})
+            for suffix in _SHAPEFILE_PARTS:
+                if made.with_suffix(suffix).exists():
+                    move_into_place(made.with_suffix(suffix), self._path.with_suffix(suffix))
+        else:
+            # RFC 7946: GeoJSON is in longitude and latitude; the driver does the transformation.
+            options = {"RFC7946": "YES"} if driver == "GeoJSON" and self._crs else {}
+            move_into_place(self._converted(self.spool.with_suffix(self._path.suffix), driver, options), self._path)
+
+    def _converted(self, target: Path, driver: str, options: dict[str, str]) -> Path:
+        """Stream the GeoPackage into another format; memory stays that of one batch."""
+        names = SHAPEFILE_NAMES if driver == "ESRI Shapefile" else {}
+        columns = ", ".join(f'"{name}" AS "{names.get(name, name)}"' for name in FIELDS)
+        if driver == "ESRI Shapefile":
+            columns = columns.replace('"query" AS', f'substr("query", 1, {_TEXT_LIMIT}) AS')
+        # The table's name is a constant of this module, the columns too.
+        query = " ".join(["SELECT geom,", columns, "FROM", LAYER])
+        with pyogrio.open_arrow(self.spool, sql=query, sql_dialect="SQLITE", use_pyarrow=False) as (meta, stream):
+            pyogrio.write_arrow(
+                stream,
+                target,
+                layer=target.stem,
+                driver=driver,
+                geometry_name=meta["geometry_name"] or "geom",
+                geometry_type="MultiPolygon",
+                crs=self._crs,
+                **options,
+            )
+        return target
+
+
+def _no_features() -> Features:
+    empty, scores = np.empty(0), np.empty(0, np.float32)
+    return Features(np.empty(0, object), empty.astype(np.uint8), scores, np.empty(0, object), scores, empty)
+
+
+def move_into_place(source: Path, target: Path) -> None:
+    """Put a finished file in place of an older one, in one step where the system can."""
+    beside = target.with_name(f".{target.name}.part")
+    try:
+        shutil.copyfile(source, beside)
+        beside.replace(target)
+    except OSError as error:
+        with suppress(OSError):
+            beside.unlink()
+        raise OutputError(
+            f"The output {target} cannot be written ({error.strerror or error}): "
+            "close other programs that use it, or choose another name."
+        ) from error
+
+
+class RasterFile:
+    """A GeoTIFF over the extent that was asked for, written block by block.
+
+    Args:
+        path: the target; empty: nothing is written at all.
+        scratch: an existing folder for the growing file.
+        grid: the working grid.
+        extent: the part of it that the file covers.
+        dtype: ``uint8`` or ``float32``.
+        nodata: value of pixels without a class.
+        tags: dataset metadata.
+        colours: ``#rrggbb`` per value, for a colour table.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        scratch: Path,
+        grid: PixelGrid,
+        extent: Window,
+        dtype: str,
+        nodata: float,
+        tags: Mapping[str, str],
+        colours: Mapping[int, str] | None = None,
+    ) -> None:
+        self._path = Path(path) if path else None
+        self._extent = extent
+        if self._path is None:
+            return
+        self._spool = scratch / f"output_{dtype}.tif"
+        t = grid.transform
+        x, y = t.to_map(extent.col, extent.row)
+        self._file: Any = rasterio.open(
+            self._spool, "w", driver="GTiff", width=extent.width, height=extent.height, count=1, dtype=dtype,
+            nodata=nodata, crs=grid.crs_wkt or None, transform=rasterio.Affine(t.a, t.b, x, t.d, t.e, y),
+            tiled=True, compress="deflate", bigtiff="if_safer",
+        )  # fmt: skip
+        self._file.update_tags(**tags)
+        if colours:
+            table = {value: (*bytes.fromhex(colour[1:]), 255) for value, colour in colours.items()}
+            self._file.write_colormap(1, {0: (0, 0, 0, 0), **table})
+
+    def write(self, window: Window, values: NDArray[Any]) -> None:
+        """Write values ``(h, w)`` at a window of the working grid that lies inside the extent."""
+        if self._path is not None:
+            inside = window.relative_to(self._extent)
+            self._file.write(values, 1, window=RasterioWindow(inside.col, inside.row, inside.width, inside.height))
+
+    def finish(self) -> None:
+        """Close the file and move it to its target.
+
+        Raises:
+            OutputError: the target cannot be replaced.
+        """
+        if self._path is not None:
+            self._file.close()
+            move_into_place(self._spool, self._path)

@@ -1,0 +1,41 @@
+"""From a pipeline's name to the loaded pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from rs_textseg_plugin.contract.recipe import SAM_CLIP, ParameterValue
+from rs_textseg_plugin.engine.legend import Legend
+from rs_textseg_plugin.engine.pipelines.protocol import Pipeline
+from rs_textseg_plugin.engine.pipelines.sam_clip import SamClip
+from rs_textseg_plugin.engine.shelf import ModelShelf
+from rs_textseg_plugin.engine.weights import ResolvedSet
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a pipeline is made of."""
+
+    shelf: ModelShelf
+    models: ResolvedSet
+    parameters: Mapping[str, ParameterValue]
+    legend: Legend
+    device: torch.device
+    dtype: torch.dtype
+
+
+Loader = Callable[[Order], Pipeline[Any]]
+
+
+def load_sam_clip(order: Order) -> Pipeline[Any]:
+    """Load ``sam-clip``."""
+    sam = order.shelf.sam(order.models.checkpoints["sam"], order.device, order.dtype)
+    clip = order.shelf.clip(order.models.checkpoints["clip"], order.device, order.dtype)
+    return SamClip(sam, clip, order.parameters, order.legend)
+
+
+LOADERS: Mapping[str, Loader] = {SAM_CLIP.name: load_sam_clip}

@@ -1,0 +1,72 @@
+"""What a pipeline says of one tile: segments, a class map, or both."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rs_textseg_plugin.contract.grid import Window
+from rs_textseg_plugin.engine.dense import ClassMap
+
+NO_CLASS = -1  # index of a segment or pixel for which no class was sure enough
+
+
+@dataclass(frozen=True)
+class PackedMask:
+    """A boolean mask at one bit a pixel.
+
+    Attributes:
+        bits: ``np.packbits`` of the mask, row by row, without padding between rows.
+        height, width: of the mask in pixels.
+    """
+
+    bits: NDArray[np.uint8]
+    height: int
+    width: int
+
+    @classmethod
+    def of(cls, mask: NDArray[np.bool_]) -> PackedMask:
+        """Pack a boolean array ``(h, w)``."""
+        return cls(np.packbits(mask), *mask.shape)
+
+    def unpack(self) -> NDArray[np.bool_]:
+        """Return the mask, ``(h, w)`` bool."""
+        flat = np.unpackbits(self.bits, count=self.height * self.width)
+        return flat.view(np.bool_).reshape(self.height, self.width)
+
+    @property
+    def area_px(self) -> int:
+        """Number of pixels inside the mask."""
+        return int(np.unpackbits(self.bits, count=self.height * self.width).sum())
+
+
+@dataclass(frozen=True)
+class Segment:
+    """One object of a tile.
+
+    Attributes:
+        window: bounding box of the mask, relative to the tile.
+        mask: the object inside that window.
+        label: index of its class in the legend, or `NO_CLASS`.
+        scores: ``(K,)`` float32, probability (0..1) of every competing class.
+    """
+
+    window: Window
+    mask: PackedMask
+    label: int
+    scores: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a pipeline says of one tile.
+
+    Attributes:
+        segments: objects, in any order; smaller ones are painted over larger ones.
+        class_map: classes for pixels under no segment; None: those stay without a class.
+    """
+
+    segments: tuple[Segment, ...]
+    class_map: ClassMap | None

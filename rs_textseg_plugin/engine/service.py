@@ -1,0 +1,343 @@
+"""From a request to written results, as a generator of events. Everything that runs a query comes through here."""
+
+from __future__ import annotations
+
+import errno
+import json
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import closing
+from dataclasses import replace
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from rs_textseg_plugin.contract.errors import Cancelled, EngineError, MemoryExhausted, QueryError
+from rs_textseg_plugin.contract.events import ClassSummary, Event, Finished, Found, Progress, Warned
+from rs_textseg_plugin.contract.grid import Tile
+from rs_textseg_plugin.contract.recipe import find_pipeline
+from rs_textseg_plugin.contract.request import Request
+from rs_textseg_plugin.contract.version import VERSION
+from rs_textseg_plugin.engine.device import Budget, choose_device, choose_dtype, describe, is_memory_error
+from rs_textseg_plugin.engine.ground import ground_resolution_m
+from rs_textseg_plugin.engine.legend import Legend
+from rs_textseg_plugin.engine.map_picture import LONG_SIDE_PX, draw_map
+from rs_textseg_plugin.engine.mosaic.scene import LabelledScene, Mosaic
+from rs_textseg_plugin.engine.output import RasterFile, VectorFile, check_output, move_into_place
+from rs_textseg_plugin.engine.pipelines.loading import LOADERS, Loader, Order
+from rs_textseg_plugin.engine.pipelines.protocol import Pipeline
+from rs_textseg_plugin.engine.polygons import Polygonizer, PolygonSettings, Tally
+from rs_textseg_plugin.engine.raster import SceneReader, TileImage, open_scene, prefetched
+from rs_textseg_plugin.engine.segments import Answer
+from rs_textseg_plugin.engine.shelf import ModelShelf, ObservationCache
+from rs_textseg_plugin.engine.weights import resolve_set
+
+# Shares of the whole run that the progress bar gives to its three stages.
+_MODELS_SHARE, _JOINING_SHARE = 0.90, 0.05
+
+
+class Engine:
+    """Runs requests one after the other, and keeps models and observations for the next one."""
+
+    def __init__(self, loaders: Mapping[str, Loader] = LOADERS) -> None:
+        self.loaders = loaders
+        self.shelf = ModelShelf()
+        self.observations = ObservationCache()
+
+    def run(self, request: Request, should_stop: Callable[[], bool]) -> Iterator[Event]:
+        """Yield events; the last one is `Finished`.
+
+        Args:
+            request: what to do.
+            should_stop: polled at least once a tile, from this thread.
+
+        Raises:
+            InputError: before anything was computed.
+            Cancelled: `should_stop` said so; nothing was written.
+            EngineError: memory or disk ran out.
+        """
+        started = time.monotonic()
+        check_request(request)
+        try:
+            with tempfile.TemporaryDirectory(prefix="rs_textseg_") as scratch, open_scene(request.scene) as reader:
+                job = _Job(self, request, reader, Path(scratch), should_stop)
+                for event in job.run():
+                    yield (
+                        replace(event, seconds=round(time.monotonic() - started, 2))
+                        if isinstance(event, Finished)
+                        else event
+                    )
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            raise EngineError(
+                f"The disk is full ({error.filename or tempfile.gettempdir()}): free some space there, "
+                "or set the environment variable TMPDIR to a folder on a larger disk."
+            ) from error
+
+
+def run(request: Request, should_stop: Callable[[], bool]) -> Iterator[Event]:
+    """Run one request with an engine of its own; see `Engine.run`."""
+    return Engine().run(request, should_stop)
+
+
+def check_request(request: Request) -> None:
+    """Find out what is wrong with a request as far as neither raster nor models are needed.
+
+    Raises:
+        RecipeError, QueryError, OutputError: as they say.
+    """
+    request.recipe.checked_parameters()
+    info = find_pipeline(request.recipe.pipeline)
+    if info.takes == "classes" and not request.query.positives:
+        raise QueryError(
+            f"The pipeline {info.name} answers class lists, and the request holds none: "
+            'give one, for example --text "building|roof, road, water".'
+        )
+    check_output(request.output)
+
+
+class _Job:
+    """One request on its way through the engine."""
+
+    def __init__(
+        self, engine: Engine, request: Request, reader: SceneReader, scratch: Path, should_stop: Callable[[], bool]
+    ) -> None:
+        self._engine, self._request, self._reader = engine, request, reader
+        self._scratch, self._should_stop = scratch, should_stop
+        recipe = request.recipe
+        self._models = resolve_set(recipe.models, find_pipeline(recipe.pipeline).roles)
+        combined = replace(recipe, parameters={**self._models.parameters, **recipe.parameters})
+        self._parameters = combined.checked_parameters()
+        self._legend = Legend.of(request.query, str(self._parameters["competitor"]))
+        self._budget = Budget(choose_device(recipe.device))
+        self._dtype = choose_dtype(recipe.precision, self._budget.device)
+        self._started = datetime.now(timezone.utc)
+        self._segments: Counter[str] = Counter()
+        raster = Path(request.scene.path)
+        self._file_state = (raster.stat().st_mtime_ns, raster.stat().st_size) if raster.is_file() else None
+
+    def run(self) -> Iterator[Event]:
+        """Yield the events of the run, `Finished` at the end."""
+        for note in self._reader.notes:
+            yield Warned(note)
+        yield Progress("Loading models", 0, 0, 0.0)
+        self._pipeline = self._load_pipeline()
+        mosaic = self._new_mosaic()
+        yield from self._answer_tiles(mosaic)
+        scene = yield from self._join_tiles(mosaic)
+        yield from self._write(scene)
+
+    def _load_pipeline(self) -> Pipeline[Any]:
+        order = Order(
+            self._engine.shelf, self._models, self._parameters, self._legend, self._budget.device, self._dtype
+        )
+        return self._engine.loaders[self._request.recipe.pipeline](order)
+
+    def _new_mosaic(self) -> Mosaic:
+        p = self._parameters
+        self._tiles = self._reader.tile_grid(int(p["tile_px"] or 0), int(p["overlap_px"] or 0))
+        instances = p["objects"] == "instances" or (p["objects"] == "auto" and p["selector"] == "crop")
+        return Mosaic(
+            self._legend,
+            self._tiles,
+            self._reader.extent,
+            self._reader.inside,
+            self._pipeline.prob_threshold,
+            instances,
+            self._scratch,
+        )
+
+    def _answer_tiles(self, mosaic: Mosaic) -> Iterator[Event]:
+        """Send every tile through the models."""
+        tiles = list(self._tiles.tiles(self._reader.extent))
+        images = prefetched(self._reader, (tile.window for tile in tiles), lambda: self._budget.tiles_in_flight - 1)
+        started = time.monotonic()
+        yield Progress("Segmenting", 0, len(tiles), 0.0)
+        with closing(images):
+            for done, (tile, image) in enumerate(zip(tiles, images), start=1):
+                self._stop_if_asked()
+                said = len(self._budget.notes)
+                self._add_tile(mosaic, tile, image)
+                yield from (Warned(note) for note in self._budget.notes[said:])
+                left_s = (time.monotonic() - started) / done * (len(tiles) - done)
+                yield Progress("Segmenting", done, len(tiles), _MODELS_SHARE * done / len(tiles), round(left_s, 1))
+                yield Found(dict(self._segments))
+
+    def _add_tile(self, mosaic: Mosaic, tile: Tile, image: TileImage) -> None:
+        if not (image.valid & self._reader.inside(image.window)).any():
+            return
+        answer = self._pipeline.answer(self._observed(image))
+        self._count(answer)
+        mosaic.add(tile, answer, image.valid)
+
+    def _observed(self, image: TileImage) -> Any:
+        """Return what the models see of a tile: remembered from an earlier question, or computed."""
+        # Neither the extent nor the mask: tiles are read whole.
+        scene = replace(self._request.scene, extent=None, mask_wkb_hex="")
+        parameters = self._pipeline.observation_key(self._parameters)
+        key = (scene, self._file_state, image.window, self._models.identity, self._dtype, parameters)
+        return self._engine.observations.get_or_make(key, lambda: self._observe(image))
+
+    def _observe(self, image: TileImage) -> Any:
+        """Run the models, with less at a time whenever memory runs out."""
+        while True:
+            try:
+                return self._pipeline.observe(image, self._budget, self._should_stop)
+            except (RuntimeError, MemoryError) as error:
+                if not is_memory_error(error):
+                    raise
+                problem = str(error).splitlines()[0] if str(error) else type(error).__name__
+            # Outside the handler, so that the tensors which the traceback holds are free before the next try.
+            self._give_something_up(problem)
+
+    def _give_something_up(self, problem: str) -> None:
+        device = self._budget.device
+        if not self._budget.shrink():
+            raise MemoryExhausted(
+                f"Memory ran out even for the smallest batch ({problem}): "
+                "close other programs, take smaller models, or set a smaller tile_px."
+            )
+        if device.type == "cuda":
+            torch.cuda.empty_cache()
+        if device != self._budget.device:
+            self._dtype = choose_dtype("fp32", self._budget.device)
+            self._pipeline.to(self._budget.device, self._dtype)
+
+    def _count(self, answer: Answer) -> None:
+        positives = self._request.query.positives
+        self._segments.update(positives[s.label].name for s in answer.segments if 0 <= s.label < len(positives))
+
+    def _join_tiles(self, mosaic: Mosaic) -> Generator[Event, None, LabelledScene]:
+        """Paint the scene; the generator's return value is the labelled scene."""
+        total = max(mosaic.tile_count, 1)
+        for done, scene in enumerate(mosaic.finish()):
+            self._stop_if_asked()
+            if isinstance(scene, LabelledScene):
+                return scene
+            fraction = _MODELS_SHARE + _JOINING_SHARE * (done + 1) / total
+            yield Progress("Joining tiles", total, total, fraction)
+        raise EngineError("The mosaic ended without a scene.")
+
+    def _write(self, scene: LabelledScene) -> Iterator[Event]:
+        """Trace polygons block by block, write them, and put the finished files in place."""
+        vectors, rasters = self._vector_file(), self._raster_files()
+        polygonizer = Polygonizer(scene, self._legend, self._reader.grid, self._polygon_settings())
+        tally = Tally(len(self._legend.output))
+        blocks = polygonizer.blocks()
+        for done, window in enumerate(blocks, start=1):
+            self._stop_if_asked()
+            block = polygonizer.block(window)
+            vectors.add(block.features)
+            tally.add(block.features)
+            rasters[0].write(window, block.labels)
+            rasters[1].write(window, block.scores)
+            spent = _MODELS_SHARE + _JOINING_SHARE
+            yield Progress("Writing polygons", 0, 0, spent + (1 - spent) * done / len(blocks))
+        classes = self._summary(tally)
+        picture = self._draw_picture(vectors, classes)
+        for file in (*rasters, vectors):
+            file.finish()
+        yield self._finished(classes, picture)
+        scene.close()
+
+    def _polygon_settings(self) -> PolygonSettings:
+        p = self._parameters
+        simplify_m = None if p["simplify_m"] is None else float(p["simplify_m"])
+        return PolygonSettings(float(p["min_area_m2"] or 0), float(p["fill_holes_m2"] or 0), simplify_m)
+
+    def _vector_file(self) -> VectorFile:
+        request = self._request
+        constants = {"pipeline": request.recipe.pipeline, "query": request.query.text}
+        return VectorFile(
+            Path(request.output.path),
+            self._scratch,
+            self._reader.grid.crs_wkt,
+            self._legend.output,
+            constants,
+            json.dumps(self._provenance(), sort_keys=True),
+        )
+
+    def _raster_files(self) -> tuple[RasterFile, RasterFile]:
+        output, reader = self._request.output, self._reader
+        colours = {value: spec.colour for value, spec in enumerate(self._legend.output, start=1)}
+        names = {f"CLASS_{value}": spec.name for value, spec in enumerate(self._legend.output, start=1)}
+        tags = {**names, "RS_TEXTSEG_PROVENANCE": json.dumps(self._provenance(), sort_keys=True)}
+        place = (self._scratch, reader.grid, reader.extent)
+        return (
+            RasterFile(output.label_raster, *place, "uint8", 0, tags, colours),
+            RasterFile(output.score_raster, *place, "float32", float("nan"), tags),
+        )
+
+    def _provenance(self) -> dict[str, object]:
+        """Return all that is needed to repeat the result."""
+        return {
+            "product": "RS TextSeg",
+            "version": VERSION,
+            "torch": torch.__version__,
+            "started": self._started.isoformat(timespec="seconds"),
+            "device": describe(self._budget.device, self._dtype),
+            "request": self._request.to_json(),
+            "parameters": self._parameters,
+            "models": {
+                role: {"file": checkpoint.path.name, "sha256": checkpoint.sha256}
+                for role, checkpoint in self._models.checkpoints.items()
+            },
+            "demo_models": self._models.is_demo,
+            "notes": self._notes(),
+        }
+
+    def _notes(self) -> list[str]:
+        return [*self._reader.notes, *self._budget.notes]
+
+    def _summary(self, tally: Tally) -> tuple[ClassSummary, ...]:
+        means = tally.score_area / tally.area_m2.clip(min=1e-12)
+        return tuple(
+            ClassSummary(
+                spec.name,
+                spec.colour,
+                int(tally.count[value]),
+                round(float(tally.area_m2[value]), 2),
+                round(float(means[value]), 4),
+            )
+            for value, spec in enumerate(self._legend.output, start=1)
+        )
+
+    def _draw_picture(self, vectors: VectorFile, classes: tuple[ClassSummary, ...]) -> str:
+        path = self._request.output.map_picture
+        if path:
+            extent = self._reader.extent
+            coarser = max(extent.width, extent.height) / LONG_SIDE_PX
+            metres = ground_resolution_m(self._reader.grid)
+            shown = replace(self._request.scene, ground_resolution_m=coarser * sum(metres) / 2)
+            models = ", ".join(checkpoint.path.name for checkpoint in self._models.checkpoints.values())
+            demo = "Demo models: for trying the product, not for maps. " if self._models.is_demo else ""
+            with open_scene(shown) as reader:
+                image = reader.read(reader.extent)
+                footer = f"{demo}{self._request.recipe.pipeline} with {models}. RS TextSeg {VERSION}."
+                drawn = self._scratch / "map.png"
+                draw_map(drawn, image, vectors.spool, reader.grid, classes, self._request.query.text, footer)
+            move_into_place(drawn, Path(path))
+        return path
+
+    def _finished(self, classes: tuple[ClassSummary, ...], picture: str) -> Finished:
+        output = self._request.output
+        return Finished(
+            path=output.path,
+            classes=classes,
+            notes=tuple(self._notes()),
+            label_raster=output.label_raster,
+            score_raster=output.score_raster,
+            map_picture=picture,
+            device=describe(self._budget.device, self._dtype),
+            models=tuple(checkpoint.path.name for checkpoint in self._models.checkpoints.values()),
+            is_demo=self._models.is_demo,
+        )
+
+    def _stop_if_asked(self) -> None:
+        if self._should_stop():
+            raise Cancelled("The run was cancelled; nothing was written.")

@@ -1,0 +1,69 @@
+"""What a warm engine keeps between queries: models, and what they saw of tiles."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from typing import Any, TypeVar
+
+import torch
+
+from rs_textseg_plugin.engine.models.clip import ClipModel, load_clip
+from rs_textseg_plugin.engine.models.sam import SamModel, load_sam
+from rs_textseg_plugin.engine.pipelines.protocol import Kept
+from rs_textseg_plugin.engine.weights import Checkpoint
+
+KeptT = TypeVar("KeptT", bound=Kept)
+
+# About 200 tiles of a 1024 px grid; a second question about them costs no network pass.
+_OBSERVATIONS_BYTES = 512 * 2**20
+
+
+class ModelShelf:
+    """One copy of each model in memory; a set that is not asked for any more makes room."""
+
+    def __init__(self) -> None:
+        self._sam: dict[str, SamModel] = {}
+        self._clip: dict[tuple[str, str], ClipModel] = {}
+
+    def sam(self, checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -> SamModel:
+        """Return that SAM on that device and in that precision."""
+        if checkpoint.sha256 not in self._sam:
+            self._sam.clear()
+            self._sam[checkpoint.sha256] = load_sam(checkpoint.path, device, dtype)
+        model = self._sam[checkpoint.sha256]
+        model.to(device, dtype)
+        return model
+
+    def clip(self, checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -> ClipModel:
+        """Return that CLIP on that device and in that precision."""
+        key = (checkpoint.sha256, checkpoint.architecture)
+        if key not in self._clip:
+            self._clip.clear()
+            self._clip[key] = load_clip(checkpoint.path, checkpoint.architecture, device, dtype)
+        model = self._clip[key]
+        model.to(device, dtype)
+        return model
+
+
+class ObservationCache:
+    """The observations used last, up to a number of bytes."""
+
+    def __init__(self, limit_bytes: int = _OBSERVATIONS_BYTES) -> None:
+        self._limit_bytes = limit_bytes
+        self._held: OrderedDict[Hashable, Any] = OrderedDict()
+        self._bytes = 0
+
+    def get_or_make(self, key: Hashable, make: Callable[[], KeptT]) -> KeptT:
+        """Return what is held under that key, or make and hold it."""
+        if key in self._held:
+            self._held.move_to_end(key)
+            held: KeptT = self._held[key]
+            return held
+        made = make()
+        self._held[key] = made
+        self._bytes += made.nbytes
+        while self._bytes > self._limit_bytes and len(self._held) > 1:
+            _, dropped = self._held.popitem(last=False)
+            self._bytes -= dropped.nbytes
+        return made

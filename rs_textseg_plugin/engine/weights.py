@@ -1,0 +1,164 @@
+"""From the name of a model set to verified files on this disk."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from rs_textseg_plugin.contract.catalog import (
+    MANIFEST,
+    ModelFile,
+    ModelSet,
+    load_catalog,
+    models_home,
+    read_manifest,
+)
+from rs_textseg_plugin.contract.errors import ModelError
+from rs_textseg_plugin.contract.recipe import ParameterValue
+from rs_textseg_plugin.engine.models.checkpoint import checkpoint_role, peek_keys_and_shapes
+
+_SUFFIXES = (".pth", ".pt", ".bin", ".safetensors")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A file that is there and is what it should be.
+
+    Attributes:
+        role: ``sam``, ``clip``, ...
+        path: the file.
+        architecture: open_clip's name, where the set's manifest gives it.
+        sha256: hexadecimal digest of the file.
+    """
+
+    role: str
+    path: Path
+    architecture: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class ResolvedSet:
+    """The checkpoints for a run, one per role.
+
+    Attributes:
+        name: as in the recipe.
+        checkpoints: by role.
+        parameters: recipe values that fit this set.
+        is_demo: whether results must say that a demo set made them.
+    """
+
+    name: str
+    checkpoints: Mapping[str, Checkpoint]
+    parameters: Mapping[str, ParameterValue]
+    is_demo: bool
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        """What tells these checkpoints from others."""
+        return tuple(f"{c.sha256}:{c.architecture}" for _, c in sorted(self.checkpoints.items()))
+
+
+def resolve_set(name: str, roles: tuple[str, ...]) -> ResolvedSet:
+    """Find the checkpoints of a set that a pipeline needs.
+
+    Args:
+        name: a folder, an imported set or an entry of the catalogue.
+        roles: what the pipeline needs, for example ``("sam", "clip")``.
+
+    Raises:
+        ModelError: no such set or folder, a role without a file or with several, or a file that is not as listed.
+    """
+    folder, listed = _locate(name)
+    files = listed.files if listed else _scan(folder)
+    checkpoints = {role: _only_one(name, folder, role, files) for role in roles}
+    parameters = listed.parameters if listed else {}
+    return ResolvedSet(name, checkpoints, parameters, bool(listed and listed.is_demo))
+
+
+def _locate(name: str) -> tuple[Path, ModelSet | None]:
+    """Return the folder of a set, and its description where there is one."""
+    catalog = {entry.id: entry for entry in load_catalog()}
+    for folder in (Path(name).expanduser(), models_home() / name):
+        if folder.is_dir():
+            listed = catalog.get(name) if folder.parent == models_home() else None
+            return folder, _manifest_in(folder) or listed
+    if name in catalog:
+        raise ModelError(
+            f"The model set {name!r} ({catalog[name].size_bytes / 1e9:.1f} GB) is not on this machine: "
+            f"fetch it with 'python -m rs_textseg_plugin.engine models fetch {name}', or name a folder with its files."
+        )
+    raise ModelError(
+        f"There is no model set and no folder {name!r}: name a folder that holds the checkpoints, "
+        f"or one of {', '.join(sorted(catalog))}."
+    )
+
+
+def _manifest_in(folder: Path) -> ModelSet | None:
+    path = folder / MANIFEST
+    if not path.is_file():
+        return None
+    try:
+        return read_manifest(path)
+    except ValueError as error:
+        raise ModelError(f"The model manifest cannot be read: {error}. Correct or remove it.") from error
+
+
+def _scan(folder: Path) -> tuple[ModelFile, ...]:
+    """Return what a folder without a manifest holds: the role of each file is told from its weights."""
+    files = []
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() in _SUFFIXES and path.is_file():
+            role = checkpoint_role(peek_keys_and_shapes(path))
+            if role is None:
+                raise ModelError(
+                    f"The file {path} is neither a SAM nor a CLIP checkpoint: "
+                    "take it out of the folder, or list the files to use in models.json."
+                )
+            files.append(ModelFile(role, path.name))
+    return tuple(files)
+
+
+def _only_one(name: str, folder: Path, role: str, files: tuple[ModelFile, ...]) -> Checkpoint:
+    fitting = [file for file in files if file.role == role]
+    if not fitting:
+        raise ModelError(
+            f"The model set {name!r} ({folder}) holds no {role.upper()} checkpoint: "
+            f"put one there ({', '.join(_SUFFIXES)})."
+        )
+    if len(fitting) > 1:
+        names = ", ".join(file.name for file in fitting)
+        raise ModelError(f"The folder {folder} holds several {role.upper()} checkpoints ({names}): keep one.")
+    return verified(folder / fitting[0].name, fitting[0])
+
+
+def verified(path: Path, listed: ModelFile) -> Checkpoint:
+    """Return the checkpoint after comparing it with its entry.
+
+    Raises:
+        ModelError: the file is missing, or its digest is another one.
+    """
+    if not path.is_file():
+        raise ModelError(f"The checkpoint {path} is missing: fetch or copy it, or correct models.json.")
+    digest = file_digest(path)
+    if not digest.startswith(listed.sha256):
+        raise ModelError(
+            f"The checkpoint {path} is not the file that is listed (SHA-256 {digest[:12]}..., "
+            f"listed {listed.sha256[:12]}...): it is damaged or another version, so fetch it again."
+        )
+    return Checkpoint(listed.role, path, listed.architecture, digest)
+
+
+def file_digest(path: Path) -> str:
+    """Return the hexadecimal SHA-256 of a file; remembered while the file does not change."""
+    status = path.stat()
+    return _digest(path, status.st_size, status.st_mtime_ns)
+
+
+@lru_cache(maxsize=64)
+def _digest(path: Path, size_bytes: int, mtime_ns: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
