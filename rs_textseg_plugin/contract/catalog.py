@@ -95,7 +95,7 @@ def read_manifest(path: Path) -> ModelSet:
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
         return _read_set(data, tuple(ModelFile.from_json(entry) for entry in data["files"]))
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path} is no model manifest: {error}") from error
 
 

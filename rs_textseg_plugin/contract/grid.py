@@ -162,6 +162,8 @@ class TileGrid:
     overlap_px: int
 
     def __post_init__(self) -> None:
+        if self.tile_px < 1:
+            raise ValueError(f"tile_px {self.tile_px} must be at least 1")
         if not 0 <= self.overlap_px <= self.tile_px // 2:
             raise ValueError(f"overlap_px {self.overlap_px} must lie between 0 and half of tile_px {self.tile_px}")
 

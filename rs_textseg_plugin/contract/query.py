@@ -84,7 +84,7 @@ def parse_class_list(text: str) -> Query:
     classes: list[ClassSpec] = []
     everything_else = False
     for entry in filter(None, (part.strip() for part in _SEPARATORS.split(text))):
-        if entry in ("*", EVERYTHING_ELSE):
+        if entry.casefold() in ("*", EVERYTHING_ELSE):
             everything_else = True
         else:
             classes.append(_parse_class(entry, taken=[spec.colour for spec in classes]))

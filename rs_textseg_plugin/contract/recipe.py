@@ -6,6 +6,7 @@ them, the dock builds its widgets from them, and provenance quotes them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Optional, Union
@@ -68,11 +69,12 @@ class Parameter:
             if str(value).lower() not in known:
                 raise ValueError(value)
             return known[str(value).lower()]
-        if self.kind == "int":
-            if float(str(value)) != int(float(str(value))):
-                raise ValueError(value)
-            return int(float(str(value)))
-        return float(str(value)) if self.kind == "float" else str(value)
+        if self.kind == "str":
+            return str(value)
+        number = float(str(value))
+        if not math.isfinite(number) or (self.kind == "int" and number != int(number)):
+            raise ValueError(value)
+        return int(number) if self.kind == "int" else number
 
     def _wanted(self) -> str:
         if self.choices:

@@ -47,7 +47,7 @@ class Request:
         """Rebuild a request.
 
         Raises:
-            WireError: a field is missing, unknown or of the wrong type.
+            WireError: a field is missing or unknown, or a part is not built as it should be.
         """
         try:
             return cls(

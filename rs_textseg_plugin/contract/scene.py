@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, Optional
 
@@ -36,7 +37,8 @@ class Stretch:
         except ValueError:
             low, high = 0.0, -1.0
         percentiles_fit = kind != "percentile" or (low >= 0 and high <= 100)
-        if kind not in ("auto", "none", "percentile", "range") or low >= high or not percentiles_fit:
+        kinds = ("percentile", "range") if numbers else ("auto", "none", "percentile", "range")
+        if kind not in kinds or not -math.inf < low < high < math.inf or not percentiles_fit:
             raise SceneError(
                 f"The stretch {text!r} is not understood: write auto, none, percentile:2:98 or range:0:4000."
             )

@@ -92,6 +92,6 @@ def decode(line: str) -> Message:
             return Stop()
         if kind == "ready":
             return Ready(**data)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise WireError(f"The line {line[:80]!r} is no message ({type(error).__name__}: {error}).") from error
     raise WireError(f"The line {line[:80]!r} is a message of the unknown type {kind!r}.")

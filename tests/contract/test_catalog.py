@@ -1,0 +1,124 @@
+"""The catalogue of model sets, manifests, and the folder of models."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+from rs_textseg_plugin.contract.catalog import (
+    MANIFEST,
+    ModelFile,
+    is_installed,
+    known_sets,
+    load_catalog,
+    models_home,
+    read_manifest,
+)
+from rs_textseg_plugin.contract.recipe import PIPELINES, find_pipeline
+
+SETS = load_catalog()
+FILES = [(entry, file) for entry in SETS for file in entry.files]
+ROLES = {role for info in PIPELINES.values() for role in info.roles}
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("RS_TEXTSEG_MODELS", str(tmp_path))
+    return tmp_path
+
+
+def test_the_names_of_sets_are_unique():
+    assert len({entry.id for entry in SETS}) == len(SETS) > 0
+    assert len({entry.title for entry in SETS}) == len(SETS)
+
+
+@pytest.mark.parametrize("entry", SETS, ids=lambda entry: entry.id)
+def test_a_set_serves_known_pipelines_with_every_model_they_need_and_parameters_that_fit(entry):
+    roles = {file.role for file in entry.files}
+    for name in entry.pipelines:
+        assert set(find_pipeline(name).roles) <= roles
+        find_pipeline(name).read_parameters(entry.parameters)
+    assert entry.pipelines
+    assert re.fullmatch("[a-z0-9-]+", entry.id)
+    assert entry.paper
+
+
+@pytest.mark.parametrize(("entry", "file"), FILES, ids=lambda value: getattr(value, "id", value.__dict__.get("name")))
+def test_a_file_has_a_known_role_a_digest_a_size_and_a_licence(entry, file):
+    assert file.role in ROLES
+    assert re.fullmatch("[0-9a-f]{6,64}", file.sha256)
+    assert file.size_bytes > 0
+    assert file.licence
+    assert file.source.startswith("https://")
+    assert [other.name for other in entry.files].count(file.name) == 1
+
+
+@pytest.mark.parametrize(("entry", "file"), FILES, ids=lambda value: getattr(value, "id", value.__dict__.get("name")))
+def test_a_file_is_fetched_over_https_and_keeps_its_name(entry, file):
+    assert file.url.startswith("https://") or entry.is_demo
+    assert file.url.endswith(file.name) or entry.is_demo
+
+
+def test_a_digest_in_groups_is_joined():
+    assert ModelFile.from_json({"role": "sam", "name": "a", "sha256": "5806E77C d80f8b59"}).sha256 == "5806e77cd80f8b59"
+
+
+def test_the_size_of_a_set_is_that_of_its_files():
+    assert SETS[0].size_bytes == sum(file.size_bytes for file in SETS[0].files)
+
+
+def test_a_manifest_is_read(tmp_path):
+    path = tmp_path / MANIFEST
+    files = [{"role": "sam", "name": "sam.pth", "sha256": "01ec64 ff"}, {"role": "clip", "name": "clip.pt"}]
+    path.write_text(
+        json.dumps({"id": "mine", "title": "Mine", "files": files, "pipelines": ["sam-clip"], "is_demo": True}),
+        encoding="utf-8",
+    )
+    entry = read_manifest(path)
+    assert (entry.id, entry.title, entry.pipelines, entry.is_demo) == ("mine", "Mine", ("sam-clip",), True)
+    assert [file.name for file in entry.files] == ["sam.pth", "clip.pt"]
+    assert entry.files[0].sha256 == "01ec64ff"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"no json",
+        b"[]",
+        b"{}",
+        b'{"id": "a", "title": "A", "files": [], "pipelines": [], "newer": 1}',
+        b'{"id": "a", "title": "A", "files": ["sam.pth"], "pipelines": []}',
+        b'{"id": "a", "title": "A", "files": [{"role": "sam"}], "pipelines": []}',
+        b'{"id": "a", "title": "A", "files": []}',
+        '{"id": "ä"}'.encode("latin-1"),
+    ],
+)
+def test_a_file_that_is_no_manifest_is_refused_with_its_path(tmp_path, content):
+    path = tmp_path / MANIFEST
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="is no model manifest") as caught:
+        read_manifest(path)
+    assert str(path) in str(caught.value)
+
+
+def test_a_set_is_installed_once_all_its_files_are_in_its_folder(home):
+    entry = SETS[0]
+    (home / entry.id).mkdir()
+    for file in entry.files:
+        assert not is_installed(entry)
+        (home / entry.id / file.name).touch()
+    assert is_installed(entry)
+
+
+def test_known_sets_are_those_of_the_catalogue_and_the_imported_folders(home):
+    (home / "mine").mkdir()
+    (home / "note.txt").touch()
+    assert known_sets() == {**{entry.id: False for entry in SETS}, "mine": True}
+
+
+def test_without_a_models_folder_only_the_catalogue_is_known(home, monkeypatch):
+    monkeypatch.setenv("RS_TEXTSEG_MODELS", str(home / "missing"))
+    assert models_home() == home / "missing"
+    assert not any(known_sets().values())

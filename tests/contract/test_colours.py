@@ -1,0 +1,28 @@
+"""Colours of classes."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from rs_textseg_plugin.contract.colours import pick_colour
+
+
+@pytest.mark.parametrize(
+    ("words", "colour"), [(("water",), "#2b83ba"), (("WATER",), "#2b83ba"), (("brook", "river"), "#2b83ba")]
+)
+def test_a_known_thing_has_its_usual_colour(words, colour):
+    assert pick_colour(words, []) == colour
+
+
+def test_a_colour_that_is_taken_is_not_given_again():
+    assert pick_colour(("river",), ["#2b83ba"]) != "#2b83ba"
+
+
+def test_ten_unknown_classes_have_ten_colours_and_an_eleventh_still_has_one():
+    taken: list[str] = []
+    for i in range(11):
+        taken.append(pick_colour((f"thing {i}",), taken))
+    assert len(set(taken[:10])) == 10
+    assert all(re.fullmatch("#[0-9a-f]{6}", colour) for colour in taken)

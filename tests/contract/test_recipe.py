@@ -1,0 +1,121 @@
+"""Parameters: their defaults, their types and their bounds."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from rs_textseg_plugin.contract.errors import RecipeError
+from rs_textseg_plugin.contract.recipe import PIPELINES, Parameter, Recipe, find_pipeline
+
+COUNT = Parameter("count", 3, "int", "Help.", "source", 1, 10)
+SHARE = Parameter("share", 0.5, "float", "Help.", "source", 0, 1)
+SCALE = Parameter("scale", None, "float", "Help.", "source", 0.01)
+FLAG = Parameter("flag", False, "bool", "Help.", "source")
+WORD = Parameter("word", "a", "str", "Help.", "source", choices=("a", "b"))
+TEXT = Parameter("text", "", "str", "Help.", "source")
+
+READABLE = [
+    (COUNT, None, 3),
+    (COUNT, "7", 7),
+    (COUNT, 7, 7),
+    (COUNT, 7.0, 7),
+    (COUNT, "7.0", 7),
+    (COUNT, "1", 1),
+    (COUNT, "10", 10),
+    (SHARE, "0.25", 0.25),
+    (SHARE, 1, 1.0),
+    (SHARE, "1e-3", 0.001),
+    (SCALE, None, None),
+    (SCALE, "auto", None),
+    (SCALE, "50", 50.0),
+    (FLAG, "true", True),
+    (FLAG, "No", False),
+    (FLAG, 1, True),
+    (FLAG, True, True),
+    (WORD, "b", "b"),
+    (TEXT, "auto", "auto"),
+    (TEXT, 5, "5"),
+]
+
+UNREADABLE = [
+    (COUNT, "7.5", "whole number from 1 to 10"),
+    (COUNT, "many", "whole number from 1 to 10"),
+    (COUNT, "", "whole number"),
+    (COUNT, "0", "out of its range"),
+    (COUNT, 11, "out of its range"),
+    (COUNT, "inf", "not understood"),
+    (COUNT, "nan", "not understood"),
+    (COUNT, math.inf, "not understood"),
+    (SHARE, "1.01", "from 0 to 1"),
+    (SHARE, "nan", "not understood"),
+    (SHARE, "auto", "not understood"),
+    (SHARE, True, "not understood"),
+    (SCALE, "0", "at least 0.01"),
+    (SCALE, "inf", "not understood"),
+    (FLAG, "perhaps", "true or false"),
+    (WORD, "c", "choose one of a, b"),
+    (WORD, "A", "choose one of a, b"),
+]
+
+EVERY_PARAMETER = [(info, parameter) for info in PIPELINES.values() for parameter in info.parameters]
+
+
+@pytest.mark.parametrize(("parameter", "value", "wanted"), READABLE)
+def test_a_value_is_read_in_the_type_of_its_parameter(parameter, value, wanted):
+    read = parameter.read(value)
+    assert read == wanted
+    assert type(read) is type(wanted)
+
+
+@pytest.mark.parametrize(("parameter", "value", "reason"), UNREADABLE)
+def test_a_value_that_does_not_fit_is_refused_with_its_name_and_what_is_wanted(parameter, value, reason):
+    with pytest.raises(RecipeError, match=reason) as caught:
+        parameter.read(value)
+    assert f"{parameter.name}={value!r}" in str(caught.value)
+
+
+@pytest.mark.parametrize(("info", "parameter"), EVERY_PARAMETER, ids=lambda value: value.name)
+def test_every_default_fits_its_own_parameter_and_names_its_source(info, parameter):
+    assert parameter.default is None or parameter.read(parameter.default) == parameter.default
+    assert type(parameter.default).__name__ in (parameter.kind, "NoneType")
+    assert parameter.help.endswith(".") or parameter.help.endswith(")")
+    assert parameter.source
+    assert [other.name for other in info.parameters].count(parameter.name) == 1
+
+
+@pytest.mark.parametrize("name", PIPELINES)
+def test_a_pipeline_is_found_by_its_name(name):
+    assert find_pipeline(name).name == name
+
+
+def test_an_unknown_pipeline_is_refused_with_the_ones_that_exist():
+    with pytest.raises(RecipeError, match=r"'sam_clip'.*sam-clip"):
+        find_pipeline("sam_clip")
+
+
+def test_checked_parameters_are_all_of_them_with_the_given_ones_in_place():
+    values = Recipe(parameters={"points_per_side": "8", "prob_threshold": "auto"}).checked_parameters()
+    assert set(values) == {parameter.name for parameter in find_pipeline("sam-clip").parameters}
+    assert values["points_per_side"] == 8
+    assert values["prob_threshold"] is None
+    assert values["tile_px"] == 1024
+
+
+@pytest.mark.parametrize(
+    ("recipe", "reason"),
+    [
+        (Recipe(pipeline="nothing"), "no pipeline 'nothing'"),
+        (Recipe(parameters={"points": 8}), "no parameter 'points'"),
+        (Recipe(parameters={"points_per_side": 0}), "points_per_side=0"),
+        (Recipe(parameters={"tile_px": 256, "overlap_px": 129}), "more than half of tile_px=256"),
+    ],
+)
+def test_a_recipe_that_cannot_be_cooked_is_refused(recipe, reason):
+    with pytest.raises(RecipeError, match=reason):
+        recipe.checked_parameters()
+
+
+def test_an_overlap_of_exactly_half_a_tile_is_accepted():
+    assert Recipe(parameters={"tile_px": 256, "overlap_px": 128}).checked_parameters()["overlap_px"] == 128
