@@ -16,9 +16,8 @@ from PIL import Image
 
 from rs_textseg_plugin.contract.errors import Cancelled
 from rs_textseg_plugin.contract.grid import Window
-from rs_textseg_plugin.engine.legend import Legend
+from rs_textseg_plugin.engine.class_map import ClassMap
 from rs_textseg_plugin.engine.models.clip import ClipModel
-from rs_textseg_plugin.engine.resize import reach, resize_part
 
 
 @dataclass(frozen=True)
@@ -60,46 +59,6 @@ class DenseFeatures:
     canvas: tuple[int, int]
     tile: tuple[int, int]
     cls_weight: float
-
-
-@dataclass(frozen=True)
-class ClassMap:
-    """Class scores of every pixel of a tile, kept as coarse word logits and evaluated where they are needed.
-
-    Attributes:
-        window_logits: ``(n, A, gh, gw)`` float16, scaled word logits per sliding window.
-        windows, frame, canvas, tile: as in `DenseFeatures`.
-    """
-
-    window_logits: NDArray[np.float16]
-    windows: tuple[Window, ...]
-    frame: Window
-    canvas: tuple[int, int]
-    tile: tuple[int, int]
-
-    def probabilities(self, legend: Legend, part: Window) -> NDArray[np.float32]:
-        """Return ``(K, part.height, part.width)`` class probabilities for a window of the tile."""
-        return legend.class_probabilities(self.logits(part))
-
-    def logits(self, part: Window) -> NDArray[np.float32]:
-        """Return ``(A, part.height, part.width)`` word logits for a window of the tile."""
-        needed = reach(part, self.tile, self.canvas)
-        return resize_part(self._stitched(needed), self.tile, part, within=needed, source=self.canvas)
-
-    def _stitched(self, needed: Window) -> NDArray[np.float32]:
-        """Mean over the sliding windows of their upsampled logits, on a window of the canvas."""
-        total = np.zeros((self.window_logits.shape[1], needed.height, needed.width), np.float32)
-        count = np.zeros((needed.height, needed.width), np.float32)
-        for window, logits in zip(self.windows, self.window_logits):
-            common = window.intersection(needed)
-            if common.is_empty:
-                continue
-            rows, columns = common.relative_to(needed).slices
-            inside = common.relative_to(window).relative_to(self.frame)
-            size = (self.frame.height, self.frame.width)
-            total[:, rows, columns] += resize_part(logits.astype(np.float32), size, inside)
-            count[rows, columns] += 1
-        return total / count
 
 
 def observe_dense(

@@ -49,6 +49,8 @@ def resize_part(
     """
     height, width = source or planes.shape[1:]
     at_hand = within or Window(0, 0, width, height)
+    if (height, width) == size:  # nothing to interpolate
+        return planes[(slice(None), *part.relative_to(at_hand).slices)]
     vertical = bilinear_matrix(height, size[0])[part.row : part.row_stop, at_hand.row : at_hand.row_stop]
     horizontal = bilinear_matrix(width, size[1])[part.col : part.col_stop, at_hand.col : at_hand.col_stop]
     return np.matmul(np.matmul(vertical, planes), horizontal.T)
@@ -56,6 +58,8 @@ def resize_part(
 
 def reach(part: Window, size: tuple[int, int], source: tuple[int, int]) -> Window:
     """Return the window of a picture of shape `source` that `part` of its resized form depends on."""
+    if size == source:
+        return part
     rows = np.flatnonzero(bilinear_matrix(source[0], size[0])[part.row : part.row_stop].any(axis=0))
     cols = np.flatnonzero(bilinear_matrix(source[1], size[1])[part.col : part.col_stop].any(axis=0))
     col, row = int(cols[0]), int(rows[0])

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rs_textseg_plugin.contract.grid import Window
-from rs_textseg_plugin.engine.dense import ClassMap
+from rs_textseg_plugin.engine.class_map import ClassMap
 
 NO_CLASS = -1  # index of a segment or pixel for which no class was sure enough
 

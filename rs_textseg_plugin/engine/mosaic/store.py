@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rs_textseg_plugin.contract.grid import Tile, Window
-from rs_textseg_plugin.engine.dense import ClassMap
+from rs_textseg_plugin.engine.class_map import ClassMap
 from rs_textseg_plugin.engine.segments import Answer, PackedMask, Segment
 
 _KEPT = 12  # a core is painted from at most nine tiles

@@ -23,7 +23,8 @@ from PIL import Image
 from rs_textseg_plugin.contract.errors import Cancelled
 from rs_textseg_plugin.contract.grid import Window
 from rs_textseg_plugin.contract.recipe import ParameterValue
-from rs_textseg_plugin.engine.dense import ClassMap, DenseFeatures, DenseSettings, answer_dense, observe_dense
+from rs_textseg_plugin.engine.class_map import ClassMap
+from rs_textseg_plugin.engine.dense import DenseFeatures, DenseSettings, answer_dense, observe_dense
 from rs_textseg_plugin.engine.device import Budget
 from rs_textseg_plugin.engine.legend import Legend
 from rs_textseg_plugin.engine.models.clip import ClipModel

@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.ndimage import gaussian_filter
+from skimage.measure import label
+
+from rs_textseg_plugin.contract.grid import TileGrid, Window
+from rs_textseg_plugin.engine.segments import Answer, PackedMask, Segment
+from planted import Truth, answer_for, components_of, labelled, labels_of, legend
+
+
+def random_truth(seed: int, height: int = 300, width: int = 420) -> Truth:
+    rng = np.random.default_rng(seed)
+    fields = np.stack([gaussian_filter(rng.random((height, width)), 9) for _ in range(4)])
+    classes = fields.argmax(axis=0) - 1
+    objects = label(classes + 1, background=0, connectivity=1)
+    return Truth(classes, objects)
+
+
+@pytest.mark.parametrize(("tile_px", "overlap_px"), [(128, 32), (160, 64), (128, 0), (150, 30)])
+@pytest.mark.parametrize("instances", [False, True])
+def test_tiles_give_the_labels_of_a_single_tile(tmp_path, tile_px, overlap_px, instances):
+    truth = random_truth(1)
+    whole = labelled(truth, tmp_path / "whole", 512, 0, instances)
+    tiled = labelled(truth, tmp_path / "tiled", tile_px, overlap_px, instances)
+    np.testing.assert_array_equal(labels_of(tiled), labels_of(whole))
+    np.testing.assert_array_equal(labels_of(whole), truth.classes + 1)
+
+
+@pytest.mark.parametrize("instances", [False, True])
+def test_objects_cut_by_seams_come_back_as_one(tmp_path, instances):
+    truth = random_truth(2)
+    scene = labelled(truth, tmp_path, 128, 32, instances)
+    pairs = np.unique(np.stack([components_of(scene).ravel(), truth.objects.ravel()]), axis=1)
+    one_to_one = len(np.unique(pairs[0])) == len(np.unique(pairs[1])) == pairs.shape[1]
+    assert one_to_one
+    found, true = np.sort(scene.components.pixels[1:]), np.sort(np.bincount(truth.objects.ravel())[1:])
+    np.testing.assert_array_equal(found, true)
+
+
+def test_an_object_larger_than_a_tile_is_one_component(tmp_path):
+    classes = np.full((400, 400), -1)
+    classes[20:380, 30:390] = 0
+    scene = labelled(Truth(classes, (classes == 0).astype(int)), tmp_path, 128, 32, instances=True)
+    assert list(scene.components.pixels[1:]) == [360 * 360]
+    assert tuple(scene.components.first[1]) == (30, 20)
+    assert tuple(scene.components.stop[1]) == (390, 380)
+
+
+def test_a_run_over_a_part_agrees_with_a_run_over_the_whole_away_from_its_border(tmp_path):
+    truth = random_truth(3)
+    part = Window(100, 60, 200, 150)
+    whole = labels_of(labelled(truth, tmp_path / "whole", 128, 32))
+    found = labels_of(labelled(truth, tmp_path / "part", 128, 32, extent=part))
+    np.testing.assert_array_equal(found, whole[part.slices])
+
+
+def test_touching_objects_of_a_class_are_one_region_or_two_instances(tmp_path):
+    classes = np.full((100, 200), -1)
+    classes[20:80, 20:180] = 0
+    objects = np.zeros_like(classes)
+    objects[20:80, 20:100], objects[20:80, 100:180] = 1, 2
+    regions = labelled(Truth(classes, objects), tmp_path / "r", 64, 16, instances=False)
+    instances = labelled(Truth(classes, objects), tmp_path / "i", 64, 16, instances=True)
+    assert list(regions.components.pixels[1:]) == [60 * 160]
+    assert sorted(instances.components.pixels[1:]) == [60 * 80, 60 * 80]
+
+
+def ragged(truth: Truth, names, seed: int):
+    """Answers whose outlines differ from tile to tile by a pixel or two, as a network's do."""
+
+    def answer(tile):
+        rng = np.random.default_rng([seed, *tile.index])
+        exact = answer_for(tile, truth, names, with_map=False)
+        segments = []
+        for segment in exact.segments:
+            canvas = np.zeros((tile.window.height, tile.window.width), bool)
+            canvas[segment.window.slices] = segment.mask.unpack()
+            noisy = gaussian_filter(canvas.astype(float), 1.5) + rng.normal(0, 0.25) * 0.5
+            mask = noisy > 0.5
+            if mask.any():
+                rows, cols = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+                window = Window(cols[0], rows[0], cols[-1] - cols[0] + 1, rows[-1] - rows[0] + 1)
+                segments.append(Segment(window, PackedMask.of(mask[window.slices]), segment.label, segment.scores))
+        return Answer(tuple(segments), None)
+
+    return answer
+
+
+def longest_run_along(labels: np.ndarray, lines: list[int]) -> int:
+    """Longest straight border between two labels that lies on one of these columns."""
+    longest = 0
+    for line in lines:
+        differs = labels[:, line - 1] != labels[:, line]
+        runs = np.diff(np.flatnonzero(np.concatenate([[True], ~differs, [True]]))) - 1
+        longest = max(longest, int(runs.max(initial=0)))
+    return longest
+
+
+def test_no_border_lies_along_a_tile_line_when_tiles_disagree_by_a_few_pixels(tmp_path):
+    rows, cols = np.mgrid[:400, :520]
+    inside = np.abs((rows - 200) - 0.31 * (cols - 260)) < 60  # a broad slanted road through many tiles
+    truth = Truth(np.where(inside, 1, -1), inside.astype(int))
+    names = legend()
+    scene = labelled(truth, tmp_path, 160, 64, answer=ragged(truth, names, 5))
+    spans = TileGrid(520, 400, 160, 64).spans(520)
+    lines = sorted({edge for span in spans for edge in (span.start, span.stop, span.core_start)} - {0, 520})
+    labels = labels_of(scene)
+    agreement = ((labels == 2) == inside).mean()
+    assert agreement > 0.97
+    assert len(scene.components.pixels) == 2  # nothing, and one road
+    assert longest_run_along(labels, lines) <= 2
+
+
+def test_a_mask_that_a_border_cuts_and_no_neighbour_confirms_is_not_painted(tmp_path):
+    names = legend()
+    classes = np.full((128, 256), -1)
+    classes[40:90, 60:200] = 0
+    truth = Truth(classes, (classes == 0).astype(int))
+
+    def only_the_first_tile_sees_it(tile):
+        answer = answer_for(tile, truth, names, with_map=False)
+        return answer if tile.col_index == 0 else Answer((), None)
+
+    scene = labelled(truth, tmp_path, 128, 32, answer=only_the_first_tile_sees_it)
+    assert not labels_of(scene).any()
