@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import distance_transform_edt, gaussian_filter
 from skimage.measure import label
 
 from rs_textseg_plugin.contract.grid import TileGrid, Window
@@ -67,22 +67,22 @@ def test_touching_objects_of_a_class_are_one_region_or_two_instances(tmp_path):
     assert sorted(instances.components.pixels[1:]) == [60 * 80, 60 * 80]
 
 
-def ragged(truth: Truth, names, seed: int):
-    """Answers whose outlines differ from tile to tile by a pixel or two, as a network's do."""
+def disagreeing(truth: Truth, names):
+    """Answers whose outlines are 5 px wider in every second tile and 5 px narrower in the others."""
 
     def answer(tile):
-        rng = np.random.default_rng([seed, *tile.index])
         exact = answer_for(tile, truth, names, with_map=False)
         segments = []
         for segment in exact.segments:
             canvas = np.zeros((tile.window.height, tile.window.width), bool)
             canvas[segment.window.slices] = segment.mask.unpack()
-            noisy = gaussian_filter(canvas.astype(float), 1.5) + rng.normal(0, 0.25) * 0.5
-            mask = noisy > 0.5
-            if mask.any():
-                rows, cols = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-                window = Window(cols[0], rows[0], cols[-1] - cols[0] + 1, rows[-1] - rows[0] + 1)
-                segments.append(Segment(window, PackedMask.of(mask[window.slices]), segment.label, segment.scores))
+            wider = (tile.col_index + tile.row_index) % 2 == 0
+            mask = distance_transform_edt(~canvas) <= 5 if wider else distance_transform_edt(canvas) > 5
+            if not mask.any():
+                continue
+            rows, cols = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+            window = Window(int(cols[0]), int(rows[0]), int(cols[-1] - cols[0]) + 1, int(rows[-1] - rows[0]) + 1)
+            segments.append(Segment(window, PackedMask.of(mask[window.slices]), segment.label, segment.scores))
         return Answer(tuple(segments), None)
 
     return answer
@@ -103,12 +103,12 @@ def test_no_border_lies_along_a_tile_line_when_tiles_disagree_by_a_few_pixels(tm
     inside = np.abs((rows - 200) - 0.31 * (cols - 260)) < 60  # a broad slanted road through many tiles
     truth = Truth(np.where(inside, 1, -1), inside.astype(int))
     names = legend()
-    scene = labelled(truth, tmp_path, 160, 64, answer=ragged(truth, names, 5))
+    scene = labelled(truth, tmp_path, 160, 64, answer=disagreeing(truth, names))
     spans = TileGrid(520, 400, 160, 64).spans(520)
     lines = sorted({edge for span in spans for edge in (span.start, span.stop, span.core_start)} - {0, 520})
     labels = labels_of(scene)
     agreement = ((labels == 2) == inside).mean()
-    assert agreement > 0.97
+    assert agreement > 0.95
     assert len(scene.components.pixels) == 2  # nothing, and one road
     assert longest_run_along(labels, lines) <= 2
 
