@@ -52,12 +52,19 @@ def imported_from_qgis(tree: ast.AST):
     """Yield what each name that was imported from ``qgis`` stands for, and the classes of imported modules."""
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("qgis."):
-            module = importlib.import_module(node.module)
             for alias in node.names:
-                found = getattr(module, alias.name, None) or importlib.import_module(f"{node.module}.{alias.name}")
+                found = find_in_qgis(node.module, alias.name)
                 name = alias.asname or alias.name
                 yield name, found
                 yield from ((f"{name}.{inner}", kind) for inner, kind in vars(found).items() if isinstance(kind, type))
+
+
+def find_in_qgis(module: str, name: str) -> object:
+    """Return a class or module of QGIS; an empty class for a name that this version does not have."""
+    try:
+        return getattr(importlib.import_module(module), name, None) or importlib.import_module(f"{module}.{name}")
+    except ModuleNotFoundError:
+        return type(name, (), {})
 
 
 def is_enum_value(owner: object, name: str) -> bool:
@@ -103,7 +110,7 @@ def test_an_unscoped_enum_is_found(source):
 
 def test_a_scoped_enum_is_accepted():
     source = (
-        "from qgis.PyQt.QtCore import Qt, QTimer\nfrom qgis.core import QgsTask\n"
+        "from qgis.PyQt.QtCore import Qt, QTimer\nfrom qgis.core import QgsTask\nfrom qgis.PyQt.QtGui import NewInQt7\n"
         "x = Qt.AlignmentFlag.AlignLeft, QgsTask.Flag.CanCancel, QTimer.singleShot, Qt.ItemDataRole"
     )
     assert unscoped_enums(source) == []
