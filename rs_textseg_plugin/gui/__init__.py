@@ -1,0 +1,1 @@
+"""Widgets. They hold no decisions: those are in `query_model`."""

@@ -1,0 +1,54 @@
+"""Which model sets the dock offers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from rs_textseg_plugin.contract.catalog import known_sets, load_catalog
+from rs_textseg_plugin.contract.recipe import Recipe
+from rs_textseg_plugin.host.translate import tr
+
+DEMO = Recipe().models  # ships with the product, so it is always here
+
+
+@dataclass(frozen=True)
+class ModelChoice:
+    """A model set: its id, how the dock calls it, and whether its files are on this computer."""
+
+    id: str
+    title: str
+    is_here: bool
+
+    @property
+    def label(self) -> str:
+        """The title, and what has to be done first."""
+        return self.title if self.is_here else tr("{} (not downloaded)").format(self.title)
+
+
+def model_choices(pipeline: str) -> list[ModelChoice]:
+    """Return the sets that serve a pipeline; those that are here come first, otherwise as in the catalogue."""
+    catalogue = {entry.id: entry for entry in load_catalog()}
+    serving = [
+        ModelChoice(name, catalogue[name].title if name in catalogue else name, is_here)
+        for name, is_here in known_sets().items()
+        if name not in catalogue or pipeline in catalogue[name].pipelines
+    ]
+    if DEMO not in [choice.id for choice in serving]:
+        serving.insert(0, ModelChoice(DEMO, tr("Demo models (to try the product)"), True))
+    return sorted(serving, key=lambda choice: not choice.is_here)
+
+
+def why_not_usable(models: str) -> str:
+    """Return why a set or folder cannot be used, in one sentence; empty where nothing speaks against it."""
+    if not models.strip():
+        return tr("Choose a model set, or a folder with checkpoints.")
+    known = known_sets()
+    if models == DEMO or known.get(models, False) or Path(models).is_dir():
+        return ""
+    if models in known:
+        return tr(
+            "The model set {0} is not on this computer: fetch it in a terminal, with the engine's Python, by "
+            '"python -m rs_textseg_plugin.engine models fetch {0}".'
+        ).format(models)
+    return tr("There is no model set and no folder {!r}: choose one of the list, or a folder.").format(models)

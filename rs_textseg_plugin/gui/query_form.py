@@ -1,0 +1,194 @@
+"""The groups of the dock in which the user says what to look for, where and how."""
+
+from __future__ import annotations
+
+from qgis.core import QgsMapLayer, QgsMapLayerProxyModel
+from qgis.gui import QgsCollapsibleGroupBox, QgsDoubleSpinBox, QgsMapLayerComboBox
+from qgis.PyQt.QtWidgets import (
+    QComboBox,
+    QFormLayout,
+    QGroupBox,
+    QLabel,
+    QPlainTextEdit,
+    QVBoxLayout,
+    QWidget,
+)
+
+from rs_textseg_plugin.contract.recipe import PIPELINES
+from rs_textseg_plugin.gui.model_picker import ModelPicker
+from rs_textseg_plugin.gui.parameter_form import ParameterForm
+from rs_textseg_plugin.gui.problem_label import ProblemLabel
+from rs_textseg_plugin.gui.query_model import MAP_CANVAS, WHOLE_LAYER, QueryModel
+from rs_textseg_plugin.host.translate import tr
+
+_TEXT_LINES = 3
+_DEVICES = {"auto": "Automatic", "cpu": "CPU", "cuda": "CUDA (NVIDIA GPU)"}
+_EXTENTS = {WHOLE_LAYER: "Whole layer", MAP_CANVAS: "Map canvas"}
+_PLACEHOLDERS = {"classes": "building|roof, road, water", "phrase": "the bridge across the river"}
+_TEXT_HELP = {
+    "classes": "A comma or a new line separates classes and | separates words for the same class. "
+    "A class with - in front competes with the others and is never output.",
+    "phrase": "A phrase or a question in plain words.",
+}
+
+
+class QueryForm(QWidget):
+    """Everything that is chosen before a run, bound to the model in both directions."""
+
+    def __init__(self, model: QueryModel, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._model = model
+        self._make_widgets()
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        for group in (self._raster_group(), self._query_group(), self._method_group(), self._advanced_group()):
+            layout.addWidget(group)
+        self._connect()
+        self._show()
+
+    def choose_layer(self, layer: QgsMapLayer | None) -> None:
+        """Choose a raster layer; another kind of layer changes nothing."""
+        if layer is not None and layer in [self.layer.layer(i) for i in range(self.layer.count())]:
+            self.layer.setLayer(layer)
+
+    def _make_widgets(self) -> None:
+        self.layer = QgsMapLayerComboBox(self)
+        self.layer.setObjectName("layer")
+        self.layer.setFilters(QgsMapLayerProxyModel.Filter.RasterLayer)
+        self.extent = _combo("extent", _EXTENTS)
+        self.text = QPlainTextEdit(self)
+        self.text.setObjectName("text")
+        self.text.setTabChangesFocus(True)
+        self.text.setFixedHeight(self.text.fontMetrics().lineSpacing() * _TEXT_LINES + 14)
+        self.method = _combo("method", {info.name: info.title for info in PIPELINES.values()})
+        self.models = ModelPicker(self)
+        self.resolution = _resolution_box()
+        self.device = _combo("device", _DEVICES)
+        self.parameters = ParameterForm(self)
+        self.parameters.show_parameters(self._model.pipeline.parameters)
+        names = ("layerProblem", "textProblem", "modelsProblem", "parametersProblem")
+        self.layer_problem, self.text_problem, self.models_problem, self.parameters_problem = map(ProblemLabel, names)
+
+    def _raster_group(self) -> QGroupBox:
+        group, form = _group("rasterGroup", tr("Raster"))
+        _add_row(form, tr("Layer"), self.layer, tr("The raster layer that is segmented"))
+        form.addRow(self.layer_problem)
+        _add_row(form, tr("Extent"), self.extent, tr("The whole layer, or the part that the map canvas shows"))
+        return group
+
+    def _query_group(self) -> QGroupBox:
+        group = QGroupBox(tr("Query"), self)
+        group.setObjectName("queryGroup")
+        label = QLabel(tr("What to look for"), group)
+        label.setBuddy(self.text)
+        layout = QVBoxLayout(group)
+        for widget in (label, self.text, self.text_problem):
+            layout.addWidget(widget)
+        return group
+
+    def _method_group(self) -> QGroupBox:
+        group, form = _group("methodGroup", tr("Method"))
+        _add_row(form, tr("Method"), self.method, "")
+        label = _add_row(form, tr("Models"), self.models, self.models.combo.toolTip())
+        label.setBuddy(self.models.combo)
+        form.addRow(self.models_problem)
+        return group
+
+    def _advanced_group(self) -> QGroupBox:
+        group = QgsCollapsibleGroupBox(tr("Advanced"), self)
+        group.setObjectName("advancedGroup")
+        group.setSaveCollapsedState(False)
+        group.setCollapsed(True)
+        form = QFormLayout()
+        _add_row(form, tr("Ground resolution"), self.resolution, tr("Size of a pixel on the ground that models see"))
+        _add_row(
+            form, tr("Device"), self.device, tr("What the models run on; automatic takes a GPU where there is one")
+        )
+        layout = QVBoxLayout(group)
+        layout.addLayout(form)
+        layout.addWidget(self.parameters_problem)
+        layout.addWidget(self.parameters)
+        return group
+
+    def _connect(self) -> None:
+        update = self._model.update
+        self.layer.layerChanged.connect(lambda layer: update(layer_id=layer.id() if layer else ""))
+        self.extent.currentIndexChanged.connect(lambda _: update(extent_choice=self.extent.currentData()))
+        self.text.textChanged.connect(lambda: update(text=self.text.toPlainText()))
+        self.method.currentIndexChanged.connect(lambda _: update(pipeline=self.method.currentData()))
+        self.models.picked.connect(lambda models: update(models=models))
+        self.resolution.valueChanged.connect(lambda value: update(ground_resolution_m=value or None))
+        self.device.currentIndexChanged.connect(lambda _: update(device=self.device.currentData()))
+        self.parameters.changed.connect(lambda: update(parameters=self.parameters.values()))
+        self._model.changed.connect(self._show)
+        layer = self.layer.currentLayer()
+        update(layer_id=layer.id() if layer else "")
+
+    def _show(self) -> None:
+        """Let every widget show the model; a widget that already does is not touched."""
+        state, info = self._model.state, self._model.pipeline
+        _choose(self.extent, state.extent_choice)
+        _choose(self.device, state.device)
+        self._show_method()
+        self.models.show_models(state.pipeline, state.models)
+        if self.text.toPlainText() != state.text:
+            self.text.setPlainText(state.text)
+        self.text.setPlaceholderText(_PLACEHOLDERS[info.takes])
+        self.text.setToolTip(tr(_TEXT_HELP[info.takes]))
+        self._show_problems()
+        self.setEnabled(not self._model.run.is_running)
+
+    def _show_method(self) -> None:
+        info = self._model.pipeline
+        if self.method.currentData() != info.name or not self.method.toolTip():
+            _choose(self.method, info.name)
+            self.method.setToolTip(f"<p>{tr(info.summary)}</p><p>{info.source}</p>")
+            self.parameters.show_parameters(info.parameters)
+
+    def _show_problems(self) -> None:
+        problems = self._model.problems
+        self.layer_problem.show_problem(tr(problems.layer))
+        self.text_problem.show_problem(problems.text)
+        self.models_problem.show_problem(problems.models)
+        self.parameters_problem.show_problem(problems.parameters)
+
+
+def _group(name: str, title: str) -> tuple[QGroupBox, QFormLayout]:
+    group = QGroupBox(title)
+    group.setObjectName(name)
+    return group, QFormLayout(group)
+
+
+def _add_row(form: QFormLayout, text: str, field: QWidget, tooltip: str) -> QLabel:
+    label = QLabel(text)
+    label.setBuddy(field)
+    label.setToolTip(tooltip)
+    if tooltip:
+        field.setToolTip(tooltip)
+    form.addRow(label, field)
+    return label
+
+
+def _combo(name: str, items: dict[str, str]) -> QComboBox:
+    combo = QComboBox()
+    combo.setObjectName(name)
+    for value, text in items.items():
+        combo.addItem(tr(text), value)
+    return combo
+
+
+def _choose(combo: QComboBox, value: str) -> None:
+    if combo.currentData() != value:
+        combo.setCurrentIndex(max(0, combo.findData(value)))
+
+
+def _resolution_box() -> QgsDoubleSpinBox:
+    box = QgsDoubleSpinBox()
+    box.setObjectName("resolution")
+    box.setRange(0.0, 1000.0)
+    box.setDecimals(3)
+    box.setSingleStep(0.1)
+    box.setSuffix(" m")
+    box.setSpecialValueText(tr("As the raster"))
+    box.setClearValueMode(QgsDoubleSpinBox.ClearValueMode.MinimumValue, tr("As the raster"))
+    return box

@@ -1,0 +1,68 @@
+"""Numbers and names as the user reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from rs_textseg_plugin.contract.events import Finished, Progress
+from rs_textseg_plugin.contract.recipe import Parameter
+from rs_textseg_plugin.host.translate import tr
+
+_UNITS = {"px": "px", "m": "m", "m2": "m²"}
+_SPELLED = {"clip": "CLIP", "cls": "<CLS>", "iou": "IoU", "nms": "NMS", "sam": "SAM", "prob": "probability"}
+
+
+def progress_in_words(progress: Progress) -> str:
+    """Return for example "Tile 3 of 9, about 2 min left"."""
+    parts = [progress.stage[:1].upper() + progress.stage[1:]]
+    if 0 <= progress.tiles_done < progress.tiles_total:
+        parts = [tr("Tile {} of {}").format(progress.tiles_done + 1, progress.tiles_total)]
+    if progress.seconds_left is not None and progress.fraction < 1:
+        parts.append(time_left_in_words(progress.seconds_left))
+    return ", ".join(parts)
+
+
+def time_left_in_words(seconds: float) -> str:
+    """Return a rounded time: an estimate to the second would be a lie."""
+    if seconds < 10:
+        return tr("a few seconds left")
+    if seconds < 90:
+        return tr("about {} s left").format(round(seconds / 10) * 10)
+    if seconds < 90 * 60:
+        return tr("about {} min left").format(round(seconds / 60))
+    return tr("about {} h left").format(round(seconds / 3600))
+
+
+def counts_in_words(counts: Mapping[str, int]) -> str:
+    """Return for example "Found so far: building 12, road 3"; empty while nothing is found."""
+    found = ", ".join(f"{name} {count}" for name, count in counts.items() if count)
+    return tr("Found so far: {}").format(found) if found else ""
+
+
+def area_in_words(area_m2: float) -> str:
+    """Return an area with three digits, in the unit that makes it short."""
+    if area_m2 < 10_000:
+        return f"{area_m2:.3g} m²" if area_m2 < 1000 else f"{area_m2:.0f} m²"
+    if area_m2 < 1_000_000:
+        return f"{area_m2 / 10_000:.3g} ha"
+    return f"{area_m2 / 1_000_000:.3g} km²" if area_m2 < 1e9 else f"{area_m2 / 1_000_000:.0f} km²"
+
+
+def result_in_words(finished: Finished) -> str:
+    """Return one sentence on a finished run."""
+    count = sum(row.count for row in finished.classes)
+    if not count:
+        return tr("Nothing was found: try other words, or lower the probability threshold.")
+    sentence = tr("{} polygons in {} s").format(count, max(1, round(finished.seconds)))
+    where = tr(" on {}").format(finished.device) if finished.device else ""
+    return sentence + where + (tr(", with demo models") if finished.is_demo else "") + "."
+
+
+def parameter_label(parameter: Parameter) -> str:
+    """Return for example "Clip long side (px)" for ``clip_long_side_px``."""
+    words = parameter.name.split("_")
+    unit = _UNITS.get(words[-1], "") if len(words) > 1 else ""
+    spelled = [_SPELLED.get(word, word) for word in (words[:-1] if unit else words)]
+    label = " ".join(spelled)
+    label = label[:1].upper() + label[1:]
+    return f"{label} ({unit})" if unit else label

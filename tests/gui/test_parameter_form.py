@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import pytest
+
+from rs_textseg_plugin.contract.recipe import PIPELINES, Parameter
+from rs_textseg_plugin.gui.parameter_form import ParameterForm, make_editor, read_editor, tooltip, write_editor
+
+pytestmark = pytest.mark.usefixtures("qgis_app")
+
+KINDS = [
+    (Parameter("points", 20, "int", "Points.", "paper", 1, 128), 8),
+    (Parameter("share", 0.88, "float", "Share.", "paper", 0, 1), 0.5),
+    (Parameter("area_m2", 1.0, "float", "Area.", "ours", 0), 250.25),
+    (Parameter("mode", "vote", "str", "Mode.", "paper", choices=("vote", "crop")), "crop"),
+    (Parameter("word", "background", "str", "Word.", "paper"), "soil|sand"),
+    (Parameter("flag", True, "bool", "Flag.", "paper"), False),
+    (Parameter("simplify_m", None, "float", "Tolerance.", "ours", 0), 0.0),
+    (Parameter("count", None, "int", "Count.", "ours", 1), 1),
+    (Parameter("kind", None, "str", "Kind.", "ours", choices=("a", "b")), "b"),
+    (Parameter("name", None, "str", "Name.", "ours"), "x"),
+]
+
+
+@pytest.mark.parametrize(("parameter", "other"), KINDS, ids=[parameter.name for parameter, _ in KINDS])
+def test_an_editor_starts_at_the_default_and_gives_back_what_was_written(parameter, other):
+    editor, _ = make_editor(parameter)
+    assert read_editor(editor, parameter) == parameter.default
+    write_editor(editor, parameter, other)
+    read = read_editor(editor, parameter)
+    assert read == other
+    assert type(read) is type(other)
+    write_editor(editor, parameter, None if parameter.default is None else parameter.default)
+    assert read_editor(editor, parameter) == parameter.default
+
+
+@pytest.mark.parametrize(("parameter", "other"), KINDS, ids=[parameter.name for parameter, _ in KINDS])
+def test_an_editor_offers_only_values_that_the_parameter_takes(parameter, other):
+    editor, _ = make_editor(parameter)
+    if hasattr(editor, "maximum"):
+        editor.setValue(10**9)
+        parameter.read(read_editor(editor, parameter))
+        editor.setValue(-(10**9))
+        parameter.read(read_editor(editor, parameter))
+    write_editor(editor, parameter, other)
+    assert parameter.read(read_editor(editor, parameter)) == other
+
+
+def test_every_pipeline_has_a_form_that_starts_without_any_value():
+    for info in PIPELINES.values():
+        form = ParameterForm()
+        form.show_parameters(info.parameters)
+        assert form.values() == {}
+
+
+def test_only_values_that_differ_from_the_default_are_given():
+    form = ParameterForm()
+    form.show_parameters(tuple(parameter for parameter, _ in KINDS))
+    form.show_values({"points": 8, "share": 0.88, "mode": "crop"})
+    assert form.values() == {"points": 8, "mode": "crop"}
+    form.show_values({})
+    assert form.values() == {}
+
+
+def test_an_edit_is_told(qtbot):
+    form = ParameterForm()
+    form.show_parameters((KINDS[0][0],))
+    with qtbot.waitSignal(form.changed, timeout=1000):
+        form.findChild(object, "parameter_points").setValue(3)
+
+
+def test_the_tooltip_says_what_a_parameter_does_and_where_its_default_comes_from():
+    text = tooltip(Parameter("cls_weight", 0.3, "float", "How much of <CLS> is subtracted.", "SegEarth-OV"))
+    assert "How much of &lt;CLS&gt; is subtracted." in text
+    assert "Default: 0.3 (SegEarth-OV)" in text
+    assert "cls_weight" in text

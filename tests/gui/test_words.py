@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import pytest
+
+from rs_textseg_plugin.contract.events import ClassSummary, Finished, Progress
+from rs_textseg_plugin.contract.recipe import Parameter
+from rs_textseg_plugin.gui.words import (
+    area_in_words,
+    counts_in_words,
+    parameter_label,
+    progress_in_words,
+    result_in_words,
+    time_left_in_words,
+)
+
+
+@pytest.mark.parametrize(
+    ("progress", "words"),
+    [
+        (Progress("segmenting", 2, 9, 0.2, 130.0), "Tile 3 of 9, about 2 min left"),
+        (Progress("segmenting", 0, 1, 0.1), "Tile 1 of 1"),
+        (Progress("loading models", 0, 0, 0.0), "Loading models"),
+        (Progress("writing polygons", 9, 9, 0.95, 4.0), "Writing polygons, a few seconds left"),
+        (Progress("done", 9, 9, 1.0, 0.0), "Done"),
+    ],
+)
+def test_progress_is_told_by_tile_or_by_stage(progress, words):
+    assert progress_in_words(progress) == words
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0, "a few seconds left"),
+        (34, "about 30 s left"),
+        (89, "about 90 s left"),
+        (90, "about 2 min left"),
+        (3600, "about 60 min left"),
+        (7300, "about 2 h left"),
+    ],
+)
+def test_the_time_left_is_rounded(seconds, words):
+    assert time_left_in_words(seconds) == words
+
+
+def test_only_classes_that_were_found_are_counted():
+    assert counts_in_words({"building": 12, "road": 0, "water": 3}) == "Found so far: building 12, water 3"
+    assert counts_in_words({"road": 0}) == ""
+
+
+@pytest.mark.parametrize(
+    ("area_m2", "words"),
+    [
+        (0.25, "0.25 m²"),
+        (12.34, "12.3 m²"),
+        (9999, "9999 m²"),
+        (10_000, "1 ha"),
+        (123_456, "12.3 ha"),
+        (1_234_567, "1.23 km²"),
+        (12_345_678_900, "12346 km²"),
+    ],
+)
+def test_an_area_has_the_unit_that_makes_it_short(area_m2, words):
+    assert area_in_words(area_m2) == words
+
+
+def test_a_result_is_told_with_count_time_device_and_that_the_models_are_for_demonstration():
+    rows = (ClassSummary("road", "#000000", 2, 5.0, 0.5), ClassSummary("water", "#0000ff", 1, 5.0, 0.5))
+    assert result_in_words(Finished("", rows, device="CPU", seconds=12.4)) == "3 polygons in 12 s on CPU."
+    assert result_in_words(Finished("", rows, is_demo=True)) == "3 polygons in 1 s, with demo models."
+
+
+def test_finding_nothing_is_told_with_what_to_do():
+    rows = (ClassSummary("road", "#000000", 0, 0.0, 0.0),)
+    assert result_in_words(Finished("", rows)).startswith("Nothing was found: try other words")
+
+
+@pytest.mark.parametrize(
+    ("name", "label"),
+    [
+        ("tile_px", "Tile (px)"),
+        ("min_area_m2", "Min area (m²)"),
+        ("clip_long_side_px", "CLIP long side (px)"),
+        ("points_per_side", "Points per side"),
+        ("box_nms_thresh", "Box NMS thresh"),
+    ],
+)
+def test_a_parameter_is_labelled_in_words_with_its_unit(name, label):
+    assert parameter_label(Parameter(name, 1, "int", "", "")) == label
