@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pyogrio
+import pytest
+import rasterio
+import shapely
+
+from rs_textseg_plugin.contract.errors import OutputError
+from rs_textseg_plugin.contract.grid import PixelGrid, Transform, Window
+from rs_textseg_plugin.contract.query import parse_class_list
+from rs_textseg_plugin.contract.request import Output
+from rs_textseg_plugin.engine.output import FIELDS, LAYER, PROVENANCE_KEY, RasterFile, VectorFile, check_output
+from rs_textseg_plugin.engine.polygons import Features
+
+UTM = rasterio.crs.CRS.from_epsg(32633).to_wkt()
+CLASSES = parse_class_list("building, road").output_classes
+
+
+def features(count: int = 3) -> Features:
+    boxes = [shapely.box(500000 + 20 * i, 5000000, 500010 + 20 * i, 5000010) for i in range(count)]
+    return Features(
+        np.array(boxes, dtype=object),
+        np.arange(count, dtype=np.uint8) % 2 + 1,
+        np.linspace(0.5, 0.9, count, dtype=np.float32),
+        np.full(count, "road", dtype=object),
+        np.full(count, 0.25, np.float32),
+        np.full(count, 100.0),
+    )
+
+
+def written(path, tmp_path, parts=(3,), crs=UTM, query="building, road"):
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    file = VectorFile(path, scratch, crs, CLASSES, {"pipeline": "sam-clip", "query": query}, '{"a": 1}')
+    for count in parts:
+        file.add(features(count))
+    file.finish()
+    return pyogrio.read_info(path)
+
+
+@pytest.mark.parametrize("suffix", [".gpkg", ".shp", ".fgb", ".geojson"])
+def test_every_format_holds_the_features_and_their_attributes(tmp_path, suffix):
+    path = tmp_path / f"result{suffix}"
+    written(path, tmp_path, parts=(3, 2))
+    meta, _, wkb, columns = pyogrio.raw.read(path)
+    fields = dict(zip(meta["fields"], columns))
+    short = {"runner_up_score": "run_score"} if suffix == ".shp" else {}
+    assert [short.get(name, name) for name in FIELDS] == list(meta["fields"])
+    assert sorted(fields["class"]) == ["building", "building", "building", "road", "road"]
+    assert set(fields["query"]) == {"building, road"}
+    np.testing.assert_allclose(
+        fields["score"] - fields[short.get("runner_up_score", "runner_up_score")], fields["margin"]
+    )
+    assert shapely.is_valid(shapely.from_wkb(wkb)).all()
+
+
+def test_geojson_is_in_longitude_and_latitude_and_the_others_keep_the_rasters_crs(tmp_path):
+    written(tmp_path / "a.geojson", tmp_path)
+    west, south, east, north = pyogrio.read_info(tmp_path / "a.geojson")["total_bounds"]
+    assert 14.9 < west < east < 15.1
+    assert 45.1 < south < north < 45.2
+    (tmp_path / "second").mkdir()
+    info = written(tmp_path / "a.gpkg", tmp_path / "second")
+    assert info["crs"] == "EPSG:32633"
+
+
+def test_a_geopackage_carries_its_provenance(tmp_path):
+    info = written(tmp_path / "a.gpkg", tmp_path)
+    assert json.loads(info["layer_metadata"][PROVENANCE_KEY]) == {"a": 1}
+    assert info["layer_name"] == LAYER
+
+
+@pytest.mark.parametrize("suffix", [".gpkg", ".shp", ".fgb", ".geojson"])
+def test_an_empty_result_is_a_layer_without_features(tmp_path, suffix):
+    info = written(tmp_path / f"a{suffix}", tmp_path, parts=())
+    assert len(pyogrio.raw.read(tmp_path / f"a{suffix}")[2]) == 0
+    if suffix != ".geojson":  # a GeoJSON without features has no fields either
+        assert "class" in info["fields"]
+
+
+def test_a_raster_without_crs_gives_a_layer_without_crs(tmp_path):
+    assert written(tmp_path / "a.gpkg", tmp_path, crs="")["crs"] in (None, "")
+
+
+def test_a_long_query_is_cut_for_shapefiles_only(tmp_path):
+    query = ", ".join(f"class{i}" for i in range(60))
+    written(tmp_path / "a.shp", tmp_path, query=query)
+    assert pyogrio.raw.read(tmp_path / "a.shp")[3][-1][0] == query[:254]
+
+
+def test_an_earlier_result_survives_until_the_new_one_is_finished(tmp_path):
+    path = tmp_path / "a.gpkg"
+    path.write_bytes(b"earlier")
+    (tmp_path / "scratch").mkdir()
+    file = VectorFile(path, tmp_path / "scratch", UTM, CLASSES, {"pipeline": "p", "query": "q"}, "{}")
+    file.add(features())
+    assert path.read_bytes() == b"earlier"
+    file.finish()
+    assert pyogrio.read_info(path)["features"] == 3
+    assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
+
+
+@pytest.mark.parametrize(
+    ("output", "words"),
+    [
+        (Output("a.xyz"), "unknown suffix"),
+        (Output("missing/a.gpkg"), "does not exist"),
+        (Output("a.gpkg", label_raster="b.png"), "suffix .tif"),
+        (Output("a.gpkg", map_picture="b.jpg"), "suffix .png"),
+        (Output("a.gpkg", "b.tif", "b.tif"), "same name"),
+        (Output("folder.gpkg"), "is a folder"),
+        (Output("/proc/a.gpkg"), "cannot be written"),
+    ],
+)
+def test_what_cannot_be_written_is_refused_in_words_before_the_work(tmp_path, monkeypatch, output, words):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder.gpkg").mkdir()
+    with pytest.raises(OutputError, match=words):
+        check_output(output)
+    check_output(Output("good.gpkg", "labels.tif", "scores.tif", "map.png"))
+    assert [path.name for path in tmp_path.iterdir()] == ["folder.gpkg"]
+
+
+def test_a_geopackage_with_other_layers_is_not_overwritten(tmp_path):
+    path = tmp_path / "project.gpkg"
+    pyogrio.raw.write(
+        path,
+        geometry=shapely.to_wkb(np.array([shapely.box(0, 0, 1, 1)], dtype=object)),
+        field_data=[np.array([1])],
+        fields=np.array(["id"], dtype=object),
+        layer="parcels",
+        driver="GPKG",
+        geometry_type="Polygon",
+        crs="EPSG:4326",
+    )
+    with pytest.raises(OutputError, match="parcels"):
+        check_output(Output(str(path)))
+
+
+def test_rasters_cover_the_extent_with_its_place_and_colours(tmp_path):
+    grid = PixelGrid(100, 80, Transform(0.5, 0, 500000, 0, -0.5, 5000000), UTM)
+    file = RasterFile(
+        str(tmp_path / "l.tif"), tmp_path, grid, Window(10, 20, 30, 40), "uint8", 0, {"A": "b"}, {1: "#ff8000"}
+    )
+    file.write(Window(10, 20, 30, 40), np.full((40, 30), 1, np.uint8))
+    file.finish()
+    with rasterio.open(tmp_path / "l.tif") as raster:
+        assert (raster.width, raster.height, raster.crs.to_epsg()) == (30, 40, 32633)
+        assert raster.transform * (0, 0) == (500005, 4999990)
+        assert raster.colormap(1)[1] == (255, 128, 0, 255)
+        assert raster.tags()["A"] == "b"
+        assert (raster.read(1) == 1).all()
