@@ -20,11 +20,6 @@ from rs_textseg_plugin.contract.grid import PixelGrid
 
 Floats = NDArray[np.float64]
 
-# Long enough that the rounding of an inverse projection (about 1e-10 rad, under 1 mm) does not show, short enough
-# that the scale of the map does not change on the way.
-_STEP_M = 100.0
-_METRES_PER_RADIAN = 6_371_000.0
-
 
 @dataclass(frozen=True)
 class _Earth:
@@ -32,13 +27,13 @@ class _Earth:
 
     Attributes:
         to_lonlat: from map coordinates to longitude and latitude; None where the CRS is not tied to the Earth.
-        map_unit_m: rough size of a map unit in metres; exact where `to_lonlat` is None.
+        map_unit_m: size of a map unit in metres where `to_lonlat` is None.
         radians_per_unit: of the longitudes and latitudes (some CRSs count in grads).
         semi_major_m, eccentricity_squared: of the ellipsoid.
     """
 
     to_lonlat: pyproj.Transformer | None
-    map_unit_m: float
+    map_unit_m: float = 1.0
     radians_per_unit: float = 1.0
     semi_major_m: float = 0.0
     eccentricity_squared: float = 0.0
@@ -63,17 +58,16 @@ def pixel_metres(grid: PixelGrid, cols: ArrayLike, rows: ArrayLike) -> Floats:
     earth = _earth(grid.crs_wkt)
     if earth.to_lonlat is None:
         return np.broadcast_to(_map_steps(grid) * earth.map_unit_m, (len(positions), 2, 2)).copy()
-    step_px = max(1.0, _STEP_M / _largest_step_m(grid, earth))
     _, latitude = _lonlat(grid, earth, positions)
     radii = _radii_m(earth, latitude)
     metres = np.empty((len(positions), 2, 2))
-    for axis, step in enumerate(np.eye(2) * step_px):
+    for axis, step in enumerate(np.eye(2)):
         longitude_after, latitude_after = _lonlat(grid, earth, positions + step)
         longitude_before, latitude_before = _lonlat(grid, earth, positions - step)
         # Across the antimeridian longitudes jump by a full turn.
         turn = (longitude_after - longitude_before + math.pi) % (2 * math.pi) - math.pi
-        metres[:, 0, axis] = turn * radii[0] / (2 * step_px)
-        metres[:, 1, axis] = (latitude_after - latitude_before) * radii[1] / (2 * step_px)
+        metres[:, 0, axis] = turn * radii[0] / 2
+        metres[:, 1, axis] = (latitude_after - latitude_before) * radii[1] / 2
     return metres
 
 
@@ -106,7 +100,7 @@ def ground_resolution_m(grid: PixelGrid) -> tuple[float, float]:
 @functools.lru_cache(maxsize=16)
 def _earth(crs_wkt: str) -> _Earth:
     if not crs_wkt:
-        return _Earth(None, 1.0)
+        return _Earth(None)
     try:
         crs = pyproj.CRS.from_user_input(crs_wkt).to_2d()
         geographic, ellipsoid = crs.geodetic_crs, crs.ellipsoid
@@ -117,10 +111,8 @@ def _earth(crs_wkt: str) -> _Earth:
         raise SceneError(
             f"The coordinate reference system {crs_wkt[:80]!r} is not understood ({error}): assign another one."
         ) from error
-    angular = crs.is_geographic
     return _Earth(
         to_lonlat,
-        map_unit_m=_unit_factor(crs) * (_METRES_PER_RADIAN if angular else 1.0),
         radians_per_unit=_unit_factor(geographic),
         semi_major_m=ellipsoid.semi_major_metre,
         eccentricity_squared=1.0 - (ellipsoid.semi_minor_metre / ellipsoid.semi_major_metre) ** 2,
@@ -134,10 +126,6 @@ def _unit_factor(crs: pyproj.CRS) -> float:
 
 def _map_steps(grid: PixelGrid) -> Floats:
     return np.array([[grid.transform.a, grid.transform.b], [grid.transform.d, grid.transform.e]])
-
-
-def _largest_step_m(grid: PixelGrid, earth: _Earth) -> float:
-    return float(np.linalg.norm(_map_steps(grid), axis=0).max()) * earth.map_unit_m
 
 
 def _lonlat(grid: PixelGrid, earth: _Earth, positions: Floats) -> tuple[Floats, Floats]:
