@@ -35,6 +35,7 @@ from rs_textseg_plugin.engine.survey import Levels, Survey, take_survey
 # of tiles of an RGB raster 70,000 px wide.
 _CACHE_BYTES = 256 * 1024**2
 _SEARCH_PX = 1024
+_SOURCE_PX_AT_ONCE = 16_000_000  # 200 MB in float32 with three bands
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,12 +104,27 @@ class SceneReader:
         """
         if window.is_empty or window.intersection(self.grid.window) != window:
             raise ValueError(f"{window} is no part of the grid of {self.grid.width} x {self.grid.height} px")
+        with self._lock, _gdal():
+            strips = [self._strip(strip) for strip in self._strips(window)]
+        if len(strips) == 1:
+            return strips[0]
+        rgb, valid = np.concatenate([s.rgb for s in strips]), np.concatenate([s.valid for s in strips])
+        return TileImage(rgb, valid, window)
+
+    def _strips(self, window: Window) -> Iterator[Window]:
+        """Cut a window that is large in the raster's pixels, so that memory does not grow with it."""
+        source, working = self._parts.source, self._parts.working
+        row_px = window.width * working.scale_col / source.factor_col * working.scale_row / source.factor_row
+        rows = max(1, int(_SOURCE_PX_AT_ONCE / row_px))
+        for row in range(window.row, window.row_stop, rows):
+            yield Window(window.col, row, window.width, min(rows, window.row_stop - row))
+
+    def _strip(self, window: Window) -> TileImage:
         source, working = self._parts.source, self._parts.working
         rows = axis_weights(window.row, window.row_stop, working.scale_row / source.factor_row, source.height)
         cols = axis_weights(window.col, window.col_stop, working.scale_col / source.factor_col, source.width)
         needed = Window(cols.start, rows.start, cols.stop - cols.start, rows.stop - rows.start)
-        with self._lock, _gdal():
-            patch = self._parts.survey.read(source, needed)
+        patch = self._parts.survey.read(source, needed)
         if rows.matrix is None and cols.matrix is None and _is_eight_bit(patch.values) and self.stretch.keeps_bytes:
             return _tile_image(patch.values, patch.valid, window)
         values, valid = resample(_as_floats(patch), patch.valid, rows, cols)
