@@ -52,9 +52,8 @@ def make_clip(architecture: str) -> nn.Module:
     import open_clip
 
     if architecture not in open_clip.list_models():
-        raise ValueError(
-            f"open_clip has no model {architecture!r}: choose one of {', '.join(open_clip.list_models())}."
-        )
+        near = difflib.get_close_matches(architecture, open_clip.list_models(), n=8, cutoff=0.3)
+        raise ValueError(f"open_clip has no model {architecture!r}: choose another, for example {', '.join(near)}.")
     torch.manual_seed(SEED)
     model: nn.Module = open_clip.create_model(architecture, pretrained=None)
     return model
