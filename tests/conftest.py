@@ -73,3 +73,11 @@ def write_raster(path: Path, bands: int = 3, epsg: int = 32633) -> Path:
 def make_raster(tmp_path: Path):
     """Return `write_raster` for the test's own folder: ``make_raster("name.tif", bands=1)``."""
     return lambda name, **options: write_raster(tmp_path / name, **options)
+
+
+@pytest.fixture(scope="session")
+def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a small SAM and a small CLIP in the published layouts, with random weights."""
+    from tiny_models import write_tiny_models
+
+    return write_tiny_models(tmp_path_factory.mktemp("tiny_models"))

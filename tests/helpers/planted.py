@@ -59,7 +59,13 @@ def answer_for(tile: Tile, truth: Truth, names: Legend, with_map: bool = True) -
 
 
 def labelled(
-    truth: Truth, folder, tile_px: int, overlap_px: int, instances: bool = False, extent: Window | None = None, **options
+    truth: Truth,
+    folder,
+    tile_px: int,
+    overlap_px: int,
+    instances: bool = False,
+    extent: Window | None = None,
+    **options,
 ) -> LabelledScene:
     """Run the truth through tiles and mosaic."""
     names = legend()

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from rs_textseg_plugin.contract.errors import ModelError
 from rs_textseg_plugin.contract.grid import Window
-from rs_textseg_plugin.engine.models.checkpoint import load_state_dict, read_metadata
+from rs_textseg_plugin.engine.models.checkpoint import load_state_dict, read_metadata, require_role, shapes_of
 from rs_textseg_plugin.engine.models.torchvision_ops import ensure_torchvision
 
 ensure_torchvision()
@@ -194,6 +194,8 @@ def load_clip(path: Path, architecture: str, device: torch.device, dtype: torch.
         ModelError: damaged, no CLIP, or of an architecture that cannot be told.
     """
     state = load_state_dict(path)
+    if not architecture:
+        require_role(shapes_of(state), "clip", path)
     config = _configuration(path, state, architecture)
     model = _build(config)
     try:

@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F  # noqa: N812
+from safetensors.torch import save_file
+from tiny_models import CLIP_CONFIG, tiny_clip
+
+import open_clip
+from rs_textseg_plugin.contract.errors import ModelError
+from rs_textseg_plugin.contract.grid import Window
+from rs_textseg_plugin.engine.models.clip import TEMPLATES, ClipModel, load_clip
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def model() -> ClipModel:
+    return ClipModel(tiny_clip(3), open_clip.get_tokenizer("ViT-B-16"), "tiny", CPU, torch.float32)
+
+
+def pictures(count: int, height: int, width: int) -> np.ndarray:
+    return np.random.default_rng(height + width).integers(0, 256, (count, height, width, 3), np.uint8)
+
+
+def normalised(images: np.ndarray) -> torch.Tensor:
+    values = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255
+    mean = torch.tensor([0.48145466, 0.4578275, 0.40821073]).view(1, 3, 1, 1)
+    std = torch.tensor([0.26862954, 0.26130258, 0.27577711]).view(1, 3, 1, 1)
+    return (values - mean) / std
+
+
+def test_pictures_are_embedded_as_open_clip_embeds_them(model):
+    images = pictures(3, 64, 64)
+    with torch.inference_mode():
+        expected = model.model.encode_image(normalised(images), normalize=True)
+    np.testing.assert_allclose(model.embed_pictures(images), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("templates", ["80", "7", "1"])
+def test_a_word_is_the_mean_of_its_sentences(model, templates):
+    assert len(TEMPLATES[templates]) == int(templates)
+    sentences = [template.replace("{}", "storage tank") for template in TEMPLATES[templates]]
+    with torch.inference_mode():
+        features = model.model.encode_text(open_clip.get_tokenizer("ViT-B-16")(sentences))
+    mean = (features / features.norm(dim=1, keepdim=True)).mean(dim=0)
+    (found,) = model.embed_words(["storage tank"], templates)
+    np.testing.assert_allclose(found, mean / mean.norm(), atol=1e-5)
+
+
+def literal_tokens(visual, images: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
+    """Tokens before the first block, written from the definition of a ViT."""
+    patches = visual.conv1(images).reshape(len(images), visual.conv1.out_channels, -1).permute(0, 2, 1)
+    side = visual.grid_size[0]
+    table = visual.positional_embedding[1:].reshape(1, side, side, -1).permute(0, 3, 1, 2)
+    positions = F.interpolate(table, size=grid, mode="bicubic", align_corners=False).permute(0, 2, 3, 1).flatten(1, 2)
+    cls = (visual.class_embedding + visual.positional_embedding[0]).expand(len(images), 1, -1)
+    return visual.ln_pre(torch.cat([cls, patches + positions], dim=1))
+
+
+def literal_self_self(block, tokens: torch.Tensor) -> torch.Tensor:
+    """A = softmax(q q^T s) + softmax(k k^T s) + softmax(v v^T s) per head, out = proj(A v): head by head."""
+    x = block.ln_1(tokens)
+    width, heads = x.shape[-1], block.attn.num_heads
+    size = width // heads
+    weight, bias = block.attn.in_proj_weight, block.attn.in_proj_bias
+    q, k, v = (x @ weight[i * width : (i + 1) * width].T + bias[i * width : (i + 1) * width] for i in range(3))
+    outputs = []
+    for head in range(heads):
+        part = slice(head * size, (head + 1) * size)
+        attention = sum(torch.softmax(y[..., part] @ y[..., part].transpose(1, 2) * size**-0.5, -1) for y in (q, k, v))
+        outputs.append(attention @ v[..., part])
+    return torch.cat(outputs, dim=-1) @ block.attn.out_proj.weight.T + block.attn.out_proj.bias
+
+
+@pytest.mark.parametrize("attention", ["self-self", "vanilla"])
+@pytest.mark.parametrize(("height", "width", "grid"), [(64, 64, (4, 4)), (96, 64, (6, 4)), (70, 50, (5, 4))])
+def test_dense_features_equal_the_equations_done_plainly(model, attention, height, width, grid):
+    images, visual = pictures(2, height, width), model.model.visual
+    with torch.inference_mode():
+        tall, wide = grid[0] * 16 - height, grid[1] * 16 - width
+        padded = F.pad(normalised(images), (wide // 2, wide - wide // 2, tall // 2, tall - tall // 2))
+        tokens = literal_tokens(visual, padded, grid)
+        for block in visual.transformer.resblocks[:-1]:
+            tokens = block(tokens)
+        last = visual.transformer.resblocks[-1]
+        tokens = literal_self_self(last, tokens) if attention == "self-self" else last(tokens)
+        features = visual.ln_post(tokens) @ visual.proj
+        features = features / features.norm(dim=-1, keepdim=True)
+    patches, cls = model.dense_features(images, attention)
+    np.testing.assert_allclose(patches.flatten(1, 2), features[:, 1:], atol=1e-4)
+    np.testing.assert_allclose(cls, features[:, 0], atol=1e-4)
+    assert tuple(patches.shape[1:3]) == grid
+
+
+def test_the_frame_says_what_a_padded_grid_covers(model):
+    assert model.padded_frame(Window(7, 9, 64, 48)) == Window(0, 0, 64, 48)
+    assert model.padded_frame(Window(0, 0, 50, 70)) == Window(-7, -5, 64, 80)
+
+
+@pytest.fixture
+def clip_files(tmp_path):
+    state = tiny_clip(3).state_dict()
+    torch.save(state, tmp_path / "plain.pt")
+    torch.save({"epoch": 3, "name": "x", "state_dict": {f"module.{k}": v for k, v in state.items()}}, tmp_path / "run.pt")
+    save_file(state, tmp_path / "named.safetensors", {"clip_config": json.dumps(CLIP_CONFIG)})
+    save_file(state, tmp_path / "bare.safetensors")
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", ["plain.pt", "run.pt", "named.safetensors", "bare.safetensors"])
+def test_every_published_layout_loads_to_the_same_model(clip_files, model, name):
+    loaded = load_clip(clip_files / name, "", CPU, torch.float32)
+    images = pictures(1, 64, 64)
+    np.testing.assert_allclose(loaded.embed_pictures(images), model.embed_pictures(images), atol=1e-6)
+    np.testing.assert_allclose(loaded.embed_words(["road"], "1"), model.embed_words(["road"], "1"), atol=1e-6)
+
+
+def test_a_checkpoint_of_another_architecture_is_refused_in_words(clip_files):
+    with pytest.raises(ModelError, match="does not fit the architecture ViT-B-32"):
+        load_clip(clip_files / "plain.pt", "ViT-B-32", CPU, torch.float32)
+    with pytest.raises(ModelError, match="no architecture 'ViT-Z-99'"):
+        load_clip(clip_files / "plain.pt", "ViT-Z-99", CPU, torch.float32)
+
+
+def test_a_clip_without_a_standard_vit_is_refused_for_dense_maps_only(model):
+    torch.manual_seed(0)
+    config = {
+        "embed_dim": 32,
+        "vision_cfg": {"image_size": 64, "layers": [1, 1, 1, 1], "width": 16, "patch_size": None},
+        "text_cfg": CLIP_CONFIG["text_cfg"],
+    }
+    resnet = ClipModel(open_clip.CLIP(**config), open_clip.get_tokenizer("RN50"), "rn", CPU, torch.float32)
+    assert resnet.embed_pictures(pictures(1, 64, 64)).shape == (1, 32)
+    with pytest.raises(ModelError, match="no standard ViT"):
+        resnet.dense_features(pictures(1, 64, 64), "self-self")
+
+
+def test_bf16_stays_close_to_fp32(model):
+    rough = ClipModel(tiny_clip(3), open_clip.get_tokenizer("ViT-B-16"), "tiny", CPU, torch.bfloat16)
+    exact, close = model.dense_features(pictures(2, 64, 64), "self-self"), rough.dense_features(pictures(2, 64, 64), "self-self")
+    assert (exact[0] - close[0]).abs().max() < 0.05
