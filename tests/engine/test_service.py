@@ -1,0 +1,215 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pyogrio
+import pytest
+import rasterio
+import rasterio.features
+import shapely
+from planted import Truth, planted_engine
+from scipy.ndimage import gaussian_filter
+from skimage.measure import label
+
+from rs_textseg_plugin.contract.errors import Cancelled, MemoryExhausted, QueryError, RecipeError
+from rs_textseg_plugin.contract.events import Finished, Found, Progress, Warned
+from rs_textseg_plugin.contract.grid import Extent
+from rs_textseg_plugin.contract.query import parse_class_list, parse_phrase
+from rs_textseg_plugin.contract.recipe import Recipe
+from rs_textseg_plugin.contract.request import Output, Request
+from rs_textseg_plugin.contract.scene import Scene
+from rs_textseg_plugin.engine.output import PROVENANCE_KEY
+from rs_textseg_plugin.engine.service import check_request
+
+SIZE = 300
+EXACT = {"tile_px": 128, "overlap_px": 32, "simplify_m": 0, "min_area_m2": 0, "fill_holes_m2": 0}
+
+
+@pytest.fixture(scope="module")
+def truth() -> Truth:
+    rng = np.random.default_rng(7)
+    fields = np.stack([gaussian_filter(rng.random((SIZE, SIZE)), 8) for _ in range(4)])
+    classes = fields.argmax(axis=0) - 1
+    return Truth(classes, label(classes + 1, background=0, connectivity=1))
+
+
+@pytest.fixture
+def raster(tmp_path):
+    path = tmp_path / "scene.tif"
+    profile = {"driver": "GTiff", "width": SIZE, "height": SIZE, "count": 3, "dtype": "uint8", "crs": "EPSG:32633"}
+    with rasterio.open(path, "w", **profile, transform=rasterio.Affine(0.5, 0, 500000, 0, -0.5, 5000000)) as file:
+        file.write(np.random.default_rng(0).integers(1, 255, (3, SIZE, SIZE), np.uint8))
+    return path
+
+
+@pytest.fixture
+def request_for(raster, tmp_path, tiny_models):
+    def make(text="building, road, water", **parameters):
+        recipe = Recipe(models=str(tiny_models), parameters={**EXACT, **parameters}, device="cpu")
+        return Request(Scene(str(raster)), parse_class_list(text), recipe, Output(str(tmp_path / "out.gpkg")))
+
+    return make
+
+
+def never() -> bool:
+    return False
+
+
+def polygons_in(path):
+    meta, _, wkb, columns = pyogrio.raw.read(path)
+    return shapely.from_wkb(wkb), dict(zip(meta["fields"], columns))
+
+
+def burnt(path, names=("building", "road", "water"), size=SIZE):
+    polygons, fields = polygons_in(path)
+    values = [names.index(name) + 1 for name in fields["class"]]
+    transform = rasterio.Affine(0.5, 0, 500000, 0, -0.5, 5000000)
+    return rasterio.features.rasterize(
+        zip(polygons, values), out_shape=(size, size), transform=transform, dtype="uint8"
+    )
+
+
+def test_the_polygons_are_the_truth_pixel_for_pixel(truth, request_for, tmp_path):
+    events = list(planted_engine(truth).run(request_for(), never))
+    np.testing.assert_array_equal(burnt(tmp_path / "out.gpkg"), truth.classes + 1)
+    polygons, fields = polygons_in(tmp_path / "out.gpkg")
+    assert len(polygons) == truth.objects.max()
+    assert shapely.is_valid(polygons).all()
+    np.testing.assert_allclose(shapely.area(polygons), fields["area_m2"], rtol=2e-3)  # UTM's scale at 15 E is 0.9996
+    np.testing.assert_allclose(fields["margin"], fields["score"] - fields["runner_up_score"], atol=2e-4)
+    assert (fields["score"] > 0.8).all()
+    finished = events[-1]
+    assert isinstance(finished, Finished)
+    assert sum(row.count for row in finished.classes) == len(polygons)
+    assert finished.classes[0].area_m2 == pytest.approx(fields["area_m2"][fields["class"] == "building"].sum(), abs=0.1)
+
+
+def test_instances_stay_apart_and_regions_do_not(truth, request_for, tmp_path):
+    halves = Truth(truth.classes, truth.objects * 2 + (np.arange(SIZE) > SIZE // 2))
+    for objects, more in (("regions", False), ("instances", True)):
+        list(planted_engine(halves).run(request_for(objects=objects), never))
+        assert (len(polygons_in(tmp_path / "out.gpkg")[0]) > truth.objects.max()) == more
+
+
+def test_progress_counts_tiles_and_estimates_the_time_left(truth, request_for):
+    events = list(planted_engine(truth).run(request_for(), never))
+    tiles = [event for event in events if isinstance(event, Progress) and event.stage == "Segmenting"]
+    assert [event.tiles_done for event in tiles] == list(range(10))
+    assert {event.tiles_total for event in tiles} == {9}
+    assert tiles[0].seconds_left is None
+    assert all(event.seconds_left >= 0 for event in tiles[1:])
+    fractions = [event.fraction for event in events if isinstance(event, Progress)]
+    assert fractions == sorted(fractions)
+    assert fractions[-1] == pytest.approx(1)
+    assert sum([event for event in events if isinstance(event, Found)][-1].counts.values()) >= truth.objects.max()
+
+
+def test_cancelling_stops_within_a_tile_and_writes_nothing(truth, request_for, tmp_path):
+    seen = []
+    run = planted_engine(truth, seen.append).run(request_for(), lambda: len(seen) >= 3)
+    with pytest.raises(Cancelled):
+        list(run)
+    assert len(seen) == 3
+    assert not (tmp_path / "out.gpkg").exists()
+
+
+def test_an_extent_gives_what_the_whole_run_gives_there(truth, request_for, tmp_path):
+    request = request_for()
+    part = replace(request.scene, extent=Extent(500040, 4999880, 500110, 4999960))
+    list(planted_engine(truth).run(replace(request, scene=part), never))
+    expected = np.zeros((SIZE, SIZE), np.uint8)
+    expected[80:240, 80:220] = (truth.classes + 1)[80:240, 80:220]
+    np.testing.assert_array_equal(burnt(tmp_path / "out.gpkg"), expected)
+
+
+def test_label_and_score_rasters_agree_with_the_polygons(truth, request_for, tmp_path):
+    output = Output(
+        str(tmp_path / "out.gpkg"), str(tmp_path / "l.tif"), str(tmp_path / "s.tif"), str(tmp_path / "map.png")
+    )
+    list(planted_engine(truth).run(replace(request_for(min_area_m2=60), output=output), never))
+    with rasterio.open(tmp_path / "l.tif") as labels, rasterio.open(tmp_path / "s.tif") as scores:
+        np.testing.assert_array_equal(labels.read(1), burnt(tmp_path / "out.gpkg"))
+        found = labels.read(1) > 0
+        assert np.isnan(scores.read(1)[~found]).all()
+        assert (scores.read(1)[found] > 0.8).all()
+        assert labels.tags()["CLASS_2"] == "road"
+    assert (polygons_in(tmp_path / "out.gpkg")[1]["area_m2"] >= 59).all()
+    assert (tmp_path / "map.png").stat().st_size > 10_000
+
+
+def test_negatives_are_never_output_and_everything_else_fills_the_rest(truth, request_for, tmp_path):
+    names = ("building", "water", "everything else")
+    list(
+        planted_engine(Truth(truth.classes.copy(), truth.objects)).run(request_for("building, water, -road, *"), never)
+    )
+    labels = burnt(tmp_path / "out.gpkg", names)
+    # The planted classes are 0 building, 1 water, 2 road, which is the legend's order: positives first.
+    expected = np.choose(truth.classes + 1, [3, 1, 2, 3])
+    np.testing.assert_array_equal(labels, expected)
+    _, fields = polygons_in(tmp_path / "out.gpkg")
+    assert "road" in set(fields["runner_up"])
+
+
+def test_memory_that_runs_out_is_handled_in_steps_and_said(truth, request_for):
+    failures = iter([True] * 2 + [False] * 99)
+
+    def scarce(window):
+        if next(failures):
+            raise MemoryError("no room")
+
+    events = list(planted_engine(truth, scarce).run(request_for(), never))
+    notes = [event.message for event in events if isinstance(event, Warned) and "Memory ran out" in event.message]
+    assert len(notes) == 2
+    assert "4 times smaller" in notes[1]
+    assert set(notes) <= set(events[-1].notes)
+
+
+def test_memory_that_never_suffices_is_an_error_in_words(truth, request_for):
+    def full(window):
+        raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried 9 bytes")
+
+    with pytest.raises(MemoryExhausted, match="smaller tile_px"):
+        list(planted_engine(truth, full).run(request_for(), never))
+
+
+def test_other_errors_of_the_models_are_not_taken_for_memory(truth, request_for):
+    def broken(window):
+        raise RuntimeError("shape mismatch")
+
+    with pytest.raises(RuntimeError, match="shape mismatch"):
+        list(planted_engine(truth, broken).run(request_for(), never))
+
+
+def test_a_second_question_about_the_same_raster_looks_at_no_tile_again(truth, request_for, raster):
+    seen = []
+    engine = planted_engine(truth, seen.append)
+    list(engine.run(request_for("building, road, water"), never))
+    first = len(seen)
+    list(engine.run(request_for("ship, pier, sand", prob_threshold=0.3), never))
+    assert (first, len(seen)) == (9, 9)
+    with rasterio.open(raster, "r+") as file:
+        file.write(np.full((1, 5, 5), 9, np.uint8), [1], window=rasterio.windows.Window(0, 0, 5, 5))
+    list(engine.run(request_for("building, road, water"), never))
+    assert len(seen) == 18
+
+
+def test_provenance_is_enough_to_repeat_the_run(truth, request_for, tmp_path):
+    request = request_for()
+    list(planted_engine(truth).run(request, never))
+    stored = json.loads(pyogrio.read_info(tmp_path / "out.gpkg")["layer_metadata"][PROVENANCE_KEY])
+    assert Request.from_json(stored["request"]) == request
+    assert stored["parameters"]["points_per_side"] == 20
+    assert set(stored["models"]) == {"sam", "clip"}
+    assert all(len(model["sha256"]) == 64 for model in stored["models"].values())
+
+
+def test_requests_that_cannot_be_met_are_refused_before_any_work(request_for):
+    request = request_for()
+    with pytest.raises(RecipeError, match="sam-klip"):
+        check_request(replace(request, recipe=replace(request.recipe, pipeline="sam-klip")))
+    with pytest.raises(RecipeError, match="points_per_side"):
+        check_request(replace(request, recipe=replace(request.recipe, parameters={"points_per_side": 0})))
+    with pytest.raises(QueryError, match="class lists"):
+        check_request(replace(request, query=parse_phrase("the bridge")))
