@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qgis.core import QgsMapLayer, QgsMapLayerProxyModel
+from qgis.core import QgsMapLayer
 from qgis.gui import QgsCollapsibleGroupBox, QgsDoubleSpinBox, QgsMapLayerComboBox
 from qgis.PyQt.QtWidgets import (
     QComboBox,
@@ -18,6 +18,7 @@ from rs_textseg_plugin.contract.recipe import PIPELINES
 from rs_textseg_plugin.gui.model_picker import ModelPicker
 from rs_textseg_plugin.gui.parameter_form import ParameterForm
 from rs_textseg_plugin.gui.problem_label import ProblemLabel
+from rs_textseg_plugin.gui.qt import RASTER_LAYERS
 from rs_textseg_plugin.gui.query_model import MAP_CANVAS, WHOLE_LAYER, QueryModel
 from rs_textseg_plugin.host.translate import tr
 
@@ -54,7 +55,7 @@ class QueryForm(QWidget):
     def _make_widgets(self) -> None:
         self.layer = QgsMapLayerComboBox(self)
         self.layer.setObjectName("layer")
-        self.layer.setFilters(QgsMapLayerProxyModel.Filter.RasterLayer)
+        self.layer.setFilters(RASTER_LAYERS)
         self.extent = _combo("extent", _EXTENTS)
         self.text = QPlainTextEdit(self)
         self.text.setObjectName("text")

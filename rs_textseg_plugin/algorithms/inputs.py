@@ -1,0 +1,168 @@
+"""The parameters of "Segment by text", and the request that they make."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from qgis.core import (
+    QgsCoordinateReferenceSystem,
+    QgsProcessing,
+    QgsProcessingAlgorithm,
+    QgsProcessingContext,
+    QgsProcessingParameterDefinition,
+    QgsProcessingParameterEnum,
+    QgsProcessingParameterExtent,
+    QgsProcessingParameterNumber,
+    QgsProcessingParameterRasterDestination,
+    QgsProcessingParameterRasterLayer,
+    QgsProcessingParameterString,
+    QgsProcessingParameterVectorDestination,
+    QgsRectangle,
+)
+
+from rs_textseg_plugin.algorithms.parameter_text import parse_bands, parse_parameters
+from rs_textseg_plugin.contract.errors import OutputError, SceneError
+from rs_textseg_plugin.contract.query import Query, parse_class_list, parse_phrase
+from rs_textseg_plugin.contract.recipe import PIPELINES, Recipe, find_pipeline
+from rs_textseg_plugin.contract.request import Output, Request
+from rs_textseg_plugin.contract.scene import Scene
+from rs_textseg_plugin.host.scene_from_layer import scene_from_layer
+from rs_textseg_plugin.host.translate import tr
+
+INPUT, TEXT, PIPELINE, MODELS, EXTENT, OUTPUT = "INPUT", "TEXT", "PIPELINE", "MODELS", "EXTENT", "OUTPUT"
+PARAMETERS, BANDS, RESOLUTION, DEVICE = "PARAMETERS", "BANDS", "RESOLUTION", "DEVICE"
+LABEL_RASTER, SCORE_RASTER = "LABEL_RASTER", "SCORE_RASTER"
+DEVICES = ["auto", "cpu", "cuda", "mps"]
+
+Values = Mapping[str, Any]
+
+
+def declare() -> list[QgsProcessingParameterDefinition]:
+    """Return the parameters; names and words of choices are stable, because scripts use them."""
+    return [
+        QgsProcessingParameterRasterLayer(INPUT, tr("Raster layer")),
+        QgsProcessingParameterString(TEXT, tr("What to look for"), multiLine=True),
+        _enum(PIPELINE, tr("Method"), list(PIPELINES), Recipe().pipeline),
+        QgsProcessingParameterString(MODELS, tr("Models (a set or a folder)"), defaultValue=Recipe().models),
+        QgsProcessingParameterExtent(EXTENT, tr("Extent"), optional=True),
+        *map(_advanced, _declare_advanced()),
+        QgsProcessingParameterVectorDestination(OUTPUT, tr("Segments"), QgsProcessing.SourceType.TypeVectorPolygon),
+        *(
+            QgsProcessingParameterRasterDestination(name, title, optional=True, createByDefault=False)
+            for name, title in ((LABEL_RASTER, tr("Label raster")), (SCORE_RASTER, tr("Score raster")))
+        ),
+    ]
+
+
+def _declare_advanced() -> list[QgsProcessingParameterDefinition]:
+    resolution = QgsProcessingParameterNumber(
+        RESOLUTION,
+        tr("Ground resolution in metres (empty: as the raster)"),
+        QgsProcessingParameterNumber.Type.Double,
+        optional=True,
+        minValue=0.001,
+    )
+    return [
+        QgsProcessingParameterString(PARAMETERS, tr("Parameters of the method (key=value;key=value)"), optional=True),
+        QgsProcessingParameterString(BANDS, tr("Red, green and blue band (empty: the first three)"), optional=True),
+        resolution,
+        _enum(DEVICE, tr("Device"), DEVICES, Recipe().device),
+    ]
+
+
+def _enum(name: str, title: str, options: list[str], default: str) -> QgsProcessingParameterEnum:
+    return QgsProcessingParameterEnum(name, title, options, defaultValue=default, usesStaticStrings=True)
+
+
+def _advanced(definition: QgsProcessingParameterDefinition) -> QgsProcessingParameterDefinition:
+    definition.setFlags(definition.flags() | QgsProcessingParameterDefinition.Flag.FlagAdvanced)
+    return definition
+
+
+class Inputs:
+    """Reads the values that an algorithm was given.
+
+    Args:
+        algorithm: the one that is run.
+        values: what Processing hands over.
+        context: of the run.
+    """
+
+    def __init__(self, algorithm: QgsProcessingAlgorithm, values: Values, context: QgsProcessingContext) -> None:
+        self._algorithm, self._values, self._context = algorithm, values, context
+
+    def check(self) -> None:
+        """Look at everything that can be wrong before a layer is touched.
+
+        Raises:
+            TextSegError: the first thing that is.
+        """
+        find_pipeline(self._pipeline())
+        self._query()
+        self._recipe().checked_parameters()
+        parse_bands(self._text(BANDS))
+        destination = self._values.get(OUTPUT)
+        if isinstance(destination, str) and destination.startswith(("memory:", "ogr:", "postgis:")):
+            raise OutputError(
+                f"The result cannot be written to {destination!r}: name a file, for example segments.gpkg."
+            )
+
+    def read(self) -> Request:
+        """Return the order to the engine. To be called in the thread of the layers.
+
+        Raises:
+            TextSegError: the raster cannot be used so.
+        """
+        return Request(self._scene(), self._query(), self._recipe(), self._output())
+
+    def _text(self, name: str) -> str:
+        return str(self._algorithm.parameterAsString(self._values, name, self._context))
+
+    def _pipeline(self) -> str:
+        return str(self._algorithm.parameterAsEnumString(self._values, PIPELINE, self._context))
+
+    def _query(self) -> Query:
+        is_phrase = PIPELINES[self._pipeline()].takes == "phrase"
+        return (parse_phrase if is_phrase else parse_class_list)(self._text(TEXT))
+
+    def _recipe(self) -> Recipe:
+        device = str(self._algorithm.parameterAsEnumString(self._values, DEVICE, self._context))
+        return Recipe(
+            self._pipeline(), self._text(MODELS).strip(), dict(parse_parameters(self._text(PARAMETERS))), device
+        )
+
+    def _scene(self) -> Scene:
+        layer = self._algorithm.parameterAsRasterLayer(self._values, INPUT, self._context)
+        if layer is None:
+            raise SceneError(
+                f"The raster {self._values.get(INPUT)!r} cannot be opened: choose a raster layer or a file."
+            )
+        extent, extent_crs = self._extent()
+        return scene_from_layer(
+            layer,
+            self._context.transformContext(),
+            extent,
+            extent_crs,
+            parse_bands(self._text(BANDS)),
+            self._resolution_m(),
+        )
+
+    def _extent(self) -> tuple[QgsRectangle | None, QgsCoordinateReferenceSystem | None]:
+        extent = self._algorithm.parameterAsExtent(self._values, EXTENT, self._context)
+        if extent.isNull():
+            return None, None
+        crs = self._algorithm.parameterAsExtentCrs(self._values, EXTENT, self._context)
+        return extent, crs if crs.isValid() else None  # numbers without a CRS are in that of the layer
+
+    def _resolution_m(self) -> float | None:
+        if self._values.get(RESOLUTION) in (None, ""):
+            return None
+        return float(self._algorithm.parameterAsDouble(self._values, RESOLUTION, self._context))
+
+    def _output(self) -> Output:
+        names = (OUTPUT, LABEL_RASTER, SCORE_RASTER)
+        # Each call names a new temporary file, so it is made once.
+        return Output(
+            *(str(self._algorithm.parameterAsOutputLayer(self._values, name, self._context)) for name in names)
+        )

@@ -1,0 +1,298 @@
+from __future__ import annotations
+
+import json
+import threading
+import time
+
+import pytest
+from qgis.core import (
+    QgsApplication,
+    QgsProcessingAlgRunnerTask,
+    QgsProcessingContext,
+    QgsProcessingException,
+    QgsProcessingFeedback,
+    QgsProcessingParameterDefinition,
+    QgsProject,
+    QgsRasterLayer,
+    QgsVectorLayer,
+)
+
+from rs_textseg_plugin.algorithms.provider import RsTextSegProvider
+from rs_textseg_plugin.host.result_layers import REQUEST_PROPERTY
+from rs_textseg_plugin.runtime.worker_process import WorkerProcessClient
+
+
+@pytest.fixture
+def client(fake_interpreter):
+    client = WorkerProcessClient(fake_interpreter, grace_s=0.3)
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def algorithm(qgis_app, client):
+    """The algorithm as the registry hands it out."""
+    provider = RsTextSegProvider(client)
+    registry = QgsApplication.processingRegistry()
+    assert registry.addProvider(provider)
+    yield registry.createAlgorithmById("rstextseg:segmentbytext")
+    registry.removeProvider(provider)
+
+
+class Feedback(QgsProcessingFeedback):
+    """Keeps what was said."""
+
+    def __init__(self):
+        super().__init__(False)
+        self.said = {"info": [], "warning": [], "debug": [], "error": []}
+
+    def pushInfo(self, info):
+        self.said["info"].append(info)
+
+    def pushWarning(self, warning):
+        self.said["warning"].append(warning)
+
+    def pushDebugInfo(self, info):
+        self.said["debug"].append(info)
+
+    def reportError(self, error, fatalError=False):  # noqa: N803
+        self.said["error"].append(error)
+
+
+@pytest.fixture
+def run(algorithm, raster_file, tmp_path):
+    """Run the algorithm as Processing does, and return outputs and feedback."""
+
+    def run(text="road, water", feedback=None, context=None, **more):
+        feedback = feedback or Feedback()
+        values = {"INPUT": str(raster_file), "TEXT": text, "OUTPUT": str(tmp_path / "result.gpkg"), **more}
+        context = context or QgsProcessingContext()
+        is_fine, why = algorithm.checkParameterValues(values, context)
+        assert is_fine, why
+        outputs, is_done = algorithm.run(values, context, feedback, {}, False)
+        assert is_done
+        return outputs, feedback
+
+    return run
+
+
+def request_of(run, monkeypatch, **values):
+    """Return the request that reaches the client."""
+    requests = []
+    original = WorkerProcessClient.run
+
+    def keep(self, request):
+        requests.append(request)
+        return original(self, request)
+
+    monkeypatch.setattr(WorkerProcessClient, "run", keep)
+    run(**values)
+    return requests[0]
+
+
+def test_a_raster_and_a_text_become_polygons(run, tmp_path):
+    outputs, _ = run("road, water")
+    assert outputs["OUTPUT"] == str(tmp_path / "result.gpkg")
+    assert outputs["COUNT"] == 2
+    assert QgsVectorLayer(outputs["OUTPUT"]).featureCount() == 2
+
+
+def test_the_request_holds_all_values(run, monkeypatch, tmp_path):
+    request = request_of(
+        run,
+        monkeypatch,
+        text="road",
+        PIPELINE="sam-clip",
+        MODELS=str(tmp_path),
+        PARAMETERS="points_per_side=8; min_area_m2=20",
+        BANDS="3,2,1",
+        RESOLUTION=0.25,
+        DEVICE="cpu",
+        LABEL_RASTER=str(tmp_path / "labels.tif"),
+        EXTENT="500004,500008,4999990,4999998 [EPSG:32633]",
+    )
+    assert request.recipe.models == str(tmp_path)
+    assert request.recipe.parameters == {"points_per_side": "8", "min_area_m2": "20"}
+    assert request.recipe.checked_parameters()["points_per_side"] == 8
+    assert request.recipe.device == "cpu"
+    assert request.scene.bands == (3, 2, 1)
+    assert request.scene.ground_resolution_m == 0.25
+    assert (request.scene.extent.xmin, request.scene.extent.ymax) == (500004, 4999998)
+    assert request.output.label_raster == str(tmp_path / "labels.tif")
+    assert request.output.score_raster == ""
+
+
+def test_what_is_not_given_is_at_its_default(run, monkeypatch):
+    request = request_of(run, monkeypatch)
+    assert request.recipe.pipeline == "sam-clip"
+    assert request.recipe.models == "demo"
+    assert request.recipe.parameters == {}
+    assert request.scene.extent is None
+    assert request.scene.ground_resolution_m is None
+    assert request.output.label_raster == ""
+
+
+def test_an_extent_in_another_crs_is_transformed(run, monkeypatch):
+    request = request_of(run, monkeypatch, EXTENT="15.0,15.0002,45.15,45.1539 [EPSG:4326]")
+    assert request.scene.extent.xmin == pytest.approx(500000, abs=0.01)
+    assert request.scene.extent.xmax == pytest.approx(500015.7, abs=0.2)
+
+
+def test_an_extent_without_a_crs_is_in_that_of_the_layer(run, monkeypatch):
+    context = QgsProcessingContext()
+    context.setProject(QgsProject.instance())  # whose CRS is another one
+    request = request_of(run, monkeypatch, EXTENT="500004,500008,4999990,4999998", context=context)
+    assert request.scene.extent.xmin == 500004
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"INPUT": "/gone.tif"}, "/gone.tif not found"),
+        ({"TEXT": "-shadow"}, "only negative classes"),
+        ({"TEXT": ""}, "TEXT"),
+        ({"PARAMETERS": "points_per_side=many"}, "points_per_side='many' is not understood"),
+        ({"PARAMETERS": "nonsense=1"}, "has no parameter 'nonsense'"),
+        ({"PARAMETERS": "nonsense"}, "write key=value"),
+        ({"BANDS": "1,2"}, "The bands '1,2' are not understood"),
+        ({"PIPELINE": "magic"}, "PIPELINE"),
+        ({"RESOLUTION": -1}, "RESOLUTION"),
+        ({"OUTPUT": "memory:"}, "name a file"),
+    ],
+)
+def test_wrong_values_are_told_before_anything_runs(algorithm, raster_file, tmp_path, values, words):
+    given = {"INPUT": str(raster_file), "TEXT": "road", "OUTPUT": str(tmp_path / "r.gpkg"), **values}
+    is_fine, why = algorithm.checkParameterValues(given, QgsProcessingContext())
+    assert not is_fine
+    assert words in why
+
+
+def test_a_failure_of_the_engine_is_the_sentence_it_said(run):
+    with pytest.raises(QgsProcessingException, match=r"^The raster has no pixels\.$"):
+        run("refuse")
+
+
+def test_the_details_of_a_failure_are_in_the_log_of_the_run(run):
+    feedback = Feedback()
+    with pytest.raises(QgsProcessingException, match="exit code 7"):
+        run("crash", feedback)
+    assert any("the last words" in line for line in feedback.said["debug"])
+
+
+def test_an_error_in_the_plugin_itself_is_an_error_of_processing(run, monkeypatch):
+    def broken(self, request):
+        raise RuntimeError("the sky fell")
+
+    monkeypatch.setattr(WorkerProcessClient, "run", broken)
+    with pytest.raises(QgsProcessingException, match="The plugin failed: the sky fell"):
+        run()
+
+
+def test_cancelling_stops_a_run_that_says_nothing(run):
+    feedback = Feedback()
+    threading.Timer(0.5, feedback.cancel).start()
+    start_s = time.monotonic()
+    with pytest.raises(QgsProcessingException, match="cancelled"):
+        run("hang", feedback)
+    assert time.monotonic() - start_s < 5
+    assert not [thread for thread in threading.enumerate() if thread.name == "rs-textseg-cancel"]
+
+
+def test_the_client_is_free_again_after_every_kind_of_end(run):
+    for text in ("refuse", "crash", "road"):
+        try:
+            outputs, _ = run(text)
+        except QgsProcessingException:
+            continue
+    assert outputs["COUNT"] == 1
+
+
+def test_device_demo_models_warnings_and_notes_are_told(run):
+    _, feedback = run("warn, road")
+    assert "Device: CPU" in feedback.said["info"]
+    assert "Note: A note." in feedback.said["info"]
+    assert "road: 1 polygons, 400 m², mean score 0.75" in feedback.said["info"]
+    assert feedback.said["warning"][0] == "The CPU was used."
+    assert any("demo models" in line for line in feedback.said["warning"])
+
+
+def test_the_progress_reaches_the_end(run):
+    feedback = Feedback()
+    run(feedback=feedback)
+    assert feedback.progress() == 100.0
+
+
+def test_a_loaded_result_is_coloured_and_carries_the_request(run, tmp_path, raster_file):
+    project = QgsProject()
+    context = QgsProcessingContext()
+    context.setProject(project)
+    destination = str(tmp_path / "result.gpkg")
+    details = QgsProcessingContext.LayerDetails("Segments", project, "OUTPUT")
+    context.addLayerToLoadOnCompletion(destination, details)
+    run("road, water", context=context)
+    layer = QgsVectorLayer(destination, "Segments")
+    styler = context.layerToLoadOnCompletionDetails(destination).postProcessor()
+    styler.postProcessLayer(layer, context, Feedback())
+    assert [category.value() for category in layer.renderer().categories()] == ["road", "water"]
+    assert json.loads(layer.customProperty(REQUEST_PROPERTY))["scene"]["path"] == str(raster_file)
+
+
+def test_it_runs_in_a_background_thread(qtbot, algorithm, raster_file, tmp_path):
+    context, feedback = QgsProcessingContext(), Feedback()
+    values = {"INPUT": QgsRasterLayer(str(raster_file)), "TEXT": "road", "OUTPUT": str(tmp_path / "result.gpkg")}
+    task = QgsProcessingAlgRunnerTask(algorithm, values, context, feedback)
+    with qtbot.waitSignal(task.executed, timeout=5000) as executed:
+        QgsApplication.taskManager().addTask(task)
+    is_done, outputs = executed.args
+    assert is_done
+    assert outputs["COUNT"] == 1
+
+
+def test_a_temporary_result_is_a_geopackage(run):
+    outputs, _ = run(OUTPUT="TEMPORARY_OUTPUT")
+    assert outputs["OUTPUT"].endswith(".gpkg")
+    assert QgsVectorLayer(outputs["OUTPUT"]).featureCount() == 2
+
+
+def test_names_and_choices_that_scripts_use_are_stable(algorithm):
+    names = [definition.name() for definition in algorithm.parameterDefinitions()]
+    assert sorted(names) == sorted(
+        [
+            "INPUT",
+            "TEXT",
+            "PIPELINE",
+            "MODELS",
+            "EXTENT",
+            "OUTPUT",
+            "PARAMETERS",
+            "BANDS",
+            "RESOLUTION",
+            "DEVICE",
+            "LABEL_RASTER",
+            "SCORE_RASTER",
+        ]
+    )
+    assert algorithm.parameterDefinition("PIPELINE").usesStaticStrings()
+    assert algorithm.parameterDefinition("PIPELINE").options() == ["sam-clip"]
+    assert algorithm.parameterDefinition("DEVICE").options() == ["auto", "cpu", "cuda", "mps"]
+
+
+def test_expert_values_are_advanced_and_the_others_are_not(algorithm):
+    flag = QgsProcessingParameterDefinition.Flag.FlagAdvanced
+    advanced = {d.name() for d in algorithm.parameterDefinitions() if d.flags() & flag}
+    assert advanced == {"PARAMETERS", "BANDS", "RESOLUTION", "DEVICE"}
+
+
+def test_it_can_be_found_and_is_explained(algorithm):
+    assert algorithm.displayName() == "Segment by text"
+    assert "text" in algorithm.tags()
+    assert "building|roof|house, road" in algorithm.shortHelpString()
+    assert algorithm.helpUrl().startswith("https://")
+    assert algorithm.provider().name() == "RS TextSeg"
+    assert not algorithm.icon().isNull()
+
+
+def test_it_may_run_in_a_thread_and_be_cancelled(algorithm):
+    flags = algorithm.flags()
+    assert flags & type(algorithm).Flag.FlagCanCancel
+    assert not flags & type(algorithm).Flag.FlagNoThreading
