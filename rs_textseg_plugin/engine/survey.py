@@ -138,7 +138,7 @@ def _with_percentiles(survey: Survey, source: BandSource, values: Values, stretc
         values = _scanned_values(survey, source)
     low, high = np.percentile(values.astype(np.float64), [stretch.low, stretch.high], axis=1)
     # A band that is the same everywhere becomes grey: it must not divide by zero.
-    half = np.where(high > low, 0.0, np.maximum(0.5, np.abs(low) * 1e-6))
+    half = np.where(high > low, 0.0, np.maximum(0.5, np.abs(low) * 1e-5))
     levels = Levels(tuple((low - half).tolist()), tuple((high + half).tolist()))
     return Survey(levels, survey.valid, survey.step_px, survey.collar, survey.notes)
 

@@ -68,14 +68,10 @@ def choose_bands(dataset: DatasetReader, scene: Scene) -> BandChoice:
         note = "The raster has a colour table: its colours are used as red, green and blue."
         return BandChoice((1,), np.dtype(np.uint8), palette, scene.nodata, (note,))
     _require_bands(dataset, scene.bands)
-    kinds = [np.dtype(dataset.dtypes[band - 1]) if _is_real(dataset, band) else None for band in scene.bands]
-    if None in kinds:
+    kinds = [dataset.dtypes[band - 1] for band in scene.bands]
+    if any("complex" in kind for kind in kinds):
         raise SceneError(f"{dataset.name} holds complex numbers: convert it to intensity or amplitude first.")
     return BandChoice(scene.bands, np.result_type(*kinds), None, scene.nodata)
-
-
-def _is_real(dataset: DatasetReader, band: int) -> bool:
-    return "complex" not in dataset.dtypes[band - 1]
 
 
 def _palette(dataset: DatasetReader, bands: Sequence[int]) -> NDArray[np.uint8] | None:

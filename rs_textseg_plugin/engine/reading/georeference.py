@@ -15,7 +15,9 @@ from rs_textseg_plugin.contract.scene import Scene
 from rs_textseg_plugin.engine.ground import ground_resolution_m
 
 _SQUARE_WITHIN = 0.10  # a pixel whose sides differ by less counts as square
-_NATIVE_WITHIN = 0.01  # a wanted resolution this close to the raster's own is the raster's own
+# A wanted resolution this close to the raster's own, or to a whole multiple or part of it, is taken as that: pixels
+# are then kept or averaged in whole groups, which is sharper, faster, and fits overviews.
+_WHOLE_WITHIN = 0.01
 
 
 @dataclass(frozen=True)
@@ -85,8 +87,8 @@ def working_grid(native: PixelGrid, wanted_m: float | None) -> WorkingGrid:
 
     Args:
         native: the raster's own grid.
-        wanted_m: size of a working pixel on the ground in metres; None: the raster's own, made square where its
-            sides differ by more than a tenth.
+        wanted_m: size of a working pixel on the ground in metres, kept to a hundredth; None: the raster's own, made
+            square where its sides differ by more than a tenth.
 
     Raises:
         SceneError: the wanted size is no positive number, or the raster's place is unknown to its CRS.
@@ -109,7 +111,8 @@ def working_grid(native: PixelGrid, wanted_m: float | None) -> WorkingGrid:
 
 
 def _snapped(scale: float) -> float:
-    return 1.0 if abs(scale - 1.0) <= _NATIVE_WITHIN else scale
+    whole = float(round(scale)) if scale >= 1 else 1.0 / round(1.0 / scale)
+    return whole if abs(scale - whole) <= _WHOLE_WITHIN * whole else scale
 
 
 def _scaled(native: PixelGrid, scale_col: float, scale_row: float) -> PixelGrid:

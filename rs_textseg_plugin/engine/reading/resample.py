@@ -18,8 +18,8 @@ Floats = NDArray[np.floating[Any]]
 Resampled = tuple[Floats, NDArray[np.bool_]]
 
 # Weights sum to one but for rounding: only a clear lack of weight means that source pixels were missing.
-_FULL_WEIGHT = 1.0 - 1e-4
-_ENOUGH_WEIGHT = 0.5 - 1e-4
+_FULL_WEIGHT = 1.0 - 1e-5
+_ENOUGH_WEIGHT = 0.5 - 1e-5
 
 
 @dataclass(frozen=True, eq=False)
