@@ -200,6 +200,14 @@ SAM_CLIP = PipelineInfo(
         Parameter("clip_window_px", 224, "int", "Side of CLIP's sliding window.", _SEGEARTH, 32, 2048),
         Parameter("clip_stride_px", 112, "int", "Step of CLIP's sliding window.", _SEGEARTH, 8, 2048),
         Parameter(
+            "window_blend",
+            "taper",
+            "str",
+            "How overlapping windows are joined: taper lets them fade into each other, mean averages them.",
+            f"taper: {_OURS}, it leaves no lines along window borders; mean: {_SEGEARTH}",
+            choices=("taper", "mean"),
+        ),
+        Parameter(
             "attention",
             "self-self",
             "str",

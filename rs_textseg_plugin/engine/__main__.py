@@ -164,11 +164,18 @@ class _TextReport:
 
     def show(self, event: Event) -> None:
         if isinstance(event, Progress):
-            print(progress_line(event), file=sys.stderr, flush=True)
+            self._show_progress(event)
         elif isinstance(event, Warned):
             print(f"Note: {event.message}", file=sys.stderr, flush=True)
         elif isinstance(event, Finished):
             print(summary(event), file=self._out, flush=True)
+
+    def _show_progress(self, event: Progress) -> None:
+        """One line that is written over on a terminal, one line each in a log."""
+        line, end = progress_line(event), "\n"
+        if sys.stderr.isatty():
+            line, end = f"{line:70}", "\n" if event.fraction >= 1 else "\r"
+        print(line, end=end, file=sys.stderr, flush=True)
 
 
 def progress_line(event: Progress) -> str:

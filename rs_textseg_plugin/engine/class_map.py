@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from rs_textseg_plugin.contract.grid import Window
 from rs_textseg_plugin.engine.legend import Legend
 from rs_textseg_plugin.engine.resize import reach, resize_part
+from rs_textseg_plugin.engine.taper import taper
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class ClassMap:
         frame: what a grid of logits covers, relative to its sliding window: larger where that was padded.
         canvas: ``(height, width)`` of the resized tile in pixels.
         tile: ``(height, width)`` of the tile in pixels.
+        overlap_px: windows fade into each other over that many pixels; 0: plain mean, as published.
     """
 
     window_logits: NDArray[np.float16]
@@ -32,6 +34,7 @@ class ClassMap:
     frame: Window
     canvas: tuple[int, int]
     tile: tuple[int, int]
+    overlap_px: int = 0
 
     def probabilities(self, legend: Legend, part: Window) -> NDArray[np.float32]:
         """Return ``(K, part.height, part.width)`` class probabilities for a window of the tile."""
@@ -43,9 +46,9 @@ class ClassMap:
         return resize_part(self._stitched(needed), self.tile, part, within=needed, source=self.canvas)
 
     def _stitched(self, needed: Window) -> NDArray[np.float32]:
-        """Mean over the sliding windows of their upsampled logits, on a window of the canvas."""
+        """Weighted mean over the sliding windows of their upsampled logits, on a window of the canvas."""
         total = np.zeros((self.window_logits.shape[1], needed.height, needed.width), np.float32)
-        count = np.zeros((needed.height, needed.width), np.float32)
+        weights = np.zeros((needed.height, needed.width), np.float32)
         for window, logits in zip(self.windows, self.window_logits):
             common = window.intersection(needed)
             if common.is_empty:
@@ -53,6 +56,7 @@ class ClassMap:
             rows, columns = common.relative_to(needed).slices
             inside = common.relative_to(window).relative_to(self.frame)
             size = (self.frame.height, self.frame.width)
-            total[:, rows, columns] += resize_part(logits.astype(np.float32), size, inside)
-            count[rows, columns] += 1
-        return total / count
+            weight = taper(common, window, self.overlap_px)
+            total[:, rows, columns] += weight * resize_part(logits.astype(np.float32), size, inside)
+            weights[rows, columns] += weight
+        return total / weights

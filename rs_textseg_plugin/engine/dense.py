@@ -29,6 +29,7 @@ class DenseSettings:
         window_px, stride_px: the sliding window on the resized tile.
         attention: of the last block, see `ClipModel.dense_features`.
         cls_weight: share of the global answer that is subtracted (SegEarth-OV's lambda, there written negative).
+        fades: whether windows fade into each other where they overlap; else their plain mean is taken.
     """
 
     long_side_px: int
@@ -36,6 +37,7 @@ class DenseSettings:
     stride_px: int
     attention: str
     cls_weight: float
+    fades: bool
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ class DenseFeatures:
         canvas: ``(height, width)`` of the resized tile in pixels.
         tile: ``(height, width)`` of the tile in pixels.
         cls_weight: as in `DenseSettings`.
+        overlap_px: as in `ClassMap`.
     """
 
     patches: NDArray[np.float16]
@@ -59,6 +62,7 @@ class DenseFeatures:
     canvas: tuple[int, int]
     tile: tuple[int, int]
     cls_weight: float
+    overlap_px: int
 
 
 def observe_dense(
@@ -88,6 +92,7 @@ def observe_dense(
         (height, width),
         (rgb.shape[0], rgb.shape[1]),
         settings.cls_weight,
+        max(settings.window_px - settings.stride_px, 0) if settings.fades else 0,
     )
 
 
@@ -101,7 +106,14 @@ def answer_dense(features: DenseFeatures, words: NDArray[np.float32], logit_scal
     local = np.einsum("nhwd,ad->nahw", patches, words, optimize=True)
     bias = features.globals.astype(np.float32) @ words.T
     logits = logit_scale * (local - features.cls_weight * bias[:, :, None, None])
-    return ClassMap(logits.astype(np.float16), features.windows, features.frame, features.canvas, features.tile)
+    return ClassMap(
+        logits.astype(np.float16),
+        features.windows,
+        features.frame,
+        features.canvas,
+        features.tile,
+        features.overlap_px,
+    )
 
 
 def sliding_windows(width: int, height: int, window_px: int, stride_px: int) -> list[Window]:

@@ -97,7 +97,7 @@ def _draw_legend(sheet: Image.Image, left: int, classes: tuple[ClassSummary, ...
         draw.rectangle((left, y + 2, left + 26, y + 22), fill=row.colour, outline=_INK)
         draw.text((left + 38, y), row.name, _INK, normal)
         details = (
-            f"{row.count} polygons, {row.area_m2:,.0f} m², score {row.mean_score:.2f}" if row.count else "not found"
+            f"{row.count} polygons, {row.area_m2:,.0f} sq m, score {row.mean_score:.2f}" if row.count else "not found"
         )
         draw.text((left + 38, y + 21), details, (110, 110, 110), small)
         y += 46

@@ -138,7 +138,8 @@ class VectorFile:
 
     def _append(self, features: Features) -> None:
         exists = self.spool.exists()
-        metadata = {} if exists else {"layer_metadata": {PROVENANCE_KEY: self._provenance}}
+        # Version 1.2: what GDAL writes today is newer than what the QGIS of two years ago can read without a warning.
+        creation = {"layer_metadata": {PROVENANCE_KEY: self._provenance}, "VERSION": "1.2"}
         polygons = [shapely.MultiPolygon([p]) if p.geom_type == "Polygon" else p for p in features.polygons]
         pyogrio.raw.write(
             self.spool,
@@ -150,7 +151,7 @@ class VectorFile:
             geometry_type="MultiPolygon",
             crs=self._crs,
             append=exists,
-            **metadata,
+            **({} if exists else creation),
         )
 
     def _columns(self, features: Features) -> list[NDArray[Any]]:

@@ -220,7 +220,7 @@ class _Job:
             if isinstance(scene, LabelledScene):
                 return scene
             fraction = _MODELS_SHARE + _JOINING_SHARE * (done + 1) / total
-            yield Progress("Joining tiles", total, total, fraction)
+            yield Progress("Joining tiles", done + 1, total, fraction)
         raise EngineError("The mosaic ended without a scene.")
 
     def _write(self, scene: LabelledScene) -> Iterator[Event]:

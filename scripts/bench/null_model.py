@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import rasterio
+from numpy.typing import NDArray
 from rasterio.windows import Window as RasterioWindow
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -17,6 +18,7 @@ sys.path.insert(0, str(ROOT / "tests" / "helpers"))
 from rs_textseg_plugin.contract.grid import Window  # noqa: E402
 from rs_textseg_plugin.engine.class_map import ClassMap  # noqa: E402
 from rs_textseg_plugin.engine.legend import Legend  # noqa: E402
+from rs_textseg_plugin.engine.raster import TileImage  # noqa: E402
 from rs_textseg_plugin.engine.segments import Answer, PackedMask, Segment  # noqa: E402
 
 COARSE_PX = 16  # one value of the dense map for that many pixels, as CLIP's patches give
@@ -45,7 +47,7 @@ class NullModel:
     def to(self, device: object, dtype: object) -> None:
         """There is nothing to move."""
 
-    def observe(self, image, budget, should_stop) -> Place:  # noqa: ANN001 (the pipeline protocol's types)
+    def observe(self, image: TileImage, budget: object, should_stop: object) -> Place:
         return Place(image.window)
 
     def answer(self, observation: Place) -> Answer:
@@ -66,7 +68,7 @@ class NullModel:
                 if mask.any():
                     yield self._segment(seen.relative_to(tile), mask, (i + 2 * j) % self._legend.size)
 
-    def _segment(self, window: Window, mask: np.ndarray, label: int) -> Segment:
+    def _segment(self, window: Window, mask: NDArray[np.bool_], label: int) -> Segment:
         scores = np.full(self._legend.size, 0.2 / (self._legend.size - 1), np.float32)
         scores[label] = 0.8
         return Segment(window, PackedMask.of(mask), label, scores)

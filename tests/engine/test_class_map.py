@@ -38,6 +38,7 @@ def literal_logits(class_map: ClassMap) -> np.ndarray:
     """The published order, done plainly: upsample each window, mean over windows, resize to the tile."""
     words = class_map.window_logits.shape[1]
     total, count = torch.zeros(words, *class_map.canvas), torch.zeros(class_map.canvas)
+    overlap = class_map.overlap_px
     frame = class_map.frame
     for window, logits in zip(class_map.windows, class_map.window_logits):
         padded = F.interpolate(
@@ -47,22 +48,31 @@ def literal_logits(class_map: ClassMap) -> np.ndarray:
             align_corners=False,
         )[0]
         inside = padded[:, -frame.row : -frame.row + window.height, -frame.col : -frame.col + window.width]
-        total[(slice(None), *window.slices)] += inside
-        count[window.slices] += 1
+        weight = torch.ones(window.height, window.width)
+        if overlap:
+            down, right = (torch.arange(length) + 0.5 for length in (window.height, window.width))
+            to_edge = [
+                torch.minimum(x, n - x).clamp(max=overlap) / overlap
+                for x, n in ((down, len(down)), (right, len(right)))
+            ]
+            weight = to_edge[0][:, None] * to_edge[1][None, :]
+        total[(slice(None), *window.slices)] += weight * inside
+        count[window.slices] += weight
     mean = (total / count)[None]
     return F.interpolate(mean, size=class_map.tile, mode="bilinear", align_corners=False)[0].numpy()
 
 
-def random_map(words: int = 4) -> ClassMap:
+def random_map(words: int = 4, overlap_px: int = 0) -> ClassMap:
     rng = np.random.default_rng(1)
     windows = (Window(0, 0, 30, 28), Window(17, 0, 30, 28), Window(0, 9, 30, 28), Window(17, 9, 30, 28))
     logits = rng.normal(size=(4, words, 2, 2)).astype(np.float16)
-    return ClassMap(logits, windows, Window(-1, -2, 32, 32), (37, 47), (90, 101))
+    return ClassMap(logits, windows, Window(-1, -2, 32, 32), (37, 47), (90, 101), overlap_px)
 
 
 @pytest.mark.parametrize("part", [Window(0, 0, 101, 90), Window(5, 50, 40, 13), Window(100, 89, 1, 1)])
-def test_logits_of_a_part_equal_the_published_order_done_plainly(part):
-    class_map = random_map()
+@pytest.mark.parametrize("overlap_px", [0, 13])
+def test_logits_of_a_part_equal_the_published_order_done_plainly(part, overlap_px):
+    class_map = random_map(overlap_px=overlap_px)
     expected = literal_logits(class_map)[(slice(None), *part.slices)]
     np.testing.assert_allclose(class_map.logits(part), expected, atol=1e-5)
 

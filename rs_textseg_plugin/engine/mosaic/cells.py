@@ -1,12 +1,9 @@
-"""The parts of a tile's core that are seen by the same tiles, and how much each tile's word weighs there."""
+"""The parts of a tile's core that are seen by the same tiles."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-
-import numpy as np
-from numpy.typing import NDArray
 
 from rs_textseg_plugin.contract.grid import Tile, TileGrid, TileSpan, Window
 from rs_textseg_plugin.engine.mosaic.store import TileStore
@@ -39,19 +36,3 @@ def _split(start: int, stop: int, own: int, spans: list[TileSpan]) -> Iterator[t
     ordered = sorted(edges)
     for first, last in zip(ordered, ordered[1:]):
         yield first, last - first, [i for i in near if spans[i].start <= first and spans[i].stop >= last]
-
-
-def taper(tile: Tile, window: Window, overlap_px: int) -> NDArray[np.float32]:
-    """Return weights ``(window.height, window.width)``, falling from 1 to almost 0 towards the tile's borders.
-
-    Across an overlap the weights of two neighbours sum to 1, so that their maps fade into each other.
-    """
-    rows = _ramp(window.row, window.height, tile.window.row, tile.window.row_stop, overlap_px)
-    columns = _ramp(window.col, window.width, tile.window.col, tile.window.col_stop, overlap_px)
-    return rows[:, None] * columns[None, :]
-
-
-def _ramp(first: int, length: int, start: int, stop: int, overlap_px: int) -> NDArray[np.float32]:
-    centres = np.arange(first, first + length) + 0.5
-    distance = np.minimum(centres - start, stop - centres)
-    return np.clip(distance / max(overlap_px, 1), 1e-6, 1).astype(np.float32)

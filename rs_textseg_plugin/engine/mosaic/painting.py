@@ -11,10 +11,11 @@ from scipy.ndimage import distance_transform_edt
 
 from rs_textseg_plugin.contract.grid import Tile, TileGrid, Window
 from rs_textseg_plugin.engine.legend import Legend
-from rs_textseg_plugin.engine.mosaic.cells import Cell, cells_of, taper
+from rs_textseg_plugin.engine.mosaic.cells import Cell, cells_of
 from rs_textseg_plugin.engine.mosaic.objects import Objects
 from rs_textseg_plugin.engine.mosaic.store import TileStore
 from rs_textseg_plugin.engine.segments import NO_CLASS, Segment
+from rs_textseg_plugin.engine.taper import taper
 
 # Two shapes of one object differ by a few pixels; beyond this distance from an outline it does not matter whose
 # outline it is, and shorter distances are cheaper.
@@ -105,7 +106,7 @@ class Painter:
             if stored.answer.class_map is None:
                 continue
             part = cell.window.relative_to(stored.tile.window)
-            weight = taper(stored.tile, cell.window, self._grid.overlap_px)
+            weight = taper(cell.window, stored.tile.window, self._grid.overlap_px)
             total += weight * stored.answer.class_map.probabilities(self._legend, part)
             weights += weight
         return total / np.maximum(weights, 1e-12)
@@ -147,7 +148,7 @@ class Painter:
         """
         total = np.zeros((window.height, window.width), np.float32)
         for member in members:
-            total += taper(member.tile, window, self._grid.overlap_px) * _signed_distance(member, window)
+            total += taper(window, member.tile.window, self._grid.overlap_px) * _signed_distance(member, window)
         return total > 0
 
 

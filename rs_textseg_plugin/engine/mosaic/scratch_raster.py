@@ -27,7 +27,11 @@ class ScratchRaster:
         self._extent = extent
         profile = {"driver": "GTiff", "width": extent.width, "height": extent.height, "count": 1, "dtype": dtype}
         layout = {"tiled": True, "blockxsize": 256, "blockysize": 256, "compress": "deflate", "zlevel": 1}
-        self._file: Any = rasterio.open(path, "w", **profile, **layout, bigtiff="if_safer", sparse_ok=True)
+        # Any georeference will do; without one every opening prints a warning.
+        place = rasterio.Affine.translation(extent.col, extent.row)
+        self._file: Any = rasterio.open(
+            path, "w", **profile, **layout, transform=place, bigtiff="if_safer", sparse_ok=True
+        )
 
     def write(self, window: Window, values: NDArray[Any]) -> None:
         """Write values ``(h, w)`` at a window of the working grid; what lies outside the extent is dropped."""

@@ -84,6 +84,7 @@ def _to_arrays(stored: StoredTile) -> dict[str, NDArray[Any]]:
         arrays["map_logits"] = class_map.window_logits
         arrays["map_windows"] = np.array([(w.col, w.row, w.width, w.height) for w in frames], np.int32)
         arrays["map_shapes"] = np.array([class_map.canvas, class_map.tile], np.int32)
+        arrays["map_overlap"] = np.array(class_map.overlap_px)
     return arrays
 
 
@@ -103,4 +104,4 @@ def _class_map(arrays: dict[str, NDArray[Any]]) -> ClassMap | None:
         return None
     frame, *windows = (Window(*map(int, row)) for row in arrays["map_windows"])
     canvas, tile = ((int(height), int(width)) for height, width in arrays["map_shapes"])
-    return ClassMap(arrays["map_logits"], tuple(windows), frame, canvas, tile)
+    return ClassMap(arrays["map_logits"], tuple(windows), frame, canvas, tile, int(arrays["map_overlap"]))

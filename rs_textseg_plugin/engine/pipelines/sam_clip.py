@@ -94,6 +94,7 @@ class SamClip:
             stride_px=p["clip_stride_px"],
             attention=p["attention"],
             cls_weight=p["cls_weight"],
+            fades=p["window_blend"] == "taper",
         )
         self._crop_background: str = p["crop_background"]
         self._vote_share: float = p["vote_share"]
