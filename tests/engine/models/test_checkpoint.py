@@ -1,0 +1,254 @@
+"""Checkpoint files as people have them: whole, damaged, foreign, and dangerous."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from tiny_models import tiny_clip, tiny_sam
+from torch import nn
+
+from rs_textseg_plugin.contract.errors import ModelError
+from rs_textseg_plugin.engine.models.checkpoint import (
+    checkpoint_role,
+    load_state_dict,
+    peek_keys_and_shapes,
+    read_metadata,
+    require_role,
+    shapes_of,
+)
+from rs_textseg_plugin.engine.models.torchvision_ops import ensure_torchvision
+
+WEIGHTS = {"a.weight": torch.arange(6.0).reshape(2, 3), "a.bias": torch.tensor([1, 2], dtype=torch.float16)}
+
+
+def save(content: object, path: Path, **options) -> Path:
+    torch.save(content, path, **options)
+    return path
+
+
+def save_safetensors(path: Path, metadata: dict[str, str] | None = None) -> Path:
+    save_file(WEIGHTS, path, metadata)
+    return path
+
+
+class Archived(nn.Module):
+    """As OpenAI publishes CLIP: a TorchScript archive with three numbers among its weights."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.visual = nn.Linear(3, 2)
+        for name, value in (("input_resolution", 224), ("context_length", 77), ("vocab_size", 49408)):
+            self.register_buffer(name, torch.tensor(value))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.visual(x)
+
+
+def torchscript_archive(path: Path) -> Path:
+    torch.jit.save(torch.jit.script(Archived()), str(path))
+    return path
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda folder: save(WEIGHTS, folder / "a.pth"),
+        lambda folder: save(WEIGHTS, folder / "a.bin", _use_new_zipfile_serialization=False),
+        lambda folder: save_safetensors(folder / "a.safetensors"),
+        lambda folder: save({"state_dict": WEIGHTS, "epoch": 3}, folder / "a.ckpt"),
+        lambda folder: save({"model": WEIGHTS, "lr": 0.1}, folder / "a.pt"),
+        lambda folder: save({f"module.{key}": value for key, value in WEIGHTS.items()}, folder / "a.pth"),
+        lambda folder: save({**WEIGHTS, "iteration": 7}, folder / "a.pth"),
+    ],
+    ids=["zip", "before torch 1.6", "safetensors", "state_dict", "model", "module.", "with a number"],
+)
+def test_the_weights_come_back_as_they_were_saved(write, tmp_path):
+    path = write(tmp_path)
+    state = load_state_dict(path)
+    assert state.keys() == WEIGHTS.keys()
+    for key, value in WEIGHTS.items():
+        assert torch.equal(state[key], value)
+        assert state[key].dtype == value.dtype
+    assert peek_keys_and_shapes(path) == {"a.weight": (2, 3), "a.bias": (2,)}
+
+
+def test_an_archive_as_openai_publishes_clip_gives_its_weights_without_the_numbers(tmp_path):
+    path = torchscript_archive(tmp_path / "ViT.pt")
+    assert load_state_dict(path).keys() == {"visual.weight", "visual.bias"}
+    assert peek_keys_and_shapes(path) == {"visual.weight": (2, 3), "visual.bias": (2,)}
+
+
+def test_a_safetensors_header_is_read(tmp_path):
+    assert read_metadata(save_safetensors(tmp_path / "a.safetensors", {"sam_config": "{}"})) == {"sam_config": "{}"}
+    assert read_metadata(save_safetensors(tmp_path / "b.safetensors")) == {}
+    assert read_metadata(save(WEIGHTS, tmp_path / "c.pth")) == {}
+
+
+def cut(path: Path, share: float) -> Path:
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * share)])
+    return path
+
+
+@pytest.mark.parametrize("share", [0.02, 0.3, 0.9, 0.999])
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda folder: save(tiny_sam().state_dict(), folder / "a.pth"),
+        lambda folder: save(WEIGHTS, folder / "a.bin", _use_new_zipfile_serialization=False),
+        lambda folder: save_safetensors(folder / "a.safetensors"),
+        lambda folder: torchscript_archive(folder / "a.pt"),
+    ],
+    ids=["zip", "before torch 1.6", "safetensors", "torchscript"],
+)
+def test_a_file_that_was_cut_off_is_called_damaged(write, share, tmp_path):
+    path = cut(write(tmp_path), share)
+    for read in (load_state_dict, peek_keys_and_shapes):
+        with pytest.raises(ModelError, match="is damaged or cut off: fetch it again") as failure:
+            read(path)
+        assert str(path) in str(failure.value)
+        assert_one_line(failure.value)
+
+
+def assert_one_line(error: ModelError) -> None:
+    assert "\n" not in str(error)
+    assert "Traceback" not in str(error)
+    assert len(str(error)) < 400
+
+
+def test_a_changed_byte_in_the_pickle_is_called_damaged(tmp_path):
+    path = save(WEIGHTS, tmp_path / "a.bin", _use_new_zipfile_serialization=False)
+    content = bytearray(path.read_bytes())
+    content[40:60] = bytes(20)
+    path.write_bytes(content)
+    with pytest.raises(ModelError, match="is damaged or cut off"):
+        load_state_dict(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("random.pth", bytes(range(7, 207)) * 40, "is not a checkpoint .it begins with"),
+        ("page.pth", b"<!DOCTYPE html><html>Sign in", "is not a checkpoint .it begins with b'<!DO'.: fetch it again"),
+        ("note.pth", b"Not found", "is not a checkpoint"),
+        ("empty.pth", b"", "is empty .0 bytes.: fetch it again"),
+        ("random.safetensors", bytes(range(7, 207)) * 40, "is damaged or cut off"),
+        ("empty.safetensors", b"", "is empty"),
+        ("other.zip", b"PK\x03\x04 and then something else", "is damaged or cut off"),
+    ],
+)
+def test_a_file_that_is_no_checkpoint_is_named(name, content, words, tmp_path):
+    path = tmp_path / name
+    path.write_bytes(content)
+    for read in (load_state_dict, peek_keys_and_shapes):
+        with pytest.raises(ModelError, match=words) as failure:
+            read(path)
+        assert_one_line(failure.value)
+
+
+@pytest.mark.parametrize("name", ["none.pth", "none.safetensors"])
+def test_a_missing_file_is_named(name, tmp_path):
+    for read in (load_state_dict, peek_keys_and_shapes):
+        with pytest.raises(ModelError, match=r"There is no checkpoint .*none"):
+            read(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["folder.pth", "folder.safetensors"])
+def test_a_folder_is_named(name, tmp_path):
+    (tmp_path / name).mkdir()
+    for read in (load_state_dict, peek_keys_and_shapes):
+        with pytest.raises(ModelError, match="is a folder, not a checkpoint"):
+            read(tmp_path / name)
+
+
+class Dangerous:
+    """Unpickling it makes a file."""
+
+    def __init__(self, trace: Path) -> None:
+        self.trace = trace
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return os.mkdir, (str(self.trace),)
+
+
+@pytest.mark.parametrize("use_zip", [True, False])
+def test_code_in_a_checkpoint_is_refused_and_does_not_run(use_zip, tmp_path):
+    trace = tmp_path / "it_ran"
+    path = save({**WEIGHTS, "x": Dangerous(trace)}, tmp_path / "a.pth", _use_new_zipfile_serialization=use_zip)
+    with pytest.raises(ModelError, match=r"mkdir\), which may run code .* take a .safetensors file") as failure:
+        load_state_dict(path)
+    assert_one_line(failure.value)
+    assert not trace.exists()
+
+
+def test_a_plain_pickle_is_refused_and_does_not_run(tmp_path):
+    trace = tmp_path / "it_ran"
+    path = tmp_path / "a.pth"
+    path.write_bytes(pickle.dumps({"x": Dangerous(trace)}))
+    with pytest.raises(ModelError, match="is a plain Python pickle, which may run code"):
+        load_state_dict(path)
+    assert not trace.exists()
+
+
+def test_settings_beside_the_weights_are_refused_by_their_name(tmp_path):
+    path = save({"model": WEIGHTS, "args": argparse.Namespace(lr=1)}, tmp_path / "a.pth")
+    with pytest.raises(ModelError, match=r"holds more than weights \(argparse\.Namespace\)"):
+        load_state_dict(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ({"epoch": 3, "lr": 0.1}, "holds no weights but the keys epoch, lr"),
+        ({}, "holds no weights but nothing"),
+        ([torch.zeros(2)], "holds a list, not named weights"),
+        (torch.zeros(2), "holds a Tensor, not named weights"),
+    ],
+)
+def test_a_file_without_named_weights_is_foreign(content, words, tmp_path):
+    with pytest.raises(ModelError, match=words):
+        load_state_dict(save(content, tmp_path / "a.pth"))
+
+
+def resnet_shapes() -> dict[str, tuple[int, ...]]:
+    ensure_torchvision()
+    from torchvision.models import resnet18
+
+    with torch.device("meta"):
+        return shapes_of(resnet18().state_dict())
+
+
+def test_the_role_is_told_from_the_keys():
+    assert checkpoint_role(shapes_of(tiny_sam().state_dict())) == "sam"
+    assert checkpoint_role(shapes_of(tiny_clip().state_dict())) == "clip"
+    assert checkpoint_role({"visual.trunk.x": (1,), "text.transformer.y": (1,)}) == "clip"
+    assert checkpoint_role(resnet_shapes()) is None
+    assert checkpoint_role({"visual.proj": (1, 2)}) is None  # an image tower without text
+    assert checkpoint_role({}) is None
+
+
+@pytest.mark.parametrize(
+    ("shapes", "role", "words"),
+    [
+        (
+            resnet_shapes,
+            "sam",
+            "resnet.pth is not a SAM checkpoint, it holds the keys conv1.weight, .*, .*, ...: choose",
+        ),
+        (resnet_shapes, "clip", "is not a CLIP checkpoint, it holds the keys conv1.weight"),
+        (lambda: shapes_of(tiny_sam().state_dict()), "clip", "is not a CLIP checkpoint, it holds a SAM model"),
+    ],
+)
+def test_a_checkpoint_of_another_role_is_refused_with_what_it_holds(shapes, role, words):
+    with pytest.raises(ModelError, match=words):
+        require_role(shapes(), role, Path("resnet.pth"))
+
+
+def test_a_checkpoint_of_the_right_role_passes():
+    require_role(shapes_of(tiny_sam().state_dict()), "sam", Path("sam.pth"))
