@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from planted import Truth, answer_for, components_of, labelled, labels_of, legend
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 from skimage.measure import label
 
 from rs_textseg_plugin.contract.grid import TileGrid, Window
 from rs_textseg_plugin.engine.segments import Answer, PackedMask, Segment
-from planted import Truth, answer_for, components_of, labelled, labels_of, legend
 
 
 def random_truth(seed: int, height: int = 300, width: int = 420) -> Truth:
