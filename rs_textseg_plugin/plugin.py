@@ -75,7 +75,7 @@ class _Window:
         self._dock = RsTextSegDock(self._model, iface.mainWindow())
         self._dock.setToggleVisibilityAction(self._action)
         iface.addDockWidget(Qt.DockWidgetArea.RightDockWidgetArea, self._dock)
-        self._dock.setUserVisible(DOCK_IS_OPEN.read())
+        self._dock.setVisible(DOCK_IS_OPEN.read())
         iface.currentLayerChanged.connect(self._dock.follow_active_layer)
 
     def take_away(self) -> None:
@@ -93,7 +93,7 @@ class _Window:
         self._runner.deleteLater()
 
     def _make_action(self) -> QAction:
-        action = QAction(plugin_icon(), tr("RS TextSeg"), self._iface.mainWindow())
+        action = QAction(plugin_icon(), tr("RS TextSeg Panel"), self._iface.mainWindow())
         action.setObjectName("rsTextSegToggleDock")
         action.setCheckable(True)
         action.setToolTip(tr("Segment imagery by text"))

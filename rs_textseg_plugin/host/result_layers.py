@@ -76,4 +76,8 @@ def _abstract(finished: Finished, request: Request) -> str:
 
 def _result_group(project: QgsProject) -> QgsLayerTreeGroup:
     root = project.layerTreeRoot()
-    return root.findGroup(GROUP_NAME) or root.insertGroup(0, GROUP_NAME)
+    group = root.findGroup(GROUP_NAME)
+    if group is None:
+        group = root.insertGroup(0, GROUP_NAME)
+        group.setExpanded(True)
+    return group
