@@ -159,7 +159,7 @@ class WorkerProcessClient:
                 ) from None
             if isinstance(said, Ended):
                 self._stop_if_cancelled()
-                raise EngineCrashed(_why_crashed(said))
+                raise self._crash(said)
             message = self._understand(said)
             if isinstance(message, RunEvent) and message.id == run_id:
                 yield message.event
@@ -186,15 +186,24 @@ class WorkerProcessClient:
         python = str(self._interpreter)
         if ended.code is None:
             return f"The engine cannot be started with {python!r} ({ended.error}): set another interpreter."
-        missing = re.search(r"ModuleNotFoundError: No module named '([\w.]+)'", str(self._log))
-        if missing:
-            return (
-                f"The engine's Python {python!r} lacks the package {missing.group(1)!r}. "
-                f'Install what is missing with:\n"{python}" -m pip install -r "{requirements_file()}"'
-            )
-        return (
+        return self._what_is_missing() or (
             f"The engine started with {python!r} ended before it was ready ({_in_words(ended)}): "
             "look into the log for its last words."
+        )
+
+    def _crash(self, ended: Ended) -> EngineUnavailable | EngineCrashed:
+        missing = self._what_is_missing()  # the worker is ready before it imports torch
+        return EngineUnavailable(missing) if missing else EngineCrashed(_why_crashed(ended))
+
+    def _what_is_missing(self) -> str:
+        """Return which package the engine's Python lacks and how to install it; empty where it died otherwise."""
+        missing = re.search(r"^ModuleNotFoundError: No module named '([\w.]+)'\s*\Z", str(self._log), re.MULTILINE)
+        if missing is None:
+            return ""
+        python = str(self._interpreter)
+        return (
+            f"The engine's Python {python!r} lacks the package {missing.group(1)!r}. "
+            f'Install what is missing with:\n"{python}" -m pip install -r "{requirements_file()}"'
         )
 
     def _drop_process(self) -> None:

@@ -60,6 +60,12 @@ def order_crash(run):
     os._exit(7)
 
 
+def order_unimportable(run):
+    sys.stderr.write("Traceback\nModuleNotFoundError: No module named 'torch'\n")
+    sys.stderr.flush()
+    os._exit(1)
+
+
 def order_kill(run):
     os.kill(os.getpid(), signal.SIGKILL)
 

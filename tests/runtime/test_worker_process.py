@@ -111,6 +111,13 @@ def test_a_crash_is_told_with_exit_code_and_last_words_and_the_next_run_starts_a
     assert isinstance(last, Finished)
 
 
+def test_a_package_that_is_missing_after_the_start_is_told_with_the_command_that_installs_it(client, make_request):
+    *_, last = client.run(make_request("unimportable"))
+    assert last.kind == "EngineUnavailable"
+    assert "lacks the package 'torch'" in last.message
+    assert "-m pip install -r" in last.message
+
+
 def test_a_killed_worker_is_told_by_the_signals_name_with_the_likely_cause(client, make_request):
     *_, last = client.run(make_request("kill"))
     assert "SIGKILL: often the system was out of memory" in last.message
