@@ -25,7 +25,7 @@ from rasterio.io import DatasetReader
 from rs_textseg_plugin.contract.errors import SceneError
 from rs_textseg_plugin.contract.grid import PixelGrid, TileGrid, Window
 from rs_textseg_plugin.contract.scene import Scene
-from rs_textseg_plugin.engine.reading.bands import BandChoice, BandSource, Patch, Values, choose_bands
+from rs_textseg_plugin.engine.reading.bands import BandSource, Patch, Values, choose_bands
 from rs_textseg_plugin.engine.reading.georeference import WorkingGrid, native_grid, working_grid
 from rs_textseg_plugin.engine.reading.region import Region, asked_region
 from rs_textseg_plugin.engine.reading.resample import Floats, axis_weights, resample
@@ -197,7 +197,7 @@ def _parts(scene: Scene, handles: ExitStack) -> _Parts:
     region = asked_region(scene, working.grid)
     source = BandSource(native, choice)
     survey = take_survey(source, scene.stretch)
-    level = _overview_level(native, choice, min(working.scale_col, working.scale_row))
+    level = _overview_level(native, min(working.scale_col, working.scale_row))
     if level is not None:
         source = BandSource(native, choice, handles.enter_context(_opened(scene.path, overview_level=level)))
     notes = (*grid_notes, *choice.notes, *working.notes, *survey.notes)
@@ -225,11 +225,11 @@ def _opened(path: str, **options: int) -> DatasetReader:
     return dataset
 
 
-def _overview_level(dataset: DatasetReader, choice: BandChoice, scale: float) -> int | None:
+def _overview_level(dataset: DatasetReader, scale: float) -> int | None:
     """The smallest overview that still has at least the wanted resolution; None: the raster's own pixels."""
-    factors = dataset.overviews(choice.numbers[0])
+    factors = dataset.overviews(1)
     fitting = [(factor, level) for level, factor in enumerate(factors) if factor <= scale * (1 + 1e-3)]
-    has_all = all(dataset.overviews(number) == factors for number in choice.numbers)
+    has_all = all(dataset.overviews(number) == factors for number in dataset.indexes)  # else GDAL refuses it
     return max(fitting)[1] if fitting and has_all else None
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from pathlib import Path
 
 import numpy as np
@@ -145,6 +144,18 @@ def test_degrees_are_worked_on_as_squares_of_the_ground(tmp_path):
         assert "resampled to square pixels" in reader.notes[0]
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_raster_without_georeference_is_read_with_a_note_and_no_warning(tmp_path):
+    path = write_raster(tmp_path / "a.tif", texture(), transform=None, crs=None)
+    with open_scene(scene_of(path, ground_resolution_m=2.0)) as reader:
+        assert reader.read(reader.grid.window).rgb.shape == (48, 64, 3)
+        assert reader.grid.transform.to_map(64, 48) == (128.0, -96.0)
+        assert [note.split(":")[0] for note in reader.notes] == [
+            "The raster is not georeferenced",
+            "The raster has no coordinate reference system",
+        ]
+
+
 def test_missing_pixels_are_black_and_not_valid(tmp_path):
     values = texture().astype("float32")
     values[:, :30] = -9999
@@ -152,6 +163,18 @@ def test_missing_pixels_are_black_and_not_valid(tmp_path):
     assert not image.valid[:30].any()
     assert image.valid[30:].all()
     assert (image.rgb[:30] == 0).all()
+    white = np.where(np.isin(values, -9999), 255, values).astype("uint8")
+    assert (read_whole(write_raster(tmp_path / "b.tif", white, nodata=255)).rgb[:30] == 0).all()
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+@pytest.mark.parametrize("resolution", [None, 2.0])
+def test_what_is_no_number_never_reaches_the_arithmetic(tmp_path, resolution):
+    values = texture().astype("float32")
+    values[0, 5, 5], values[:, 40:60, 40:60] = np.inf, np.nan
+    image = read_whole(write_raster(tmp_path / "a.tif", values), ground_resolution_m=resolution)
+    assert not image.valid.all()
+    assert image.rgb[image.valid].min(axis=1).max() > 0
 
 
 def test_tiles_are_anchored_to_the_raster_and_not_to_the_extent(plain):
@@ -211,6 +234,14 @@ def test_an_extent_without_a_valid_pixel_is_refused(tmp_path):
     mask = to_wkb(box(CORNER[0], CORNER[1] - 40, CORNER[0] + 20, CORNER[1]), hex=True)
     with pytest.raises(SceneError, match="asked for holds no valid pixel"):
         open_scene(scene_of(path, mask_wkb_hex=mask))
+    corner_only = tmp_path / "corner.tif"
+    values[:, :, :64] = 7
+    write_raster(corner_only, values, nodata=7)
+    around_it = box(CORNER[0], CORNER[1] - 96, CORNER[0] + 128, CORNER[1]) - box(
+        CORNER[0] + 60, CORNER[1] - 96, CORNER[0] + 128, CORNER[1] - 40
+    )
+    with pytest.raises(SceneError, match="asked for holds no valid pixel"):
+        open_scene(scene_of(corner_only, mask_wkb_hex=to_wkb(around_it, hex=True)))
     lower = Extent(CORNER[0], CORNER[1] - 49, CORNER[0] + 128, CORNER[1])
     with open_scene(scene_of(path, extent=lower)) as reader:
         assert reader.extent.height == 49
@@ -225,9 +256,10 @@ def test_a_single_valid_pixel_far_from_the_corner_is_found(tmp_path):
 
 def test_a_refused_scene_leaves_no_file_open(tmp_path):
     path = write_raster(tmp_path / "a.tif", np.full((3, 20, 20), 7, np.uint8), nodata=7)
-    with pytest.raises(SceneError):
+    with pytest.raises(SceneError) as caught:
         open_scene(scene_of(path))
     assert path.name not in open_files()
+    assert caught.traceback, "as long as the error is kept, so are the variables of the call"
 
 
 def test_a_closed_scene_leaves_no_file_open_and_may_be_closed_again(plain):
@@ -323,21 +355,44 @@ def test_an_error_while_reading_ahead_reaches_the_caller(broken_at_the_end):
         assert not [thread for thread in threading.enumerate() if thread.name.startswith("scene-reader")]
 
 
-def test_several_threads_may_ask_the_same_reader(plain):
+def test_a_second_thread_waits_for_the_first(plain):
     with open_scene(scene_of(plain)) as reader:
-        expected = reader.read(reader.grid.window).rgb
-        wrong = []
-
-        def ask():
-            for _ in range(20):
-                if not np.array_equal(reader.read(Window(0, 0, 128, 96)).rgb, expected):
-                    wrong.append(1)
-
-        threads = [threading.Thread(target=ask) for _ in range(3)]
-        for thread in threads:
+        images = []
+        thread = threading.Thread(target=lambda: images.append(reader.read(Window(0, 0, 9, 9))))
+        with reader._lock:
             thread.start()
-        deadline = time.monotonic() + 30
-        for thread in threads:
-            thread.join(max(0, deadline - time.monotonic()))
-        assert not wrong
-        assert not any(thread.is_alive() for thread in threads)
+            thread.join(0.1)
+            assert thread.is_alive()
+        thread.join(10)
+        assert len(images) == 1
+
+
+def test_valid_pixels_are_looked_for_where_the_survey_saw_them(tmp_path):
+    """A broken first row, which the survey does not sample, lies in a part without any valid pixel."""
+    values = texture(2100, 512)
+    values[:, :1100] = 7
+    path = write_raster(tmp_path / "a.tif", values, nodata=7, blockysize=1, compress="deflate", interleave="pixel")
+    with rasterio.open(path) as dataset:
+        offset = int(dataset.get_tag_item("BLOCK_OFFSET_0_0", "TIFF", bidx=1))
+    with path.open("r+b") as file:
+        file.seek(offset)
+        file.write(bytes([255] * 12))
+    with open_scene(scene_of(path)) as reader, pytest.raises(SceneError, match="rows 0 to 9"):
+        reader.read(Window(0, 0, 10, 10))
+
+
+def test_overviews_that_only_some_bands_have_are_not_used(tmp_path):
+    write_raster(tmp_path / "a.tif", texture())
+    write_raster(tmp_path / "half.tif", texture(48, 64))
+    band = """<VRTRasterBand dataType="Byte" band="{0}">{1}<SimpleSource>
+        <SourceFilename relativeToVRT="1">a.tif</SourceFilename><SourceBand>{0}</SourceBand></SimpleSource>
+        </VRTRasterBand>"""
+    overview = (
+        '<Overview><SourceFilename relativeToVRT="1">half.tif</SourceFilename><SourceBand>1</SourceBand></Overview>'
+    )
+    bands = "".join(band.format(number, overview if number == 1 else "") for number in (1, 2, 3))
+    place = "<GeoTransform>500000, 1, 0, 5000000, 0, -1</GeoTransform><SRS>EPSG:32633</SRS>"
+    path = tmp_path / "a.vrt"
+    path.write_text(f'<VRTDataset rasterXSize="128" rasterYSize="96">{place}{bands}</VRTDataset>')
+    expected = read_whole(tmp_path / "a.tif", ground_resolution_m=2.0).rgb
+    assert np.array_equal(read_whole(path, ground_resolution_m=2.0).rgb, expected)

@@ -187,7 +187,7 @@ class BandSource:
     def _understood(self, raw: Values, declared: Bools | None) -> Patch:
         valid = np.ones(raw.shape[1:], bool) if declared is None else declared
         if self.choice.nodata is not None:
-            valid &= ~_equals(raw, self.choice.nodata).all(axis=0)
+            valid &= ~(raw == self.choice.nodata).all(axis=0)
         if self.choice.palette is not None:
             colours = self.choice.palette[raw[0]]
             return Patch(np.moveaxis(colours[..., :3], -1, 0), valid & (colours[..., 3] > 0))
@@ -198,11 +198,3 @@ class BandSource:
 
 def _rasterio_window(window: Window) -> rasterio.windows.Window:
     return rasterio.windows.Window(window.col, window.row, window.width, window.height)
-
-
-def _equals(raw: Values, nodata: float) -> Bools:
-    """Compare in the raster's own precision: 0.1 marks a float32 pixel that holds the nearest float32."""
-    if np.issubdtype(raw.dtype, np.floating):
-        nodata = raw.dtype.type(nodata).item()
-    equal: Bools = raw == nodata
-    return equal

@@ -75,6 +75,16 @@ def test_missing_pixels_do_not_darken_their_neighbours(everywhere):
     assert mixed == pytest.approx(100.0)
 
 
+@pytest.mark.parametrize("scale", [0.7, 2.0, 2.5, 2.7, 3.0, 9.1])
+def test_a_hole_does_not_change_other_pixels_by_a_single_bit(image, everywhere, scale):
+    valid = everywhere.copy()
+    valid[:2, :2] = False
+    first = int(np.ceil(3 / scale)) + 1
+    with_hole, _ = whole(image, valid, scale)
+    without, _ = whole(image, everywhere, scale)
+    assert np.array_equal(with_hole[:, first:, first:], without[:, first:, first:])
+
+
 def test_a_pixel_is_missing_when_more_than_half_of_it_is(everywhere):
     valid = everywhere.copy()
     valid[0:2, 0:2] = [[False, False], [False, True]]
