@@ -21,7 +21,15 @@ trap 'rm -rf "$session"' EXIT
 profile=$session/home/.local/share/QGIS/QGIS3/profiles/default/QGIS
 mkdir -p "$profile" "$session/runtime" "$session/plugins" "$(dirname "$picture")"
 chmod 700 "$session/runtime"
-printf '[PythonPlugins]\nrs_textseg_plugin=true\n\n[qgis]\nshowTips=false\ncheckVersion=false\n' > "$profile/QGIS3.ini"
+cat > "$profile/QGIS3.ini" << 'SETTINGS'
+[PythonPlugins]
+rs_textseg_plugin=true
+[qgis]
+showTips=false
+checkVersion=false
+[app]
+minTaskLengthForSystemNotification=3600
+SETTINGS
 "$root/.venv/bin/python" "$root/scripts/stage.py" "$session/plugins" --link > /dev/null
 
 cd "$session"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rs_textseg_plugin.contract.catalog import known_sets, load_catalog
 from rs_textseg_plugin.contract.recipe import Recipe
+from rs_textseg_plugin.host.engine_commands import how_to_fetch
 from rs_textseg_plugin.host.translate import tr
 
 DEMO = Recipe().models  # ships with the product, so it is always here
@@ -40,15 +41,12 @@ def model_choices(pipeline: str) -> list[ModelChoice]:
 
 
 def why_not_usable(models: str) -> str:
-    """Return why a set or folder cannot be used, in one sentence; empty where nothing speaks against it."""
+    """Return why a set or folder cannot be used and what to do; empty where nothing speaks against it."""
     if not models.strip():
         return tr("Choose a model set, or a folder with checkpoints.")
     known = known_sets()
     if models == DEMO or known.get(models, False) or Path(models).is_dir():
         return ""
     if models in known:
-        return tr(
-            "The model set {0} is not on this computer: fetch it in a terminal, with the engine's Python, by "
-            '"python -m rs_textseg_plugin.engine models fetch {0}".'
-        ).format(models)
+        return how_to_fetch(models)
     return tr("There is no model set and no folder {!r}: choose one of the list, or a folder.").format(models)

@@ -36,7 +36,7 @@ class ModelPicker(QWidget):
             self._pipeline = pipeline
             self._list_choices()
         if models != self._models_of(self.combo.currentText()):
-            self.combo.setEditText(self._label_of(models))
+            self._show_label(models)
 
     def showEvent(self, event: QShowEvent) -> None:  # noqa: N802 (Qt's name)
         """Look again which sets are here: they may have been fetched in the meantime."""
@@ -53,6 +53,7 @@ class ModelPicker(QWidget):
         combo.setToolTip(
             tr("A model set, or a folder with checkpoints. Sets that are not downloaded are fetched once.")
         )
+        combo.activated.connect(lambda _: combo.lineEdit().setCursorPosition(0))
         combo.editTextChanged.connect(lambda text: self.picked.emit(self._models_of(text)))
         return combo
 
@@ -75,7 +76,7 @@ class ModelPicker(QWidget):
             self.combo.addItem(choice.label)
             if not choice.is_here:
                 self.combo.setItemData(row, grey, Qt.ItemDataRole.ForegroundRole)
-        self.combo.setEditText(self._label_of(models))
+        self._show_label(models)
         self.combo.blockSignals(False)
 
     def _models_of(self, label: str) -> str:
@@ -84,7 +85,11 @@ class ModelPicker(QWidget):
     def _label_of(self, models: str) -> str:
         return next((choice.label for choice in self._choices if choice.id == models), models)
 
+    def _show_label(self, models: str) -> None:
+        self.combo.setEditText(self._label_of(models))
+        self.combo.lineEdit().setCursorPosition(0)  # a long title is read from its beginning
+
     def _ask_for_folder(self) -> None:
         folder = QFileDialog.getExistingDirectory(self, tr("Folder with Checkpoints"))
         if folder:
-            self.combo.setEditText(folder)
+            self._show_label(folder)

@@ -23,6 +23,7 @@ class ResultsTable(QTableWidget):
         super().__init__(0, 4, parent)
         self.setObjectName("results")
         self.setHorizontalHeaderLabels([tr("Class"), tr("Count"), tr("Area"), tr("Mean score")])
+        self.horizontalHeaderItem(0).setTextAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.setTabKeyNavigation(False)

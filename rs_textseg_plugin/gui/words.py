@@ -9,14 +9,24 @@ from rs_textseg_plugin.contract.recipe import Parameter
 from rs_textseg_plugin.host.translate import tr
 
 _UNITS = {"px": "px", "m": "m", "m2": "m²"}
-_SPELLED = {"clip": "CLIP", "cls": "<CLS>", "iou": "IoU", "nms": "NMS", "sam": "SAM", "prob": "probability"}
+_SPELLED = {
+    "clip": "CLIP",
+    "cls": "<CLS>",
+    "iou": "IoU",
+    "nms": "NMS",
+    "sam": "SAM",
+    "min": "minimum",
+    "pred": "predicted",
+    "prob": "probability",
+    "thresh": "threshold",
+}
 
 
 def progress_in_words(progress: Progress) -> str:
-    """Return for example "Tile 3 of 9, about 2 min left"."""
+    """Return for example "Segmenting, tile 3 of 9, about 2 min left"."""
     parts = [progress.stage[:1].upper() + progress.stage[1:]]
     if 0 <= progress.tiles_done < progress.tiles_total:
-        parts = [tr("Tile {} of {}").format(progress.tiles_done + 1, progress.tiles_total)]
+        parts.append(tr("tile {} of {}").format(progress.tiles_done + 1, progress.tiles_total))
     if progress.seconds_left is not None and progress.fraction < 1:
         parts.append(time_left_in_words(progress.seconds_left))
     return ", ".join(parts)
@@ -53,13 +63,16 @@ def result_in_words(finished: Finished) -> str:
     count = sum(row.count for row in finished.classes)
     if not count:
         return tr("Nothing was found: try other words, or lower the probability threshold.")
-    sentence = tr("{} polygons in {} s").format(count, max(1, round(finished.seconds)))
+    seconds = max(1, round(finished.seconds))
+    sentence = (
+        tr("{} polygons in {} s").format(count, seconds) if count > 1 else tr("1 polygon in {} s").format(seconds)
+    )
     where = tr(" on {}").format(finished.device) if finished.device else ""
     return sentence + where + (tr(", with demo models") if finished.is_demo else "") + "."
 
 
 def parameter_label(parameter: Parameter) -> str:
-    """Return for example "Clip long side (px)" for ``clip_long_side_px``."""
+    """Return for example "CLIP long side (px)" for ``clip_long_side_px``."""
     words = parameter.name.split("_")
     unit = _UNITS.get(words[-1], "") if len(words) > 1 else ""
     spelled = [_SPELLED.get(word, word) for word in (words[:-1] if unit else words)]

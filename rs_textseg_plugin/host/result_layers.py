@@ -6,7 +6,7 @@ import json
 from datetime import datetime
 from pathlib import Path
 
-from qgis.core import QgsLayerMetadata, QgsLayerTreeGroup, QgsProject, QgsVectorLayer
+from qgis.core import QgsLayerMetadata, QgsProject, QgsVectorLayer
 
 from rs_textseg_plugin.contract.errors import OutputError
 from rs_textseg_plugin.contract.events import Finished
@@ -37,7 +37,7 @@ def add_result(project: QgsProject, finished: Finished, request: Request) -> Qgs
     style_by_class(layer, request.query.output_classes)
     write_provenance(layer, finished, request)
     project.addMapLayer(layer, False)
-    _result_group(project).insertLayer(0, layer)
+    _put_into_group(layer, project)
     return layer
 
 
@@ -74,10 +74,14 @@ def _abstract(finished: Finished, request: Request) -> str:
     return "\n".join(filter(None, lines))
 
 
-def _result_group(project: QgsProject) -> QgsLayerTreeGroup:
+def _put_into_group(layer: QgsVectorLayer, project: QgsProject) -> None:
     root = project.layerTreeRoot()
     group = root.findGroup(GROUP_NAME)
-    if group is None:
-        group = root.insertGroup(0, GROUP_NAME)
-        group.setExpanded(True)
-    return group
+    if group is not None:
+        group.insertLayer(0, layer)
+        return
+    group = root.insertGroup(0, GROUP_NAME)
+    group.insertLayer(0, layer)
+    # The layer panel shows a new group collapsed although the group says that it is not, and listens to changes only.
+    group.setExpanded(False)
+    group.setExpanded(True)

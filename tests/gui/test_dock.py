@@ -84,7 +84,7 @@ def test_a_run_shows_tile_time_and_counts_and_blocks_the_form(dock, model):
     assert not dock.form.isEnabled()
     model.take_progress(Progress("segmenting", 2, 9, 0.25, 130.0))
     model.take_found(Found({"road": 4}))
-    assert shown(dock, "status") == "Tile 3 of 9, about 2 min left"
+    assert shown(dock, "status") == "Segmenting, tile 3 of 9, about 2 min left"
     assert shown(dock, "counts") == "Found so far: road 4"
     assert dock.panel.bar.value() == 25
 

@@ -83,7 +83,7 @@ def test_a_layer_that_was_removed_is_no_longer_chosen(ready, project, layer):
 @pytest.mark.parametrize(
     ("models", "words"),
     [
-        ("sam-b-clip-b16", "models fetch sam-b-clip-b16"),
+        ("sam-b-clip-b16", "-m rs_textseg_plugin.engine models fetch sam-b-clip-b16"),
         ("/no/folder", "no folder '/no/folder'"),
         (" ", "Choose a model set"),
     ],

@@ -17,8 +17,8 @@ from rs_textseg_plugin.gui.words import (
 @pytest.mark.parametrize(
     ("progress", "words"),
     [
-        (Progress("segmenting", 2, 9, 0.2, 130.0), "Tile 3 of 9, about 2 min left"),
-        (Progress("segmenting", 0, 1, 0.1), "Tile 1 of 1"),
+        (Progress("segmenting", 2, 9, 0.2, 130.0), "Segmenting, tile 3 of 9, about 2 min left"),
+        (Progress("segmenting", 0, 1, 0.1), "Segmenting, tile 1 of 1"),
         (Progress("loading models", 0, 0, 0.0), "Loading models"),
         (Progress("writing polygons", 9, 9, 0.95, 4.0), "Writing polygons, a few seconds left"),
         (Progress("done", 9, 9, 1.0, 0.0), "Done"),
@@ -68,6 +68,7 @@ def test_a_result_is_told_with_count_time_device_and_that_the_models_are_for_dem
     rows = (ClassSummary("road", "#000000", 2, 5.0, 0.5), ClassSummary("water", "#0000ff", 1, 5.0, 0.5))
     assert result_in_words(Finished("", rows, device="CPU", seconds=12.4)) == "3 polygons in 12 s on CPU."
     assert result_in_words(Finished("", rows, is_demo=True)) == "3 polygons in 1 s, with demo models."
+    assert result_in_words(Finished("", rows[1:])) == "1 polygon in 1 s."
 
 
 def test_finding_nothing_is_told_with_what_to_do():
@@ -79,10 +80,10 @@ def test_finding_nothing_is_told_with_what_to_do():
     ("name", "label"),
     [
         ("tile_px", "Tile (px)"),
-        ("min_area_m2", "Min area (m²)"),
+        ("min_area_m2", "Minimum area (m²)"),
         ("clip_long_side_px", "CLIP long side (px)"),
         ("points_per_side", "Points per side"),
-        ("box_nms_thresh", "Box NMS thresh"),
+        ("box_nms_thresh", "Box NMS threshold"),
     ],
 )
 def test_a_parameter_is_labelled_in_words_with_its_unit(name, label):
