@@ -6,6 +6,7 @@ them, the dock builds its widgets from them, and provenance quotes them.
 
 from __future__ import annotations
 
+import difflib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -121,8 +122,10 @@ class PipelineInfo:
         known = {parameter.name: parameter for parameter in self.parameters}
         for name in given:
             if name not in known:
+                near = difflib.get_close_matches(name, known) or sorted(known)[:3]
                 raise RecipeError(
-                    f"The pipeline {self.name} has no parameter {name!r}: choose from {', '.join(sorted(known))}."
+                    f"The pipeline {self.name} has no parameter {name!r}: did you mean {' or '.join(near)}? "
+                    "'segment --help' lists all of them."
                 )
         return {name: parameter.read(given.get(name)) for name, parameter in known.items()}
 

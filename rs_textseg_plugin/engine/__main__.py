@@ -43,7 +43,20 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def parameter_table() -> str:
+    """Return all parameters of all pipelines, for the help text."""
+    lines = []
+    for info in PIPELINES.values():
+        lines.append(f"parameters of {info.name} (--param name=value):")
+        for p in info.parameters:
+            default = "auto" if p.default is None else p.default
+            lines.append(f"  {p.name}={default}\n      {p.help} Source: {p.source}.")
+    return "\n".join(lines)
+
+
 def _add_segment(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = parameter_table()
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.set_defaults(command=_segment)
     parser.add_argument("raster", metavar="RASTER", help="any raster that GDAL opens")
     what = parser.add_mutually_exclusive_group(required=True)
@@ -67,22 +80,19 @@ def _add_segment(parser: argparse.ArgumentParser) -> None:
 
 
 def _segment(options: argparse.Namespace) -> int:
+    from rs_textseg_plugin.engine.service import run
     from rs_textseg_plugin.engine.worker import private_stdout
 
     request = _request(options)
-    out = private_stdout()
     stop = _stop_on_interrupt()
-
-    report: Callable[[Event], None] = _JsonReport(out).show if options.json else _TextReport(out).show
-    from rs_textseg_plugin.engine.service import run
-
-    try:
-        for event in run(request, stop.is_set):
-            report(event)
-    except TextSegError as error:
-        if options.json:
+    with private_stdout() as out:
+        report: Callable[[Event], None] = _JsonReport(out).show if options.json else _TextReport(out).show
+        try:
+            for event in run(request, stop.is_set):
+                report(event)
+        except TextSegError as error:
             report(Failed(type(error).__name__, str(error)))
-        raise
+            return error.exit_status
     return 0
 
 
@@ -169,6 +179,8 @@ class _TextReport:
             print(f"Note: {event.message}", file=sys.stderr, flush=True)
         elif isinstance(event, Finished):
             print(summary(event), file=self._out, flush=True)
+        elif isinstance(event, Failed):
+            print("\n".join(filter(None, (event.details, event.message))), file=sys.stderr, flush=True)
 
     def _show_progress(self, event: Progress) -> None:
         """One line that is written over on a terminal, one line each in a log."""

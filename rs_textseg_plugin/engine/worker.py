@@ -7,28 +7,40 @@ import queue
 import sys
 import threading
 import traceback
-from collections.abc import Callable
-from typing import TextIO
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TextIO
 
 from rs_textseg_plugin.contract.errors import TextSegError, WireError
 from rs_textseg_plugin.contract.events import Event, Failed
 from rs_textseg_plugin.contract.version import PROTOCOL, VERSION
-from rs_textseg_plugin.contract.wire import Cancel, Ready, Run, RunEvent, Stop, decode, encode
+from rs_textseg_plugin.contract.wire import Cancel, Message, Ready, Run, RunEvent, Stop, decode, encode
+
+if TYPE_CHECKING:
+    from rs_textseg_plugin.engine.service import Engine
 
 # A tile in the models cannot be interrupted from here; when the plugin is gone nobody waits for it either.
 _ORPHAN_GRACE_S = 20.0
 
 
-def private_stdout() -> TextIO:
-    """Return a stream to the real stdout, and send whatever else writes to stdout to stderr instead.
+@contextmanager
+def private_stdout() -> Iterator[TextIO]:
+    """Lend a stream to the real stdout; meanwhile whatever else writes to stdout lands on stderr.
 
     File descriptor 1 itself is redirected, so that a C library's prints cannot break the wire.
     """
     sys.stdout.flush()
     private = os.fdopen(os.dup(1), "w", encoding="utf-8", newline="\n")
+    public = sys.stdout
     os.dup2(2, 1)
     sys.stdout = sys.stderr
-    return private
+    try:
+        yield private
+    finally:
+        private.flush()
+        sys.stdout = public
+        os.dup2(private.fileno(), 1)
+        private.close()
 
 
 class Inbox:
@@ -74,37 +86,35 @@ class Inbox:
 
 def serve() -> int:
     """Answer requests until told to stop or until stdin closes; return the exit status."""
-    wire = private_stdout()
-    inbox = Inbox(sys.stdin)
-    inbox.start()
-    wire.write(encode(Ready(PROTOCOL, VERSION, os.getpid())))
-    wire.flush()
-    # After Ready: importing torch takes seconds, and the plugin shows that the engine is alive.
-    from rs_textseg_plugin.engine.service import Engine
+    with private_stdout() as wire:
+        inbox = Inbox(sys.stdin)
+        inbox.start()
+        _send(wire, Ready(PROTOCOL, VERSION, os.getpid()))
+        # After Ready: importing torch takes seconds, and the plugin shows that the engine is alive.
+        from rs_textseg_plugin.engine.service import Engine
 
-    engine = Engine()
-    while (run := inbox.next_run()) is not None:
-        _answer(engine, run, inbox, lambda event, run=run: _send(wire, RunEvent(run.id, event)))  # type: ignore[misc]
+        engine = Engine()
+        while (run := inbox.next_run()) is not None:
+            _answer(engine, run, inbox, wire)
     return 0
 
 
-def _send(wire: TextIO, message: RunEvent) -> None:
+def _send(wire: TextIO, message: Message) -> None:
     wire.write(encode(message))
     wire.flush()
 
 
-def _answer(engine: object, run: Run, inbox: Inbox, send: Callable[[Event], None]) -> None:
+def _answer(engine: Engine, run: Run, inbox: Inbox, wire: TextIO) -> None:
     """Send every event of a run; an error is the last one."""
+
+    def send(event: Event) -> None:
+        _send(wire, RunEvent(run.id, event))
+
     try:
-        for event in engine.run(run.request, lambda: inbox.should_stop(run.id)):  # type: ignore[attr-defined]
+        for event in engine.run(run.request, lambda: inbox.should_stop(run.id)):
             send(event)
     except TextSegError as error:
         send(Failed(type(error).__name__, str(error)))
     except Exception as error:  # noqa: BLE001 (the worker loop: one of the three places that catch everything)
-        send(unexpected(error))
-
-
-def unexpected(error: Exception) -> Failed:
-    """Return the event for an error that nobody foresaw, with its traceback."""
-    message = f"The engine failed unexpectedly ({type(error).__name__}: {error}). The log holds the details."
-    return Failed("EngineError", message, traceback.format_exc())
+        message = f"The engine failed unexpectedly ({type(error).__name__}: {error}). The log holds the details."
+        send(Failed("EngineError", message, traceback.format_exc()))

@@ -1,0 +1,186 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pyogrio
+import pytest
+import rasterio
+import shapely
+import torch
+
+from rs_textseg_plugin.engine.__main__ import main
+
+FAST = ["--param", "points_per_side=4", "templates=1", "--device", "cpu"]
+
+
+def write(path: Path, bands: int = 3, size: int = 200) -> Path:
+    profile = {"driver": "GTiff", "width": size, "height": size, "count": bands, "dtype": "uint8", "crs": "EPSG:32633"}
+    with rasterio.open(path, "w", **profile, transform=rasterio.Affine(0.5, 0, 500000, 0, -0.5, 5000000)) as file:
+        file.write(np.random.default_rng(0).integers(1, 255, (bands, size, size), np.uint8))
+    return path
+
+
+@pytest.fixture
+def scene(tmp_path) -> Path:
+    return write(tmp_path / "scene.tif")
+
+
+def run(*arguments: object) -> int:
+    return main([str(argument) for argument in arguments])
+
+
+def test_a_class_list_becomes_polygons_with_the_documented_attributes(scene, tmp_path, tiny_models, capfd):
+    out = tmp_path / "out.gpkg"
+    status = run("segment", scene, "--text", "building|roof, road, water", "--models", tiny_models, "--out", out,
+                 "--map", tmp_path / "map.png", *FAST)  # fmt: skip
+    printed = capfd.readouterr()
+    assert status == 0
+    meta, _, wkb, columns = pyogrio.raw.read(out)
+    assert list(meta["fields"]) == [
+        "class", "score", "runner_up", "runner_up_score", "margin", "area_m2", "pipeline", "query",
+    ]  # fmt: skip
+    assert meta["crs"] == "EPSG:32633"
+    assert len(wkb) > 0
+    assert shapely.is_valid(shapely.from_wkb(wkb)).all()
+    assert set(columns[0]) <= {"building", "road", "water"}
+    assert ((columns[1] > 0) & (columns[1] <= 1)).all()
+    assert "building" in printed.out
+    assert str(out) in printed.out
+    assert "tile 1 of 1" in printed.err
+
+
+def test_json_prints_one_event_a_line(scene, tmp_path, tiny_models, capfd):
+    status = run("segment", scene, "--text", "road, water", "--models", tiny_models, "--out", tmp_path / "o.fgb",
+                 "--json", *FAST)  # fmt: skip
+    events = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
+    assert status == 0
+    assert [event["type"] for event in events][-1] == "finished"
+    assert {"progress", "found"} <= {event["type"] for event in events}
+
+
+def test_crops_are_selected_too(scene, tmp_path, tiny_models):
+    loose = ["selector=crop", "pred_iou_thresh=0", "stability_score_thresh=0", "prob_threshold=0"]
+    status = run("segment", scene, "--text", "road, water", "--models", tiny_models, "--out", tmp_path / "o.gpkg",
+                 "--param", *loose, *FAST)  # fmt: skip
+    assert status == 0
+    assert pyogrio.read_info(tmp_path / "o.gpkg")["features"] >= 1
+
+
+BAD_INPUT = [
+    ({"raster": "none.tif"}, "none.tif"),
+    ({"raster": "note.txt"}, "note.txt"),
+    ({"raster": "grey.tif"}, "--bands 1"),
+    ({"--text": " , ;"}, "names no class"),
+    ({"--text": "-shadow, -cloud"}, "only negative"),
+    ({"--pipeline": "sam-klip"}, "sam-klip"),
+    ({"--models": "empty"}, "no SAM checkpoint"),
+    ({"--models": "absent"}, "absent"),
+    ({"--models": "truncated"}, "damaged or cut off"),
+    ({"--models": "foreign"}, "resnet.pth"),
+    ({"--models": "demo"}, "demo"),
+    ({"--out": "missing/o.gpkg"}, "missing"),
+    ({"--out": "/proc/o.gpkg"}, "/proc"),
+    ({"--out": "o.docx"}, ".docx"),
+    ({"--extent": "0,0,10,10"}, "outside"),
+    ({"--extent": "5,5"}, "5,5"),
+    ({"--param": "points_per_side=many"}, "points_per_side"),
+    ({"--param": "no_such_knob=1"}, "no_such_knob"),
+    ({"--param": "tile_px"}, "name=value"),
+    ({"--bands": "1,2"}, "1,2"),
+    ({"--bands": "4,3,2"}, "4"),
+    ({"--stretch": "log"}, "log"),
+    ({"--device": "cuda:77"}, "cuda:77"),
+    ({"--resolution": "-1"}, "-1"),
+]
+
+
+@pytest.fixture
+def bad_things(tmp_path, tiny_models, monkeypatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "scene.tif")
+    write(tmp_path / "grey.tif", bands=1)
+    (tmp_path / "note.txt").write_text("no raster")
+    for name in ("empty", "truncated", "foreign"):
+        (tmp_path / name).mkdir()
+    for file in tiny_models.iterdir():
+        (tmp_path / "truncated" / file.name).write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    torch.save({"layer1.0.conv1.weight": torch.zeros(3, 3), "fc.bias": torch.zeros(3)}, tmp_path / "foreign/resnet.pth")
+    return tmp_path
+
+
+@pytest.mark.parametrize(("change", "words"), BAD_INPUT, ids=lambda value: str(value))
+def test_bad_input_ends_with_status_2_and_one_sentence(bad_things, tiny_models, capfd, change, words):
+    options = {
+        "raster": "scene.tif",
+        "--text": "road, water",
+        "--models": str(tiny_models),
+        "--out": "o.gpkg",
+        **change,
+    }
+    arguments = [options.pop("raster")]
+    for name, value in options.items():
+        arguments.append(f"{name}={value}")
+    before = sorted(path.name for path in bad_things.iterdir())
+    assert run("segment", *arguments) == 2
+    printed = capfd.readouterr()
+    message = printed.err.strip().splitlines()[-1]
+    assert words in message
+    assert message.endswith(".")
+    assert len(message) < 400
+    assert "Traceback" not in printed.err
+    assert printed.out == ""
+    assert sorted(path.name for path in bad_things.iterdir()) == before
+
+
+def test_an_earlier_result_is_still_there_after_bad_input(bad_things, tiny_models):
+    Path("o.gpkg").write_bytes(b"")
+    keep = Path("keep.shp")
+    keep.write_bytes(b"earlier")
+    assert run("segment", "grey.tif", "--text", "road, water", "--models", tiny_models, "--out", keep) == 2
+    assert keep.read_bytes() == b"earlier"
+
+
+def start(*arguments: object) -> subprocess.Popen[str]:
+    package = Path(sys.modules["rs_textseg_plugin"].__file__).parents[1]
+    command = [sys.executable, "-m", "rs_textseg_plugin.engine", *map(str, arguments)]
+    environment = {**os.environ, "PYTHONPATH": str(package), "CUDA_VISIBLE_DEVICES": ""}
+    return subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    )
+
+
+def test_ctrl_c_cancels_with_status_130_and_writes_nothing(tmp_path, tiny_models):
+    scene = write(tmp_path / "large.tif", size=900)
+    process = start("segment", scene, "--text", "road, water", "--models", tiny_models, "--out", tmp_path / "o.gpkg",
+                    "--param", "tile_px=128", "overlap_px=32", "points_per_side=16", "--json")  # fmt: skip
+    for line in process.stdout:
+        if '"tiles_done":1' in line:
+            process.send_signal(signal.SIGINT)
+            break
+    started = time.monotonic()
+    process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert time.monotonic() - started < 30
+    assert not (tmp_path / "o.gpkg").exists()
+
+
+def test_model_sets_are_imported_verified_and_listed(tmp_path, tiny_models, monkeypatch, capfd):
+    monkeypatch.setenv("RS_TEXTSEG_MODELS", str(tmp_path / "home"))
+    files = sorted(tiny_models.iterdir())
+    assert run("models", "import", "mine", *files) == 0
+    assert run("models", "verify", "mine") == 0
+    assert run("models", "list") == 0
+    printed = capfd.readouterr().out
+    assert "SHA-256" in printed
+    assert "mine" in printed
+    assert "sam-b-clip-b16" in printed
+    assert run("models", "import", "mine", *files) == 2
+    assert run("models", "verify", "nothing") == 2
+    assert run("models", "fetch", "nothing") == 2
