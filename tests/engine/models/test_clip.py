@@ -3,13 +3,13 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import open_clip
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
 from safetensors.torch import save_file
 from tiny_models import CLIP_CONFIG, tiny_clip
 
-import open_clip
 from rs_textseg_plugin.contract.errors import ModelError
 from rs_textseg_plugin.contract.grid import Window
 from rs_textseg_plugin.engine.models.clip import TEMPLATES, ClipModel, load_clip
@@ -105,7 +105,9 @@ def test_the_frame_says_what_a_padded_grid_covers(model):
 def clip_files(tmp_path):
     state = tiny_clip(3).state_dict()
     torch.save(state, tmp_path / "plain.pt")
-    torch.save({"epoch": 3, "name": "x", "state_dict": {f"module.{k}": v for k, v in state.items()}}, tmp_path / "run.pt")
+    torch.save(
+        {"epoch": 3, "name": "x", "state_dict": {f"module.{k}": v for k, v in state.items()}}, tmp_path / "run.pt"
+    )
     save_file(state, tmp_path / "named.safetensors", {"clip_config": json.dumps(CLIP_CONFIG)})
     save_file(state, tmp_path / "bare.safetensors")
     return tmp_path
@@ -141,5 +143,8 @@ def test_a_clip_without_a_standard_vit_is_refused_for_dense_maps_only(model):
 
 def test_bf16_stays_close_to_fp32(model):
     rough = ClipModel(tiny_clip(3), open_clip.get_tokenizer("ViT-B-16"), "tiny", CPU, torch.bfloat16)
-    exact, close = model.dense_features(pictures(2, 64, 64), "self-self"), rough.dense_features(pictures(2, 64, 64), "self-self")
+    exact, close = (
+        model.dense_features(pictures(2, 64, 64), "self-self"),
+        rough.dense_features(pictures(2, 64, 64), "self-self"),
+    )
     assert (exact[0] - close[0]).abs().max() < 0.05
