@@ -1,0 +1,41 @@
+"""From a typed class list to a layer in the project: the plugin's own wiring and the real engine."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from qgis.core import QgsApplication
+from qgis.PyQt.QtCore import Qt
+from qgis.PyQt.QtWidgets import QComboBox, QDockWidget, QPlainTextEdit, QPushButton, QTableWidget, QWidget
+
+from rs_textseg_plugin.contract.request import Request
+from rs_textseg_plugin.host.result_layers import REQUEST_PROPERTY
+from rs_textseg_plugin.plugin import RsTextSegPlugin
+
+
+@pytest.fixture
+def dock(qgis_iface, layer, tiny_models):
+    plugin = RsTextSegPlugin(qgis_iface)
+    plugin.initGui()
+    dock = qgis_iface.mainWindow().findChild(QDockWidget, "RsTextSegDock")
+    qgis_iface.mainWindow().show()
+    dock.show()
+    dock.findChild(QComboBox, "models").setEditText(str(tiny_models))
+    dock.findChild(QWidget, "parameter_points_per_side").setValue(2)
+    yield dock
+    plugin.unload()
+    QgsApplication.processEvents()
+
+
+def test_a_typed_class_list_becomes_a_layer_in_the_project(qtbot, dock, project, tmp_path):
+    qtbot.keyClicks(dock.findChild(QPlainTextEdit, "text"), "road, water, *")
+    qtbot.mouseClick(dock.findChild(QPushButton, "run"), Qt.MouseButton.LeftButton)
+    table = dock.findChild(QTableWidget, "results")
+    qtbot.waitUntil(lambda: table.rowCount() > 0, timeout=60_000)
+    assert [table.item(row, 0).text() for row in range(table.rowCount())] == ["road", "water", "everything else"]
+    (segments,) = project.mapLayersByName("road, water, *")
+    assert segments.featureCount() == sum(int(table.item(row, 1).text()) for row in range(table.rowCount()))
+    request = Request.from_json(json.loads(segments.customProperty(REQUEST_PROPERTY)))
+    assert request.recipe.parameters == {"points_per_side": 2}
+    assert request.output.path.startswith(str(tmp_path / "rs_textseg"))
