@@ -132,7 +132,7 @@ class ClipModel:
         return visual
 
     def _normalised(self, pictures: NDArray[np.uint8]) -> Tensor:
-        images = torch.from_numpy(np.ascontiguousarray(pictures)).to(self.device).permute(0, 3, 1, 2).float() / 255
+        images = torch.tensor(pictures).to(self.device).permute(0, 3, 1, 2).float() / 255
         return (images - MEAN.to(self.device)) / STD.to(self.device)
 
     def _autocast(self) -> torch.autocast:

@@ -3,12 +3,11 @@ from __future__ import annotations
 import json
 
 import numpy as np
-import open_clip
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
 from safetensors.torch import save_file
-from tiny_models import CLIP_CONFIG, tiny_clip
+from tiny_models import CLIP_CONFIG, open_clip, tiny_clip
 
 from rs_textseg_plugin.contract.errors import ModelError
 from rs_textseg_plugin.contract.grid import Window

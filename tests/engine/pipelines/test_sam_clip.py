@@ -1,10 +1,9 @@
 from __future__ import annotations
 
 import numpy as np
-import open_clip
 import pytest
 import torch
-from tiny_models import tiny_clip, tiny_sam
+from tiny_models import open_clip, tiny_clip, tiny_sam
 
 from rs_textseg_plugin.contract.errors import Cancelled
 from rs_textseg_plugin.contract.grid import Window
