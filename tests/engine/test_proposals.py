@@ -125,16 +125,17 @@ def wide_sam(seed: int):
 
 @pytest.mark.parametrize(("make", "seed", "tile_size"), [(tiny_sam, 1, (256, 256)), (wide_sam, 2, (150, 211))])
 def test_a_real_architecture_gives_the_masks_of_the_reference_generator(make, seed, tile_size):
-    """With random weights masks are alike, so none is dropped; the offset is of the size of such logits."""
+    """With random weights masks are alike and badly rated, so none is dropped; the offset is of their logits' size."""
     sam = make(seed)
     rgb = np.random.default_rng(seed).integers(0, 256, (*tile_size, 3), np.uint8)
-    settings = ProposalSettings(3, 4, pred_iou_thresh=-1, stability_score_thresh=0.01, stability_score_offset=0.02)
+    settings = ProposalSettings(3, 4, pred_iou_thresh=0, stability_score_thresh=0.01, stability_score_offset=0.02)
     settings = replace(settings, box_nms_thresh=1.0)
     model = wrapped(sam)
     ours = propose(model, model.embed(rgb), settings, None, never)
     theirs = generated(sam, settings, rgb)
     assert_same(ours, theirs, tile_size)
     assert len(ours) >= 9
+    assert min(one.predicted_iou for one in ours) < 0  # a threshold of 0 drops nothing
 
 
 def test_nothing_is_found_where_no_mask_is_rated_well():

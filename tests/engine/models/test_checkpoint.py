@@ -7,6 +7,7 @@ import os
 import pickle
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -122,13 +123,31 @@ def assert_one_line(error: ModelError) -> None:
     assert len(str(error)) < 400
 
 
-def test_a_changed_byte_in_the_pickle_is_called_damaged(tmp_path):
-    path = save(WEIGHTS, tmp_path / "a.bin", _use_new_zipfile_serialization=False)
-    content = bytearray(path.read_bytes())
-    content[40:60] = bytes(20)
-    path.write_bytes(content)
-    with pytest.raises(ModelError, match="is damaged or cut off"):
-        load_state_dict(path)
+@pytest.mark.parametrize("use_zip", [True, False])
+def test_wherever_a_file_is_cut_off_it_is_refused_in_words(use_zip, tmp_path):
+    path = save(WEIGHTS, tmp_path / "a.bin", _use_new_zipfile_serialization=use_zip)
+    content = path.read_bytes()
+    for length in range(4, len(content) - 1, 3):
+        path.write_bytes(content[:length])
+        with pytest.raises(ModelError):
+            load_state_dict(path)
+
+
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+@pytest.mark.parametrize("use_zip", [True, False])
+def test_wherever_bytes_are_changed_the_file_is_read_or_refused_in_words(use_zip, tmp_path):
+    path = save(WEIGHTS, tmp_path / "a.bin", _use_new_zipfile_serialization=use_zip)
+    content, rng, refused = path.read_bytes(), np.random.default_rng(0), 0
+    for _ in range(300):
+        changed = bytearray(content)
+        for place in rng.integers(0, len(content), 4):
+            changed[place] = rng.integers(256)
+        path.write_bytes(changed)
+        try:
+            load_state_dict(path)
+        except ModelError:
+            refused += 1
+    assert refused > 50
 
 
 @pytest.mark.parametrize(
