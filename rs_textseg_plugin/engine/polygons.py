@@ -16,9 +16,9 @@ from rs_textseg_plugin.engine.mosaic.components import Components
 from rs_textseg_plugin.engine.mosaic.scene import NO_DATA, LabelledScene, label_scores
 from rs_textseg_plugin.engine.vectorize import fill_holes, join_pieces, repaired, to_map, trace
 
-# Blocks are not the tiles: no border of a tile shows. Only objects that cross a block border are pieced together,
-# and 4096 px keep the arrays of a block below 300 MB.
-BLOCK_PX = 4096
+# Blocks are not the tiles: no border of a tile shows. Only objects that cross a block border are pieced together;
+# 2048 px keep what a block needs, the tracing included, at about 200 MB.
+BLOCK_PX = 2048
 
 
 @dataclass(frozen=True)
@@ -97,10 +97,7 @@ class Polygonizer:
     def block(self, window: Window) -> Block:
         """Trace one block; objects that go on in a later block wait for it."""
         rows, has_data = self._component_rows(window)
-        present, local = np.unique(rows, return_inverse=True)
-        numbers = local.reshape(rows.shape).astype(np.int32)
-        if present[0] != 0:  # every pixel belongs to something: 0 must still mean nothing
-            present, numbers = np.concatenate([[0], present]), numbers + 1
+        present, numbers = _renumbered(rows)
         numbers = fill_holes(numbers, self._hole_px, has_data)
         values, polygons = trace(numbers, window, self._tolerance_px)
         features = self._features(*self._complete(present[values], polygons, window))
@@ -108,14 +105,14 @@ class Polygonizer:
         scores = self._scene.scores.read(window)
         return Block(window, labels, np.where(labels > 0, scores, np.nan).astype(np.float32), features)
 
-    def _component_rows(self, window: Window) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    def _component_rows(self, window: Window) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
         """Return each pixel's row in the table of components (0: nothing), and where the raster has data."""
         numbers = self._scene.numbers.read(window)
         has_data = numbers != NO_DATA
         return self._rows[np.where(has_data, numbers, 0)], has_data
 
     def _complete(
-        self, rows: NDArray[np.int64], polygons: NDArray[Any], window: Window
+        self, rows: NDArray[np.int32], polygons: NDArray[Any], window: Window
     ) -> tuple[NDArray[np.int64], NDArray[Any]]:
         """Keep what ends in this block, joined with its earlier pieces; put the rest aside."""
         first, stop = self._scene.components.first[rows], self._scene.components.stop[rows]
@@ -145,13 +142,23 @@ class Polygonizer:
         return Features(placed, labels, own, runner_up, runner_up_scores, areas_m2)
 
 
-def _large_enough(components: Components, grid: PixelGrid, min_area_m2: float) -> NDArray[np.int64]:
+def _renumbered(rows: NDArray[np.int32]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Return the rows that occur, 0 first whether it occurs or not, and each pixel's position among them."""
+    counts = np.bincount(rows.ravel())
+    counts[0] = 1
+    present = np.flatnonzero(counts).astype(np.int32)
+    position = np.zeros(len(counts), np.int32)
+    position[present] = np.arange(len(present), dtype=np.int32)
+    return present, position[rows]
+
+
+def _large_enough(components: Components, grid: PixelGrid, min_area_m2: float) -> NDArray[np.int32]:
     """Return the row that each provisional number stands for, 0 where the component is too small."""
     centres = (components.first + components.stop) / 2
     centres[0] = 0
     areas_m2 = components.pixels * pixel_area_m2(grid, centres[:, 0], centres[:, 1])
     kept = (areas_m2 >= min_area_m2) & (components.labels > 0)
-    return np.where(kept, np.arange(len(kept)), 0)[components.final]
+    return np.where(kept, np.arange(len(kept)), 0)[components.final].astype(np.int32)
 
 
 def _runners_up(

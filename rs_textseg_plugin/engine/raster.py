@@ -31,9 +31,10 @@ from rs_textseg_plugin.engine.reading.region import Region, asked_region
 from rs_textseg_plugin.engine.reading.resample import Floats, axis_weights, resample
 from rs_textseg_plugin.engine.survey import Levels, Survey, take_survey
 
-# In bytes: rasterio hands this option to GDAL as bytes, whatever GDAL's own text says about megabytes. It holds a row
-# of tiles of an RGB raster 70,000 px wide.
-_CACHE_BYTES = 256 * 1024**2
+# In bytes: rasterio hands this option to GDAL as bytes, whatever GDAL's own text says about megabytes. The first holds
+# the blocks that neighbouring tiles share. A raster in strips needs a whole row of tiles, or every tile of the row
+# would decode all of its strips again: the second holds one of an RGB raster 70,000 px wide.
+_CACHE_BYTES, _STRIPS_CACHE_BYTES = 64 * 1024**2, 256 * 1024**2
 _SEARCH_PX = 1024
 _SOURCE_PX_AT_ONCE = 16_000_000  # 200 MB in float32 with three bands
 
@@ -104,7 +105,7 @@ class SceneReader:
         """
         if window.is_empty or window.intersection(self.grid.window) != window:
             raise ValueError(f"{window} is no part of the grid of {self.grid.width} x {self.grid.height} px")
-        with self._lock, _gdal():
+        with self._lock, gdal_settings(self._parts.source.in_strips):
             strips = [self._strip(strip) for strip in self._strips(window)]
         if len(strips) == 1:
             return strips[0]
@@ -139,7 +140,7 @@ def open_scene(scene: Scene) -> SceneReader:
     Raises:
         SceneError: the scene cannot be read as asked; the message says why and what to do.
     """
-    with ExitStack() as handles, _gdal():
+    with ExitStack() as handles, gdal_settings():
         parts = _parts(scene, handles)
         reader = SceneReader(parts, handles.pop_all())
         handles.callback(reader.close)
@@ -204,8 +205,9 @@ def _parts(scene: Scene, handles: ExitStack) -> _Parts:
     return _Parts(source, survey, grid, working, region, notes)
 
 
-def _gdal() -> rasterio.Env:
-    return rasterio.Env(GDAL_CACHEMAX=_CACHE_BYTES)
+def gdal_settings(in_strips: bool = False) -> rasterio.Env:
+    """Return GDAL's settings for reading and writing rasters: its cache would else take 5 % of the memory."""
+    return rasterio.Env(GDAL_CACHEMAX=_STRIPS_CACHE_BYTES if in_strips else _CACHE_BYTES)
 
 
 def _opened(path: str, **options: int) -> DatasetReader:

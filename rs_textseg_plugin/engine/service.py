@@ -31,7 +31,7 @@ from rs_textseg_plugin.engine.output import RasterFile, VectorFile, check_output
 from rs_textseg_plugin.engine.pipelines.loading import LOADERS, Loader, Order
 from rs_textseg_plugin.engine.pipelines.protocol import Pipeline
 from rs_textseg_plugin.engine.polygons import Polygonizer, PolygonSettings, Tally
-from rs_textseg_plugin.engine.raster import SceneReader, TileImage, open_scene, prefetched
+from rs_textseg_plugin.engine.raster import SceneReader, TileImage, gdal_settings, open_scene, prefetched
 from rs_textseg_plugin.engine.segments import Answer
 from rs_textseg_plugin.engine.shelf import ModelShelf, ObservationCache
 from rs_textseg_plugin.engine.weights import resolve_set
@@ -63,7 +63,11 @@ class Engine:
         started = time.monotonic()
         check_request(request)
         try:
-            with tempfile.TemporaryDirectory(prefix="rs_textseg_") as scratch, open_scene(request.scene) as reader:
+            with (
+                gdal_settings(),
+                tempfile.TemporaryDirectory(prefix="rs_textseg_") as scratch,
+                open_scene(request.scene) as reader,
+            ):
                 job = _Job(self, request, reader, Path(scratch), should_stop)
                 for event in job.run():
                     yield (

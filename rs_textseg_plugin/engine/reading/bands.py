@@ -117,6 +117,7 @@ class BandSource:
     Attributes:
         width, height: of the level, in its own pixels.
         factor_col, factor_row: the raster's own pixels per pixel of the level.
+        in_strips: whether the file holds whole rows instead of tiles.
         choice: what is read.
     """
 
@@ -126,6 +127,7 @@ class BandSource:
         self._level = overview or native
         self.width, self.height = int(self._level.width), int(self._level.height)
         self.factor_col, self.factor_row = native.width / self.width, native.height / self.height
+        self.in_strips = bool(self._level.block_shapes[0][1] >= self.width)
 
     def read(self, window: Window) -> Patch:
         """Read a window in the pixels of this level.
