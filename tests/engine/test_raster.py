@@ -271,7 +271,7 @@ def test_a_closed_scene_leaves_no_file_open_and_may_be_closed_again(plain):
 
 def test_gdal_may_keep_many_blocks():
     """Rasterio takes this option in bytes; as megabytes it would keep nothing, and every block be read many times."""
-    with raster._gdal() as settings:
+    with raster.gdal_settings() as settings:
         assert settings.options["GDAL_CACHEMAX"] >= 64 * 1024**2
 
 
