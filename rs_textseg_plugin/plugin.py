@@ -108,7 +108,7 @@ class _Window:
         runner.started.connect(lambda _: model.take_start())
         runner.progressed.connect(model.take_progress)
         runner.found.connect(model.take_found)
-        runner.warned.connect(self._messages.warning)
+        runner.warned.connect(self._messages.note)
         runner.completed.connect(self._show_result)
         runner.failed.connect(model.take_failed)
         runner.failed.connect(self._messages.failure)

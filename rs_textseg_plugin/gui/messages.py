@@ -24,6 +24,10 @@ class Messages:
         """Tell that something worked; the message goes away by itself."""
         self._push(text, Qgis.MessageLevel.Success)
 
+    def note(self, text: str) -> None:
+        """Write to the log what the result will say too."""
+        log(text, Qgis.MessageLevel.Warning)
+
     def warning(self, text: str) -> None:
         """Tell what the user should know or mend; the text is in the log too."""
         log(text, Qgis.MessageLevel.Warning)

@@ -59,16 +59,15 @@ def area_in_words(area_m2: float) -> str:
 
 
 def result_in_words(finished: Finished) -> str:
-    """Return one sentence on a finished run."""
+    """Return what a finished run has found, how long it took and on what, in a sentence or two."""
     count = sum(row.count for row in finished.classes)
     if not count:
         return tr("Nothing was found: try other words, or lower the probability threshold.")
-    seconds = max(1, round(finished.seconds))
-    sentence = (
-        tr("{} polygons in {} s").format(count, seconds) if count > 1 else tr("1 polygon in {} s").format(seconds)
-    )
-    where = tr(" on {}").format(finished.device) if finished.device else ""
-    return sentence + where + (tr(", with demo models") if finished.is_demo else "") + "."
+    template = tr("{} polygons in {} s on {}.") if count > 1 else tr("{} polygon in {} s on {}.")
+    device = finished.device or tr("an unnamed device")
+    found = template.format(count, max(1, round(finished.seconds)), device)
+    demo = tr("These are demo models, which only show how the product works.")
+    return f"{found} {demo}" if finished.is_demo else found
 
 
 def parameter_label(parameter: Parameter) -> str:

@@ -34,7 +34,8 @@ class SegmentTask(QgsTask):
     failed = pyqtSignal(object)
 
     def __init__(self, request: Request, client: EngineClient) -> None:
-        super().__init__(tr("Segment by text: {}").format(request.query.text), QgsTask.Flag.CanCancel)
+        text = " ".join(request.query.text.split())
+        super().__init__(tr("Segment by text: {}").format(text), QgsTask.Flag.CanCancel)
         self._request, self._client = request, client
         self.outcome: Finished | Failed | None = None
 

@@ -74,6 +74,12 @@ def test_a_warning_is_shown_and_logged_and_a_success_only_shown(window, logged):
     assert logged == [("The CPU was used.", Qgis.MessageLevel.Warning)]
 
 
+def test_a_note_is_only_logged(window, logged):
+    Messages(window).note("The CPU was used.")
+    assert window.bar.items() == []
+    assert logged == [("The CPU was used.", Qgis.MessageLevel.Warning)]
+
+
 def test_the_button_opens_the_log_at_the_tab_of_the_plugin(window):
     messages = Messages(window)
     messages.warning("The CPU was used.")

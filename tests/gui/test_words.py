@@ -67,8 +67,9 @@ def test_an_area_has_the_unit_that_makes_it_short(area_m2, words):
 def test_a_result_is_told_with_count_time_device_and_that_the_models_are_for_demonstration():
     rows = (ClassSummary("road", "#000000", 2, 5.0, 0.5), ClassSummary("water", "#0000ff", 1, 5.0, 0.5))
     assert result_in_words(Finished("", rows, device="CPU", seconds=12.4)) == "3 polygons in 12 s on CPU."
-    assert result_in_words(Finished("", rows, is_demo=True)) == "3 polygons in 1 s, with demo models."
-    assert result_in_words(Finished("", rows[1:])) == "1 polygon in 1 s."
+    assert result_in_words(Finished("", rows[1:], device="CPU")) == "1 polygon in 1 s on CPU."
+    demo = result_in_words(Finished("", rows, device="CPU", is_demo=True))
+    assert demo == "3 polygons in 1 s on CPU. These are demo models, which only show how the product works."
 
 
 def test_finding_nothing_is_told_with_what_to_do():

@@ -89,6 +89,6 @@ def test_an_error_in_the_plugin_itself_fails_the_task_with_its_traceback(make_re
 
 
 def test_the_task_is_named_after_the_query_and_can_be_cancelled(client, make_request):
-    task = SegmentTask(make_request("road, water"), client)
+    task = SegmentTask(make_request("road,\nwater"), client)
     assert task.description() == "Segment by text: road, water"
     assert task.flags() & QgsTask.Flag.CanCancel

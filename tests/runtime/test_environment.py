@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sys
+import venv
 
 import pytest
 
@@ -33,10 +34,9 @@ def test_a_variable_that_names_no_file_is_refused_with_its_value(monkeypatch):
 
 
 def test_the_private_environment_is_used_where_it_is_installed():
-    interpreter = interpreter_in(private_environment())
-    interpreter.parent.mkdir(parents=True)
-    interpreter.touch()
-    assert find_interpreter() == interpreter
+    venv.create(private_environment(), symlinks=True)
+    assert find_interpreter().parent.parent == private_environment()
+    assert find_interpreter().is_file()
 
 
 def test_without_an_environment_the_message_holds_the_commands_that_make_one():

@@ -55,7 +55,8 @@ def test_the_worker_stays_warm_between_runs(client, make_request):
     assert client.is_warm
 
 
-def test_the_worker_is_started_as_a_module_in_the_folder_of_the_package(client, make_request):
+def test_the_worker_is_started_as_a_module_in_the_folder_of_the_package(client, make_request, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
     seen = seen_by_worker(client, make_request)
     assert seen["arguments"] == ["-E", "-s", "-u", "-m", "rs_textseg_plugin.engine", "worker"]
     assert (Path(seen["cwd"]) / "rs_textseg_plugin" / "engine").is_dir()
