@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -53,11 +54,33 @@ def test_the_published_sizes_are_told_from_their_shapes(name, dim, depth, heads,
         assert shapes_of(build_sam(expected).state_dict()) == shapes
 
 
-@pytest.mark.parametrize("window_size", [8, 0])
-def test_a_small_architecture_is_told_from_its_shapes(window_size):
-    blocks = (1,) if window_size else (0, 1, 2)
-    config = SamConfig(**{**vars(SMALL), "window_size": window_size, "global_blocks": blocks})
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"window_size": 0, "global_blocks": (0, 1, 2)},
+        {"encoder_qkv_bias": False},
+        {"encoder_dim": 49, "encoder_heads": 7, "encoder_mlp_dim": 198},  # 49 * (198 / 49) is less than 198
+    ],
+)
+def test_a_small_architecture_is_told_from_its_shapes(changes):
+    config = replace(SMALL, **changes)
     assert SamConfig.from_shapes(shapes_of(build_sam(config).state_dict())) == config
+
+
+@pytest.mark.parametrize(
+    ("rows", "reason"),
+    [(None, "encoder_heads"), (9, "blocks with windows of different sizes: ")],
+    ids=["one block without positions", "one block with another window"],
+)
+def test_an_encoder_of_unequal_blocks_is_refused(rows, reason, tmp_path):
+    state = build_sam(SMALL).state_dict()
+    table = state.pop("image_encoder.blocks.0.attn.rel_pos_h")
+    if rows:
+        state["image_encoder.blocks.0.attn.rel_pos_h"] = table[:rows]
+    torch.save(state, tmp_path / "sam.pth")
+    with pytest.raises(ModelError, match=f"cannot be told .*{reason}"):
+        load_sam(tmp_path / "sam.pth", CPU, torch.float32)
 
 
 def test_what_was_written_down_comes_before_what_the_shapes_say():
@@ -105,6 +128,16 @@ def test_the_loaded_model_is_the_saved_one(suffix, tmp_path):
     assert sam.pixel_mean.flatten().tolist() == pytest.approx([123.675, 116.28, 103.53])
     assert sam.pixel_std.flatten().tolist() == pytest.approx([58.395, 57.12, 57.375])
     assert not sam.training
+
+
+def test_the_loaded_model_computes_what_the_saved_one_does(tmp_path):
+    sam = tiny_sam(2)
+    torch.save(sam.state_dict(), tmp_path / "sam.pth")
+    loaded, point = load_sam(tmp_path / "sam.pth", CPU, torch.float32), np.array([[30.0, 40.0]])
+    expected, rating = wrapped(sam).decode_points(wrapped(sam).embed(picture(90, 100)), point)
+    ours, our_rating = loaded.decode_points(loaded.embed(picture(90, 100)), point)
+    assert torch.allclose(ours, expected, rtol=0, atol=1e-7)
+    assert torch.allclose(our_rating, rating, rtol=0, atol=1e-7)
 
 
 def test_half_precision_weights_are_loaded_as_float32(tmp_path):
