@@ -80,8 +80,8 @@ class ClipModel:
                 sentences = [template.replace("{}", word) for template in TEMPLATES[templates]]
                 tokens = self._tokenizer(sentences).to(self.device)
                 with self._autocast():
-                    features = self.model.encode_text(tokens, normalize=True)
-                mean = F.normalize(features.float().mean(dim=0), dim=0)
+                    features = F.normalize(_encode_text(self.model, tokens).float(), dim=-1)
+                mean = F.normalize(features.mean(dim=0), dim=0)
                 self._words[word, templates] = mean.cpu().numpy()
         return np.stack([self._words[word, templates] for word in words])
 
@@ -137,6 +137,23 @@ class ClipModel:
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
+
+
+def _encode_text(model: Any, tokens: Tensor) -> Tensor:
+    """Return text features ``(N, D)``, without the padding that follows every sentence where that is exact.
+
+    The standard text tower is causal and answers at the end-of-text token, so what comes after it has no effect;
+    a template sentence is about 10 of 77 tokens long.
+    """
+    if getattr(model, "text_pool_type", "") != "argmax" or getattr(model, "attn_mask", None) is None:
+        return model.encode_text(tokens)
+    ends = tokens.argmax(dim=-1)
+    length = int(ends.max()) + 1
+    x = model.token_embedding(tokens[:, :length]) + model.positional_embedding[:length]
+    x = model.ln_final(model.transformer(x, attn_mask=model.attn_mask[:length, :length]))
+    pooled = x[torch.arange(len(x), device=x.device), ends]
+    projection = model.text_projection
+    return projection(pooled) if isinstance(projection, nn.Linear) else pooled @ projection
 
 
 def pad_to_multiple(images: Tensor, patch_size: tuple[int, int]) -> Tensor:

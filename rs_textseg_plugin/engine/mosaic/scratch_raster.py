@@ -28,7 +28,7 @@ class ScratchRaster:
         profile = {"driver": "GTiff", "width": extent.width, "height": extent.height, "count": 1, "dtype": dtype}
         layout = {"tiled": True, "blockxsize": 256, "blockysize": 256, "compress": "deflate", "zlevel": 1}
         # Any georeference will do; without one every opening prints a warning.
-        place = rasterio.Affine(1, 0, extent.col, 0, -1, -extent.row)
+        place = rasterio.Affine.scale(2)
         self._file: Any = rasterio.open(
             path, "w", **profile, **layout, transform=place, bigtiff="if_safer", sparse_ok=True
         )
