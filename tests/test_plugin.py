@@ -89,6 +89,10 @@ def test_unloading_in_the_middle_of_a_run_leaves_nothing_behind(seen):
     assert seen["after unloading"] == seen["without"]
 
 
+def test_unloading_does_not_wait_for_a_run_that_hangs(seen):
+    assert seen["seconds to unload"] < 4.5
+
+
 def test_the_dock_comes_back_open_where_it_was_left_open(seen):
     assert seen["is shown again"]
 

@@ -83,7 +83,7 @@ class RunPanel(QWidget):
         self.bar.setValue(round(100 * run.progress.fraction) if run.progress else 0)
         words = progress_in_words(run.progress) if run.progress else tr("Starting the engine")
         self.status.setText(tr("Stopping") if run.is_stopping else words)
-        counts = counts_in_words(run.counts) if run.is_running else ""
+        counts = counts_in_words(run.counts)
         self.counts.setText(counts)
         self.counts.setVisible(bool(counts))
 

@@ -103,8 +103,7 @@ def _gdal_name(layer: QgsRasterLayer) -> str:
 
 
 def _crs_that_the_file_lacks(layer: QgsRasterLayer) -> str:
-    has_own = layer.dataProvider().crs().isValid()
-    return "" if has_own or not layer.crs().isValid() else str(layer.crs().toWkt())
+    return "" if layer.dataProvider().crs().isValid() else str(layer.crs().toWkt())
 
 
 def _extent_on_layer(layer: QgsRasterLayer, extent: QgsRectangle, to_layer: QgsCoordinateTransform) -> Extent:

@@ -7,6 +7,7 @@ import time
 import pytest
 from qgis.core import (
     QgsApplication,
+    QgsCoordinateReferenceSystem,
     QgsProcessingAlgRunnerTask,
     QgsProcessingContext,
     QgsProcessingException,
@@ -138,10 +139,16 @@ def test_an_extent_in_another_crs_is_transformed(run, monkeypatch):
     assert request.scene.extent.xmax == pytest.approx(500015.7, abs=0.2)
 
 
-def test_an_extent_without_a_crs_is_in_that_of_the_layer(run, monkeypatch):
-    context = QgsProcessingContext()
-    context.setProject(QgsProject.instance())  # whose CRS is another one
-    request = request_of(run, monkeypatch, EXTENT="500004,500008,4999990,4999998", context=context)
+def test_an_extent_without_a_crs_is_in_that_of_the_project(run, monkeypatch):
+    project, context = QgsProject(), QgsProcessingContext()
+    project.setCrs(QgsCoordinateReferenceSystem("EPSG:4326"))
+    context.setProject(project)
+    request = request_of(run, monkeypatch, EXTENT="15.0,15.0002,45.15,45.1539", context=context)
+    assert request.scene.extent.xmax == pytest.approx(500015.7, abs=0.2)
+
+
+def test_an_extent_without_a_crs_and_a_project_is_in_that_of_the_layer(run, monkeypatch):
+    request = request_of(run, monkeypatch, EXTENT="500004,500008,4999990,4999998")
     assert request.scene.extent.xmin == 500004
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import threading
+import time
 from pathlib import Path
 
 from qgis.core import QgsApplication, QgsProject
@@ -70,7 +71,9 @@ def script():
         yield
     yield
     SEEN["while running"] = snapshot()
+    start_s = time.monotonic()
     unloadPlugin(PLUGIN)
+    SEEN["seconds to unload"] = time.monotonic() - start_s
     for _ in range(5):
         yield
     SEEN["after unloading"] = snapshot()

@@ -27,6 +27,11 @@ def test_a_written_value_is_read_back_with_its_type():
     assert DOCK_IS_OPEN.read() is True
 
 
+def test_a_value_that_was_read_from_a_file_has_its_type_too():
+    QgsSettings().setValue("rs_textseg/dock_is_open", "false")  # what an .ini file makes of False
+    assert DOCK_IS_OPEN.read() is False
+
+
 def test_everything_is_kept_under_one_prefix():
     LAST_TEXT.write("road")
     assert QgsSettings().value("rs_textseg/text") == "road"

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 from qgis.core import QgsApplication, QgsTask
+from qgis.PyQt.QtCore import QTimer
 
 from rs_textseg_plugin.contract.events import Failed, Finished
 from rs_textseg_plugin.host.task import SegmentTask
@@ -58,6 +59,13 @@ def test_a_cancelled_task_ends_as_a_cancelled_run(qtbot, client, make_request):
     assert heard.words[-1][1].kind == "Cancelled"
 
 
+def test_a_run_that_says_nothing_can_be_cancelled(qtbot, client, make_request):
+    task = SegmentTask(make_request("hang"), client)
+    task.progressed.connect(lambda _: QTimer.singleShot(100, task.cancel))
+    heard = run(qtbot, task)
+    assert heard.words[-1][1].kind == "Cancelled"
+
+
 def test_a_task_that_is_cancelled_while_it_waits_for_its_turn_ends_too(qtbot, client, make_request):
     task = SegmentTask(make_request("road"), client)
     task.hold()
@@ -69,11 +77,12 @@ def test_a_task_that_is_cancelled_while_it_waits_for_its_turn_ends_too(qtbot, cl
 
 
 def test_the_progress_of_the_task_is_that_of_the_run(qtbot, client, make_request):
-    task = SegmentTask(make_request("road"), client)
+    task = SegmentTask(make_request("slow"), client)
     shown = []
     task.progressChanged.connect(shown.append)
+    task.progressed.connect(lambda progress: progress.fraction > 0.04 and task.cancel())
     run(qtbot, task)
-    assert 100.0 in shown
+    assert 4.5 in shown
 
 
 def test_an_error_in_the_plugin_itself_fails_the_task_with_its_traceback(make_request):

@@ -51,4 +51,5 @@ def test_a_second_run_at_the_same_time_is_refused_and_a_later_one_is_not(request
     client.close()
     *_, last = first
     assert last.kind == "Cancelled"
-    assert next(client.run(request_of_one_tile)) != BUSY
+    *_, last = client.run(request_of_one_tile)
+    assert isinstance(last, Finished)
