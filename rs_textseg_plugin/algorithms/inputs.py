@@ -153,7 +153,7 @@ class Inputs:
         if extent.isNull():
             return None, None
         crs = self._algorithm.parameterAsExtentCrs(self._values, EXTENT, self._context)
-        return extent, crs if crs.isValid() else None  # without a CRS and a project: that of the layer
+        return extent, crs  # invalid where neither the text nor a project says it: then it is that of the layer
 
     def _resolution_m(self) -> float | None:
         if self._values.get(RESOLUTION) in (None, ""):
