@@ -70,11 +70,13 @@ class Engine:
             ):
                 job = _Job(self, request, reader, Path(scratch), should_stop)
                 for event in job.run():
-                    yield (
-                        replace(event, seconds=round(time.monotonic() - started, 2))
-                        if isinstance(event, Finished)
-                        else event
-                    )
+                    if isinstance(event, Finished):
+                        event = replace(event, seconds=round(time.monotonic() - started, 2))
+                    yield event
+        except (RuntimeError, MemoryError) as error:
+            if not is_memory_error(error):
+                raise
+            raise _memory_exhausted(str(error)) from error
         except OSError as error:
             if error.errno != errno.ENOSPC:
                 raise
@@ -82,6 +84,13 @@ class Engine:
                 f"The disk is full ({error.filename or tempfile.gettempdir()}): free some space there, "
                 "or set the environment variable TMPDIR to a folder on a larger disk."
             ) from error
+
+
+def _memory_exhausted(problem: str) -> MemoryExhausted:
+    return MemoryExhausted(
+        f"Memory ran out, and there was nothing left to make smaller ({problem or 'no details'}): "
+        "close other programs, take smaller models, or set a smaller tile_px."
+    )
 
 
 def run(request: Request, should_stop: Callable[[], bool]) -> Iterator[Event]:
@@ -202,10 +211,7 @@ class _Job:
     def _give_something_up(self, problem: str) -> None:
         device = self._budget.device
         if not self._budget.shrink():
-            raise MemoryExhausted(
-                f"Memory ran out even for the smallest batch ({problem}): "
-                "close other programs, take smaller models, or set a smaller tile_px."
-            )
+            raise _memory_exhausted(problem)
         if device.type == "cuda":
             torch.cuda.empty_cache()
         if device != self._budget.device:

@@ -174,6 +174,15 @@ def test_memory_that_never_suffices_is_an_error_in_words(truth, request_for):
         list(planted_engine(truth, full).run(request_for(), never))
 
 
+def test_memory_that_runs_out_while_tiles_are_joined_is_an_error_in_words(truth, request_for, monkeypatch):
+    def full(self, tile):
+        raise MemoryError("no room for a core")
+
+    monkeypatch.setattr("rs_textseg_plugin.engine.mosaic.painting.Painter.paint", full)
+    with pytest.raises(MemoryExhausted, match="no room for a core"):
+        list(planted_engine(truth).run(request_for(), never))
+
+
 def test_other_errors_of_the_models_are_not_taken_for_memory(truth, request_for):
     def broken(window):
         raise RuntimeError("shape mismatch")
