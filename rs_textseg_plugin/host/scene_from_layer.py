@@ -125,7 +125,9 @@ def _transformed_part(layer: QgsRasterLayer, extent: QgsRectangle, to_layer: Qgs
     """
     try:
         around = to_layer.transformBoundingBox(layer.extent(), Qgis.TransformDirection.Reverse)
-        return to_layer.transformBoundingBox(around.intersect(extent)).intersect(layer.extent())
+        common = around.intersect(extent)
+        # Newer versions of QGIS fail to transform an empty rectangle.
+        return common if common.isEmpty() else to_layer.transformBoundingBox(common).intersect(layer.extent())
     except QgsCsException as error:
         raise SceneError(
             f"The extent {extent.toString(2)} cannot be transformed from {to_layer.sourceCrs().authid()} to the "
