@@ -83,11 +83,11 @@ def decode(line: str) -> Message:
         data = json.loads(line)
         kind = data.pop("type")
         if kind in _EVENTS:
-            return RunEvent(data.pop("id"), _EVENTS[kind](data))
+            return RunEvent(_text(data.pop("id")), _EVENTS[kind](data))
         if kind == "run":
-            return Run(data["id"], Request.from_json(data["request"]))
+            return Run(_text(data["id"]), Request.from_json(data["request"]))
         if kind == "cancel":
-            return Cancel(data["id"])
+            return Cancel(_text(data["id"]))
         if kind == "stop":
             return Stop()
         if kind == "ready":
@@ -95,3 +95,9 @@ def decode(line: str) -> Message:
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise WireError(f"The line {line[:80]!r} is no message ({type(error).__name__}: {error}).") from error
     raise WireError(f"The line {line[:80]!r} is a message of the unknown type {kind!r}.")
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is no text")
+    return value

@@ -62,6 +62,7 @@ class Engine:
         """
         started = time.monotonic()
         check_request(request)
+        _stop_if(should_stop)  # it may have been cancelled while it waited for its turn
         try:
             with (
                 gdal_settings(),
@@ -139,6 +140,7 @@ class _Job:
         for note in self._reader.notes:
             yield Warned(note)
         yield Progress("Loading models", 0, 0, 0.0)
+        self._stop_if_asked()
         self._pipeline = self._load_pipeline()
         mosaic = self._new_mosaic()
         yield from self._answer_tiles(mosaic)
@@ -349,5 +351,9 @@ class _Job:
         )
 
     def _stop_if_asked(self) -> None:
-        if self._should_stop():
-            raise Cancelled("The run was cancelled; nothing was written.")
+        _stop_if(self._should_stop)
+
+
+def _stop_if(should_stop: Callable[[], bool]) -> None:
+    if should_stop():
+        raise Cancelled("The run was cancelled; nothing was written.")

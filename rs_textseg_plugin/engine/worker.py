@@ -87,7 +87,8 @@ class Inbox:
 def serve() -> int:
     """Answer requests until told to stop or until stdin closes; return the exit status."""
     with private_stdout() as wire:
-        inbox = Inbox(sys.stdin)
+        # A damaged byte must be one bad line, not the end of the inbox, whatever the locale says.
+        inbox = Inbox(open(0, encoding="utf-8", errors="replace", closefd=False))  # noqa: SIM115 (read to the end)
         inbox.start()
         _send(wire, Ready(PROTOCOL, VERSION, os.getpid()))
         # After Ready: importing torch takes seconds, and the plugin shows that the engine is alive.

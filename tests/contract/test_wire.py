@@ -72,6 +72,7 @@ GARBAGE = [
     '{"type":"run","id":"1","request":{}}',
     '{"type":"run","id":"1","request":5}',
     '{"type":"cancel"}',
+    '{"type":"cancel","id":["a"]}',
     '{"type":"ready","protocol":1}',
     '{"type":"progress","stage":"x"}',
     '{"type":"progress","id":"1","stage":"x"}',
