@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping
-from contextlib import suppress
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import pyogrio
 import rasterio
 import shapely
 from numpy.typing import NDArray
+from rasterio.errors import NotGeoreferencedWarning
 from rasterio.windows import Window as RasterioWindow
 
 from rs_textseg_plugin.contract.errors import OutputError
@@ -38,31 +40,38 @@ DRIVERS = {
 FIELDS = ("class", "score", "runner_up", "runner_up_score", "margin", "area_m2", "pipeline", "query")
 # Shapefiles know field names of at most 10 characters; all others stay as they are.
 SHAPEFILE_NAMES = {"runner_up_score": "run_score"}
-_SHAPEFILE_PARTS = (".shp", ".shx", ".dbf", ".prj", ".cpg")
-# What a whole record of text may hold in a Shapefile.
-_TEXT_LIMIT = 254
+_SHAPEFILE_PARTS = (".shx", ".dbf", ".prj", ".cpg")  # beside the .shp itself
+_SHAPEFILE_INDEXES = (".qix", ".sbn", ".sbx")  # that other programs made of an earlier result
+_TEXT_LIMIT_BYTES = 254  # of a text in a Shapefile
 
 
-def check_output(output: Output) -> None:
+def check_output(output: Output, raster: str = "") -> None:
     """Find out before the work whether the results can be written.
 
+    Args:
+        output: where they should go.
+        raster: the input, which must not be replaced.
+
     Raises:
-        OutputError: unknown suffix, missing or read-only folder, or a GeoPackage that holds other layers.
+        OutputError: unknown suffix, missing or read-only folder, a file that is needed twice, or a GeoPackage that
+            holds other layers.
     """
     path = Path(output.path)
     if path.suffix.lower() not in DRIVERS:
         raise OutputError(f"The output {path} has an unknown suffix: use one of {', '.join(DRIVERS)}.")
-    for raster in filter(None, (output.label_raster, output.score_raster)):
-        if Path(raster).suffix.lower() not in (".tif", ".tiff"):
-            raise OutputError(f"The output raster {raster} is a GeoTIFF: give it the suffix .tif.")
+    for name in filter(None, (output.label_raster, output.score_raster)):
+        if Path(name).suffix.lower() not in (".tif", ".tiff"):
+            raise OutputError(f"The output raster {name} is a GeoTIFF: give it the suffix .tif.")
     if output.map_picture and Path(output.map_picture).suffix.lower() != ".png":
         raise OutputError(f"The map picture {output.map_picture} is a PNG: give it the suffix .png.")
     targets = [
         Path(name) for name in (output.path, output.label_raster, output.score_raster, output.map_picture) if name
     ]
-    if len(set(targets)) < len(targets):
+    if len({target.resolve() for target in targets}) < len(targets):
         raise OutputError(f"Two outputs have the same name: {', '.join(map(str, targets))}. Give each its own.")
     for target in targets:
+        if raster and target.resolve() == Path(raster).resolve():
+            raise OutputError(f"The output {target} is the raster that is segmented: give it another name.")
         _check_target(target)
     _check_other_layers(path)
 
@@ -141,18 +150,19 @@ class VectorFile:
         # Version 1.2: what GDAL writes today is newer than what the QGIS of two years ago can read without a warning.
         creation = {"layer_metadata": {PROVENANCE_KEY: self._provenance}, "VERSION": "1.2"}
         polygons = [shapely.MultiPolygon([p]) if p.geom_type == "Polygon" else p for p in features.polygons]
-        pyogrio.raw.write(
-            self.spool,
-            geometry=shapely.to_wkb(np.array(polygons, dtype=object)),
-            field_data=self._columns(features),
-            fields=np.array(FIELDS, dtype=object),
-            layer=LAYER,
-            driver="GPKG",
-            geometry_type="MultiPolygon",
-            crs=self._crs,
-            append=exists,
-            **({} if exists else creation),
-        )
+        with _without_a_place_is_fine():
+            pyogrio.raw.write(
+                self.spool,
+                geometry=shapely.to_wkb(np.array(polygons, dtype=object)),
+                field_data=self._columns(features),
+                fields=np.array(FIELDS, dtype=object),
+                layer=LAYER,
+                driver="GPKG",
+                geometry_type="MultiPolygon",
+                crs=self._crs,
+                append=exists,
+                **({} if exists else creation),
+            )
 
     def _columns(self, features: Features) -> list[NDArray[Any]]:
         count = len(features.labels)
@@ -179,24 +189,33 @@ class VectorFile:
         if driver == "GPKG":
             move_into_place(self.spool, self._path)
         elif driver == "ESRI Shapefile":
-            made = self._converted(self.spool.with_suffix(".shp"), driver, {"encoding": "UTF-8"})
-            for suffix in _SHAPEFILE_PARTS:
-                if made.with_suffix(suffix).exists():
-                    move_into_place(made.with_suffix(suffix), self._path.with_suffix(suffix))
+            self._place_shapefile(self._converted(self.spool.with_suffix(".shp"), driver, {"encoding": "UTF-8"}))
         else:
             # RFC 7946: GeoJSON is in longitude and latitude; the driver does the transformation.
             options = {"RFC7946": "YES"} if driver == "GeoJSON" and self._crs else {}
             move_into_place(self._converted(self.spool.with_suffix(self._path.suffix), driver, options), self._path)
+
+    def _place_shapefile(self, made: Path) -> None:
+        """Move all parts, and remove those of an earlier result that would now be wrong: a CRS, an index."""
+        for suffix in (*_SHAPEFILE_PARTS, *_SHAPEFILE_INDEXES):
+            part = made.with_suffix(suffix)
+            if part.exists():
+                move_into_place(part, self._path.with_suffix(suffix))
+            else:
+                self._path.with_suffix(suffix).unlink(missing_ok=True)
+        move_into_place(made, self._path)
 
     def _converted(self, target: Path, driver: str, options: dict[str, str]) -> Path:
         """Stream the GeoPackage into another format; memory stays that of one batch."""
         names = SHAPEFILE_NAMES if driver == "ESRI Shapefile" else {}
         columns = ", ".join(f'"{name}" AS "{names.get(name, name)}"' for name in FIELDS)
         if driver == "ESRI Shapefile":
-            columns = columns.replace('"query" AS', f'substr("query", 1, {_TEXT_LIMIT}) AS')
+            shown = self._constants["query"].encode()[:_TEXT_LIMIT_BYTES].decode(errors="ignore")
+            columns = columns.replace('"query" AS', f'substr("query", 1, {len(shown)}) AS')
         # The table's name is a constant of this module, the columns too.
         query = " ".join(["SELECT geom,", columns, "FROM", LAYER])
-        with pyogrio.open_arrow(self.spool, sql=query, sql_dialect="SQLITE", use_pyarrow=False) as (meta, stream):
+        opened = pyogrio.open_arrow(self.spool, sql=query, sql_dialect="SQLITE", use_pyarrow=False)
+        with _without_a_place_is_fine(), opened as (meta, stream):
             pyogrio.write_arrow(
                 stream,
                 target,
@@ -213,6 +232,15 @@ class VectorFile:
 def _no_features() -> Features:
     empty, scores = np.empty(0), np.empty(0, np.float32)
     return Features(np.empty(0, object), empty.astype(np.uint8), scores, np.empty(0, object), scores, empty)
+
+
+@contextmanager
+def _without_a_place_is_fine() -> Iterator[None]:
+    """Keep quiet about rasters without a CRS or georeference: the user is told by a note of the run."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "'crs' was not provided", UserWarning)
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        yield
 
 
 def move_into_place(source: Path, target: Path) -> None:
@@ -262,11 +290,12 @@ class RasterFile:
         self._spool = scratch / f"output_{dtype}.tif"
         t = grid.transform
         x, y = t.to_map(extent.col, extent.row)
-        self._file: Any = rasterio.open(
-            self._spool, "w", driver="GTiff", width=extent.width, height=extent.height, count=1, dtype=dtype,
-            nodata=nodata, crs=grid.crs_wkt or None, transform=rasterio.Affine(t.a, t.b, x, t.d, t.e, y),
-            tiled=True, compress="deflate", bigtiff="if_safer",
-        )  # fmt: skip
+        with _without_a_place_is_fine():
+            self._file: Any = rasterio.open(
+                self._spool, "w", driver="GTiff", width=extent.width, height=extent.height, count=1, dtype=dtype,
+                nodata=nodata, crs=grid.crs_wkt or None, transform=rasterio.Affine(t.a, t.b, x, t.d, t.e, y),
+                tiled=True, compress="deflate", bigtiff="if_safer",
+            )  # fmt: skip
         self._file.update_tags(**tags)
         if colours:
             table = {value: (*bytes.fromhex(colour[1:]), 255) for value, colour in colours.items()}

@@ -24,7 +24,7 @@ from rs_textseg_plugin.contract.request import Request
 from rs_textseg_plugin.contract.version import VERSION
 from rs_textseg_plugin.engine.device import Budget, choose_device, choose_dtype, describe, is_memory_error
 from rs_textseg_plugin.engine.ground import ground_resolution_m
-from rs_textseg_plugin.engine.legend import Legend
+from rs_textseg_plugin.engine.legend import MOST_CLASSES, Legend
 from rs_textseg_plugin.engine.map_picture import LONG_SIDE_PX, draw_map
 from rs_textseg_plugin.engine.mosaic.scene import LabelledScene, Mosaic
 from rs_textseg_plugin.engine.output import RasterFile, VectorFile, check_output, move_into_place
@@ -112,7 +112,12 @@ def check_request(request: Request) -> None:
             f"The pipeline {info.name} answers class lists, and the request holds none: "
             'give one, for example --text "building|roof, road, water".'
         )
-    check_output(request.output)
+    if len(request.query.output_classes) > MOST_CLASSES:
+        raise QueryError(
+            f"The class list names {len(request.query.output_classes)} classes, and a result holds at most "
+            f"{MOST_CLASSES}: ask for fewer, or join some with '|'."
+        )
+    check_output(request.output, request.scene.path)
 
 
 class _Job:

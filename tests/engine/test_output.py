@@ -91,6 +91,42 @@ def test_a_long_query_is_cut_for_shapefiles_only(tmp_path):
     assert pyogrio.raw.read(tmp_path / "a.shp")[3][-1][0] == query[:254]
 
 
+def test_a_long_query_of_wide_letters_is_cut_between_two_letters(tmp_path, recwarn):
+    query = "Gebäude größer über ä, " * 20
+    written(tmp_path / "a.shp", tmp_path, query=query)
+    kept = pyogrio.raw.read(tmp_path / "a.shp")[3][-1][0]
+    assert query.startswith(kept)
+    assert 252 <= len(kept.encode()) <= 254
+    assert [str(warning.message) for warning in recwarn] == []
+
+
+def test_a_shapefile_keeps_its_name_whatever_its_case(tmp_path):
+    assert written(tmp_path / "A.SHP", tmp_path)["features"] == 3
+
+
+def test_parts_of_an_earlier_shapefile_that_would_be_wrong_are_removed(tmp_path):
+    (tmp_path / "a.prj").write_text("the CRS of another raster")
+    (tmp_path / "a.qix").write_bytes(b"places of other polygons")
+    assert written(tmp_path / "a.shp", tmp_path, crs="")["crs"] is None
+    assert sorted(path.suffix for path in tmp_path.glob("a.*")) == [".cpg", ".dbf", ".shp", ".shx"]
+
+
+def test_a_raster_without_a_place_raises_no_warning_of_a_library(tmp_path, recwarn):
+    grid = PixelGrid(4, 4, Transform(1, 0, 0, 0, -1, 0))
+    written(tmp_path / "a.geojson", tmp_path, crs="")
+    RasterFile(str(tmp_path / "l.tif"), tmp_path, grid, Window(0, 0, 4, 4), "uint8", 0, {}).finish()
+    assert [str(warning.message) for warning in recwarn] == []
+
+
+def test_the_raster_that_is_segmented_is_never_replaced(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in").mkdir()
+    outputs = [Output("a.gpkg", label_raster="scene.tif"), Output("a.gpkg", score_raster="in/../scene.tif")]
+    for output in outputs:
+        with pytest.raises(OutputError, match="is the raster that is segmented"):
+            check_output(output, str(tmp_path / "scene.tif"))
+
+
 def test_an_earlier_result_survives_until_the_new_one_is_finished(tmp_path):
     path = tmp_path / "a.gpkg"
     path.write_bytes(b"earlier")
@@ -111,6 +147,7 @@ def test_an_earlier_result_survives_until_the_new_one_is_finished(tmp_path):
         (Output("a.gpkg", label_raster="b.png"), "suffix .tif"),
         (Output("a.gpkg", map_picture="b.jpg"), "suffix .png"),
         (Output("a.gpkg", "b.tif", "b.tif"), "same name"),
+        (Output("a.gpkg", "b.tif", "folder.gpkg/../b.tif"), "same name"),
         (Output("folder.gpkg"), "is a folder"),
         (Output("/proc/a.gpkg"), "cannot be written"),
     ],

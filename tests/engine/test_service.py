@@ -13,7 +13,7 @@ from planted import Truth, planted_engine
 from scipy.ndimage import gaussian_filter
 from skimage.measure import label
 
-from rs_textseg_plugin.contract.errors import Cancelled, MemoryExhausted, QueryError, RecipeError
+from rs_textseg_plugin.contract.errors import Cancelled, MemoryExhausted, OutputError, QueryError, RecipeError
 from rs_textseg_plugin.contract.events import Finished, Found, Progress, Warned
 from rs_textseg_plugin.contract.grid import Extent
 from rs_textseg_plugin.contract.query import parse_class_list, parse_phrase
@@ -222,3 +222,7 @@ def test_requests_that_cannot_be_met_are_refused_before_any_work(request_for):
         check_request(replace(request, recipe=replace(request.recipe, parameters={"points_per_side": 0})))
     with pytest.raises(QueryError, match="class lists"):
         check_request(replace(request, query=parse_phrase("the bridge")))
+    with pytest.raises(QueryError, match="256 classes"):
+        check_request(replace(request, query=parse_class_list(",".join(f"thing{i}" for i in range(256)))))
+    with pytest.raises(OutputError, match="is the raster that is segmented"):
+        check_request(replace(request, output=replace(request.output, label_raster=request.scene.path)))
