@@ -91,7 +91,8 @@ def propose(
     for start in range(0, len(points), settings.points_per_batch):
         if should_stop():
             raise Cancelled("The run was cancelled.")
-        logits, ratings = model.decode_points(embedding, points[start : start + settings.points_per_batch])
+        batch = points[start : start + settings.points_per_batch]
+        logits, ratings = model.decode_points(embedding, batch, settings.pred_iou_thresh or None)
         candidates += _good_masks(logits.flatten(0, 1), ratings.flatten(), frame, settings)
     return _without_duplicates(candidates, settings.box_nms_thresh)
 

@@ -138,8 +138,27 @@ def planted_sam(planted: Planted, model_px: int, tile_size: tuple[int, int]) -> 
     return Sam(_Encoder(model_px), _Prompts(), _Decoder(planted, input_size)).eval()
 
 
+class _PlantedModel(SamModel):
+    """Asks the planted decoder, which has none of the layers of a real one."""
+
+    def _decode(self, embedding: SamEmbedding, min_rating: float | None, **prompts) -> tuple[Tensor, Tensor]:
+        sparse, dense = self.sam.prompt_encoder(**{"points": None, "boxes": None, "masks": None, **prompts})
+        logits, ratings = self.sam.mask_decoder(
+            image_embeddings=embedding.image_embeddings,
+            image_pe=self.sam.prompt_encoder.get_dense_pe(),
+            sparse_prompt_embeddings=sparse,
+            dense_prompt_embeddings=dense,
+            multimask_output=True,
+        )
+        if min_rating is None or (ratings > min_rating).any(dim=1).all():
+            return logits, ratings
+        kept = (ratings > min_rating).any(dim=1)
+        return logits[kept], ratings[kept]
+
+
 def wrapped(sam: Sam) -> SamModel:
-    return SamModel(sam, torch.device("cpu"), torch.float32)
+    kind = _PlantedModel if isinstance(sam.mask_decoder, _Decoder) else SamModel
+    return kind(sam, torch.device("cpu"), torch.float32)
 
 
 def embedding_for(model: SamModel, tile_size: tuple[int, int]) -> SamEmbedding:

@@ -214,10 +214,10 @@ def load_clip(path: Path, architecture: str, device: torch.device, dtype: torch.
     if not architecture:
         require_role(shapes_of(state), "clip", path)
     config = _configuration(path, state, architecture)
-    model = _build(config)
     try:
+        model = _build(config)
         model.load_state_dict(state, strict=True)
-    except RuntimeError as error:
+    except (RuntimeError, TypeError, KeyError) as error:  # other sizes, or words that open_clip does not know
         raise ModelError(
             f"The CLIP checkpoint {path} does not fit the architecture {architecture or 'told from its weights'}: "
             f"{str(error).splitlines()[-1].strip()[:160]} Name the right one in models.json."
@@ -252,12 +252,22 @@ def _configuration(path: Path, state: dict[str, Tensor], architecture: str) -> d
         return dict(config)
     written = read_metadata(path).get("clip_config")
     if written:
-        return dict(json.loads(written))
+        return _read_configuration(written, path)
     beside = path.with_name("open_clip_config.json")
     if beside.is_file():
-        content = json.loads(beside.read_text(encoding="utf-8"))
-        return dict(content.get("model_cfg", content))
+        return _read_configuration(beside.read_text(encoding="utf-8", errors="replace"), beside)
     return _configuration_from_shapes(path, state)
+
+
+def _read_configuration(text: str, source: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(text)
+        return dict(content.get("model_cfg", content))
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ModelError(
+            f"The CLIP configuration in {source} is not understood ({error}): "
+            "correct or remove it, or name the architecture in models.json."
+        ) from error
 
 
 def _configuration_from_shapes(path: Path, state: dict[str, Tensor]) -> dict[str, Any]:

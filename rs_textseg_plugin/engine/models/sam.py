@@ -17,6 +17,7 @@ from torch import Tensor
 
 from rs_textseg_plugin.contract.errors import ModelError
 from rs_textseg_plugin.engine.models.checkpoint import Shapes, load_state_dict, read_metadata, require_role, shapes_of
+from rs_textseg_plugin.engine.models.point_decoder import decode_prompts
 from rs_textseg_plugin.engine.models.sam_architecture import METADATA_KEY, SamConfig, build_sam
 
 _FOREGROUND = 1  # the label of a point that lies on the object
@@ -76,35 +77,34 @@ class SamModel:
         return SamEmbedding(features.float(), input_size, (height, width))
 
     @torch.inference_mode()
-    def decode_points(self, embedding: SamEmbedding, points_px: NDArray[np.float64]) -> tuple[Tensor, Tensor]:
+    def decode_points(
+        self, embedding: SamEmbedding, points_px: NDArray[np.float64], min_rating: float | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Draw what is at each point: M masks a point, for the whole, a part and a part of that.
 
         Args:
             embedding: of the tile.
             points_px: ``(N, 2)`` x and y in the tile's pixels, N of at least 1.
+            min_rating: points none of whose masks is rated higher are not drawn and left out; None: all are drawn.
 
         Returns:
-            Logits ``(N, M, h, w)`` float32 over the model's padded square, above 0 inside the mask, and predicted
-            IoU ``(N, M)`` float32, on the model's device.
+            Logits ``(N', M, h, w)`` float32 over the model's padded square, above 0 inside the mask, and predicted
+            IoU ``(N', M)`` float32, on the model's device.
         """
         scale = np.asarray(embedding.input_size) / np.asarray(embedding.original_size)
         points = torch.as_tensor(points_px * scale[::-1], dtype=self._coordinate_dtype, device=self.device)
         labels = torch.full((len(points), 1), _FOREGROUND, dtype=torch.int, device=self.device)
-        return self._decode(embedding, points=(points[:, None], labels))
+        return self._decode(embedding, min_rating, points=(points[:, None], labels))
 
-    def _decode(self, embedding: SamEmbedding, **prompts: Any) -> tuple[Tensor, Tensor]:
+    def _decode(self, embedding: SamEmbedding, min_rating: float | None, **prompts: Any) -> tuple[Tensor, Tensor]:
         """Run the decoder for prompts in the frame of the model's input, as the prompt encoder takes them."""
         everything = {"points": None, "boxes": None, "masks": None, **prompts}
         # The prompts' positions need float32, so only the decoder itself is cast.
         sparse, dense = self.sam.prompt_encoder(**everything)
         positions = self.sam.prompt_encoder.get_dense_pe()
         with self._autocast():
-            logits, predicted_iou = self.sam.mask_decoder(
-                image_embeddings=embedding.image_embeddings,
-                image_pe=positions,
-                sparse_prompt_embeddings=sparse,
-                dense_prompt_embeddings=dense,
-                multimask_output=True,
+            logits, predicted_iou = decode_prompts(
+                self.sam.mask_decoder, embedding.image_embeddings, positions, sparse, dense, min_rating
             )
         return logits.float(), predicted_iou.float()
 

@@ -127,6 +127,17 @@ def test_a_checkpoint_of_another_architecture_is_refused_in_words(clip_files):
         load_clip(clip_files / "plain.pt", "ViT-Z-99", CPU, torch.float32)
 
 
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [("{oops", "is not understood"), ("[1]", "is not understood"), ('{"embed_dim": 32}', "does not fit"),
+     (json.dumps({**CLIP_CONFIG, "no_such_word": 1}), "no_such_word")],
+)  # fmt: skip
+def test_a_configuration_that_makes_no_clip_is_refused_in_words(clip_files, config, words):
+    (clip_files / "open_clip_config.json").write_text(config)
+    with pytest.raises(ModelError, match=words):
+        load_clip(clip_files / "plain.pt", "", CPU, torch.float32)
+
+
 def test_a_clip_without_a_standard_vit_is_refused_for_dense_maps_only(model):
     torch.manual_seed(0)
     config = {

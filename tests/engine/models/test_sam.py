@@ -215,12 +215,12 @@ def test_reduced_precision_stays_near_and_answers_in_float32():
 def test_positions_of_prompts_are_never_in_reduced_precision():
     """In bf16 a position among 1024 pixels would be off by several."""
     sam, reduced = tiny_sam(1), {}
-    for name in ("image_encoder", "prompt_encoder", "mask_decoder"):
-        part = getattr(sam, name)
+    for name in ("image_encoder", "prompt_encoder", "mask_decoder.iou_prediction_head"):
+        part = sam.get_submodule(name)
         part.register_forward_hook(lambda *_, name=name: reduced.update({name: torch.is_autocast_enabled("cpu")}))
     model = SamModel(sam, CPU, torch.bfloat16)
     model.decode_points(model.embed(picture(64, 64)), np.array([[3.0, 4.0]]))
-    assert reduced == {"image_encoder": True, "prompt_encoder": False, "mask_decoder": True}
+    assert reduced == {"image_encoder": True, "prompt_encoder": False, "mask_decoder.iou_prediction_head": True}
 
 
 def test_a_model_that_was_moved_computes_in_the_new_precision():
