@@ -8,7 +8,7 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TextIO
+from typing import NoReturn, TextIO
 
 from rs_textseg_plugin.contract.errors import RecipeError, SceneError, TextSegError
 from rs_textseg_plugin.contract.events import Event, Failed, Finished, Progress, Warned
@@ -20,10 +20,12 @@ from rs_textseg_plugin.contract.scene import Scene, Stretch
 from rs_textseg_plugin.contract.version import VERSION
 from rs_textseg_plugin.contract.wire import RunEvent, encode
 
+_MAY_BEGIN_WITH_A_DASH = ("--text", "--phrase", "--extent")
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; return its exit status: 0 done, 2 bad input, 1 failed, 130 cancelled."""
-    options = _parser().parse_args(arguments)
+    options = _parser().parse_args(_joined(sys.argv[1:] if arguments is None else arguments))
     command: Callable[[argparse.Namespace], int] = options.command
     try:
         return command(options)
@@ -32,8 +34,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return error.exit_status
 
 
+def _joined(arguments: Sequence[str]) -> list[str]:
+    """Tie values such as ``-shadow,road`` or ``-5.2,40,-5.1,41`` to their option; argparse takes them for options."""
+    joined: list[str] = []
+    for argument in arguments:
+        if joined and joined[-1] in _MAY_BEGIN_WITH_A_DASH and _has_one_dash(argument):
+            joined[-1] += f"={argument}"
+        else:
+            joined.append(argument)
+    return joined
+
+
+def _has_one_dash(argument: str) -> bool:
+    return argument.startswith("-") and not argument.startswith("--")
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one sentence; the list of all options would bury it."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"The command is not understood ({message}): see '{self.prog} --help'.\n")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m rs_textseg_plugin.engine", description="RS TextSeg's engine.")
+    parser = _Parser(prog="python -m rs_textseg_plugin.engine", description="RS TextSeg's engine.")
     parser.add_argument("--version", action="version", version=VERSION)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_segment(commands.add_parser("segment", help="segment a raster by text"))

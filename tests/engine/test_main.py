@@ -139,6 +139,29 @@ def test_bad_input_ends_with_status_2_and_one_sentence(bad_things, tiny_models, 
     assert sorted(path.name for path in bad_things.iterdir()) == before
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--text", "-shadow,-cloud"), "only negative"),
+        (("--text", "road", "--extent", "-9,-9,-8,-8"), "outside the raster"),
+        (("--text", "-shadow,road", "--extent", "-9,-9,-8,-8"), "outside the raster"),
+    ],
+)
+def test_a_value_may_begin_with_a_dash(bad_things, tiny_models, capfd, arguments, words):
+    assert run("segment", "scene.tif", *arguments, "--models", tiny_models, "--out", "o.gpkg") == 2
+    assert words in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments", [("--text", "--json"), ("--text", "road"), ("--text", "road", "--resolution", "x")]
+)
+def test_a_command_that_is_not_understood_is_told_in_one_sentence(capfd, arguments):
+    with pytest.raises(SystemExit) as ended:
+        run("segment", "scene.tif", *arguments)
+    assert ended.value.code == 2
+    assert len(capfd.readouterr().err.splitlines()) == 1
+
+
 def test_an_earlier_result_is_still_there_after_bad_input(bad_things, tiny_models):
     Path("o.gpkg").write_bytes(b"")
     keep = Path("keep.shp")
