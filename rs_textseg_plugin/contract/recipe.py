@@ -329,14 +329,27 @@ class Recipe:
             RecipeError: unknown pipeline or parameter, or a value that does not fit.
         """
         values = find_pipeline(self.pipeline).read_parameters(self.parameters)
-        tile_px, overlap_px = values["tile_px"], values["overlap_px"]
-        if isinstance(tile_px, int) and isinstance(overlap_px, int) and overlap_px > tile_px // 2:
-            raise RecipeError(
-                f"The parameter overlap_px={overlap_px} is more than half of tile_px={tile_px}: make it smaller."
-            )
+        _check_together(values)
         return values
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Recipe:
         """Rebuild from what JSON makes of a `Recipe`."""
         return cls(**data)
+
+
+def _check_together(values: Mapping[str, Any]) -> None:
+    """Refuse values that fit their own parameter and not each other."""
+    if values["overlap_px"] > values["tile_px"] // 2:
+        raise RecipeError(
+            f"The parameter overlap_px={values['overlap_px']} is more than half of tile_px={values['tile_px']}: "
+            "make it smaller."
+        )
+    stride_px, window_px = values.get("clip_stride_px", 0), values.get("clip_window_px", 0)
+    if stride_px > window_px:
+        raise RecipeError(
+            f"The parameter clip_stride_px={stride_px} is larger than clip_window_px={window_px}, "
+            "which would leave pixels unseen: make it smaller."
+        )
+    if not str(values.get("competitor", "background")).strip(" |"):
+        raise RecipeError("The parameter competitor names no word: write one, for example competitor=background.")

@@ -110,6 +110,8 @@ def test_checked_parameters_are_all_of_them_with_the_given_ones_in_place():
         (Recipe(parameters={"points": 8}), "no parameter 'points'"),
         (Recipe(parameters={"points_per_side": 0}), "points_per_side=0"),
         (Recipe(parameters={"tile_px": 256, "overlap_px": 129}), "more than half of tile_px=256"),
+        (Recipe(parameters={"clip_stride_px": 300, "clip_window_px": 224}), "clip_stride_px=300 is larger"),
+        (Recipe(parameters={"competitor": " | "}), "competitor names no word"),
     ],
 )
 def test_a_recipe_that_cannot_be_cooked_is_refused(recipe, reason):
