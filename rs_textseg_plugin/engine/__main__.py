@@ -25,6 +25,7 @@ _MAY_BEGIN_WITH_A_DASH = ("--text", "--phrase", "--extent")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; return its exit status: 0 done, 2 bad input, 1 failed, 130 cancelled."""
+    _look_here_last()
     options = _parser().parse_args(_joined(sys.argv[1:] if arguments is None else arguments))
     command: Callable[[argparse.Namespace], int] = options.command
     try:
@@ -32,6 +33,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except TextSegError as error:
         print(f"{error}", file=sys.stderr)
         return error.exit_status
+
+
+def _look_here_last() -> None:
+    """Let no neighbour of this package shadow a package of the engine's environment.
+
+    Started with -m, the folder that holds this package is searched first; in a QGIS profile it holds all plugins.
+    """
+    here = Path(__file__).resolve().parents[2]
+    if sys.path and Path(sys.path[0] or ".").resolve() == here:
+        sys.path.append(sys.path.pop(0))
 
 
 def _joined(arguments: Sequence[str]) -> list[str]:

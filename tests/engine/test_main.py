@@ -194,6 +194,17 @@ def test_ctrl_c_cancels_with_status_130_and_writes_nothing(tmp_path, tiny_models
     assert not (tmp_path / "o.gpkg").exists()
 
 
+def test_another_plugin_beside_ours_cannot_shadow_a_package_of_the_engine(tmp_path):
+    from stage import stage
+
+    stage(tmp_path)
+    (tmp_path / "torch").mkdir()
+    (tmp_path / "torch" / "__init__.py").write_text("raise RuntimeError('the neighbour was imported')")
+    command = [sys.executable, "-E", "-s", "-m", "rs_textseg_plugin.engine", "models", "list"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+
+
 def test_model_sets_are_imported_verified_and_listed(tmp_path, tiny_models, monkeypatch, capfd):
     monkeypatch.setenv("RS_TEXTSEG_MODELS", str(tmp_path / "home"))
     files = sorted(tiny_models.iterdir())
