@@ -9,7 +9,8 @@ import pytest
 import rasterio
 
 from make_sample_scene import draw_scene, write_scene
-from scene_canvas import Canvas, light
+from scenes.camera import light
+from scenes.canvas import Canvas
 
 SIZE_PX = 320
 
