@@ -79,6 +79,11 @@ def peek_keys_and_shapes(path: Path) -> dict[str, tuple[int, ...]]:
         raise ModelError(_explain(path, error)) from error
 
 
+def is_torchscript(path: Path) -> bool:
+    """Whether a checkpoint that can be read is a TorchScript archive, as OpenAI publishes CLIP and nobody else does."""
+    return zipfile.is_zipfile(path) and _is_torchscript(path)
+
+
 def shapes_of(state: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
     """Return names and shapes of tensors."""
     return {key: tuple(value.shape) for key, value in state.items()}

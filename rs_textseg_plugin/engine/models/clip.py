@@ -18,7 +18,13 @@ from torch import Tensor, nn
 
 from rs_textseg_plugin.contract.errors import ModelError
 from rs_textseg_plugin.contract.grid import Window
-from rs_textseg_plugin.engine.models.checkpoint import load_state_dict, read_metadata, require_role, shapes_of
+from rs_textseg_plugin.engine.models.checkpoint import (
+    is_torchscript,
+    load_state_dict,
+    read_metadata,
+    require_role,
+    shapes_of,
+)
 from rs_textseg_plugin.engine.models.torchvision_ops import ensure_torchvision
 
 ensure_torchvision()
@@ -293,8 +299,8 @@ def _configuration_from_shapes(path: Path, state: dict[str, Tensor]) -> dict[str
                 "heads": text_width // 64,
                 "layers": _count_blocks(state, "transformer.resblocks."),
             },
-            # OpenAI's own archives were trained with the quick approximation of GELU, all others were not.
-            "quick_gelu": path.name in ("ViT-B-16.pt", "ViT-B-32.pt", "ViT-L-14.pt", "ViT-L-14-336px.pt"),
+            # OpenAI's own archives were trained with the quick approximation of GELU; of others their set says so.
+            "quick_gelu": is_torchscript(path),
         }
     except KeyError as error:
         named = _architecture_in(path.name)

@@ -120,6 +120,19 @@ def test_every_published_layout_loads_to_the_same_model(clip_files, model, name)
     np.testing.assert_allclose(loaded.embed_words(["road"], "1"), model.embed_words(["road"], "1"), atol=1e-6)
 
 
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
+def test_an_archive_of_openai_has_its_activation_whatever_the_file_is_called(tmp_path):
+    torch.manual_seed(3)
+    theirs = open_clip.CLIP(**CLIP_CONFIG, quick_gelu=True).eval()
+    images = pictures(1, 64, 64)
+    theirs.attn_mask = theirs._buffers.pop("attn_mask")  # OpenAI's archives do not hold it
+    archive = torch.jit.trace_module(theirs, {"encode_image": normalised(images)}, check_trace=False)
+    torch.jit.save(archive, str(tmp_path / "renamed.pt"))
+    loaded = load_clip(tmp_path / "renamed.pt", "", CPU, torch.float32)
+    wanted = ClipModel(theirs, open_clip.SimpleTokenizer(), "theirs", CPU, torch.float32)
+    np.testing.assert_allclose(loaded.embed_pictures(images), wanted.embed_pictures(images), atol=1e-6)
+
+
 def test_a_checkpoint_of_another_architecture_is_refused_in_words(clip_files):
     with pytest.raises(ModelError, match="does not fit the architecture ViT-B-32"):
         load_clip(clip_files / "plain.pt", "ViT-B-32", CPU, torch.float32)
