@@ -113,8 +113,11 @@ def test_the_boundary_score_is_the_harmonic_mean_of_both_directions():
 
 def test_an_outline_on_one_side_only_scores_zero_and_on_neither_side_nothing():
     nothing = np.zeros((64, 64), np.int16)
-    assert boundary_f(boundary_counts(square(8), nothing, 1, 2)).tolist() == [0]
-    assert boundary_f(boundary_counts(nothing, square(8), 1, 2)).tolist() == [0]
+    corner = nothing.copy()
+    corner[:5, :5] = 1
+    assert boundary_counts(corner, nothing, 1, 99).tolist() == [[0, 0, 0, 9]]
+    assert boundary_counts(nothing, corner, 1, 99).tolist() == [[0, 9, 0, 0]]
+    assert boundary_f(boundary_counts(corner, nothing, 1, 99)).tolist() == [0]
     assert np.isnan(boundary_f(boundary_counts(nothing, nothing, 1, 2))).all()
 
 
@@ -143,6 +146,8 @@ def test_objects_are_paired_once_and_the_best_pair_comes_first():
     predicted = boxes((1, 0, 11, 10), (0, 0, 10, 10), (24, 0, 34, 10))
     assert match_objects(truth, predicted, 0.4).tolist() == [[0, 1], [1, 2]]
     assert match_objects(truth, predicted).tolist() == [[0, 1]]
+    neighbours, both = boxes((0, 0, 10, 10), (10, 0, 20, 10)), boxes((0, 0, 20, 10))
+    assert match_objects(neighbours, both).tolist() == match_objects(both, neighbours).tolist() == [[0, 0]]
 
 
 def test_a_pair_at_exactly_one_half_counts():
