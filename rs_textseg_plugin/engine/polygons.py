@@ -97,13 +97,21 @@ class Polygonizer:
     def block(self, window: Window) -> Block:
         """Trace one block; objects that go on in a later block wait for it."""
         rows, has_data = self._component_rows(window)
-        present, numbers = _renumbered(rows)
-        numbers = fill_holes(numbers, self._hole_px, has_data)
+        present, found = _renumbered(rows)
+        numbers = fill_holes(found, self._hole_px, has_data)
         values, polygons = trace(numbers, window, self._tolerance_px)
         features = self._features(*self._complete(present[values], polygons, window))
         labels = self._scene.components.labels[present][numbers]
-        scores = self._scene.scores.read(window)
-        return Block(window, labels, np.where(labels > 0, scores, np.nan).astype(np.float32), features)
+        return Block(window, labels, self._pixel_scores(window, present, numbers, numbers != found), features)
+
+    def _pixel_scores(
+        self, window: Window, present: NDArray[np.int32], numbers: NDArray[np.int32], filled: NDArray[np.bool_]
+    ) -> NDArray[np.float32]:
+        """Return the probability of each pixel's label, NaN without one; a filled pixel has its polygon's."""
+        components = self._scene.components
+        mean = label_scores(self._legend, components.labels[present], components.scores[present])
+        scores = np.where(filled, mean[numbers], self._scene.scores.read(window))
+        return np.where(numbers > 0, scores, np.nan).astype(np.float32)
 
     def _component_rows(self, window: Window) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
         """Return each pixel's row in the table of components (0: nothing), and where the raster has data."""

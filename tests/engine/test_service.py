@@ -139,6 +139,19 @@ def test_label_and_score_rasters_agree_with_the_polygons(truth, request_for, tmp
     assert (tmp_path / "map.png").stat().st_size > 10_000
 
 
+def test_a_filled_hole_has_the_score_of_the_polygon_that_fills_it(request_for, tmp_path):
+    classes = np.zeros((SIZE, SIZE), np.int64)
+    classes[100:104, 100:104] = -1
+    request = request_for(fill_holes_m2=5)
+    output = replace(request.output, label_raster=str(tmp_path / "l.tif"), score_raster=str(tmp_path / "s.tif"))
+    truth = Truth(classes, label(classes + 1, background=0, connectivity=1))
+    list(planted_engine(truth).run(replace(request, output=output), never))
+    with rasterio.open(tmp_path / "l.tif") as labels, rasterio.open(tmp_path / "s.tif") as scores:
+        assert (labels.read(1) == 1).all()
+        score = polygons_in(tmp_path / "out.gpkg")[1]["score"][0]
+        np.testing.assert_allclose(scores.read(1)[100:104, 100:104], score, atol=1e-4)
+
+
 def test_negatives_are_never_output_and_everything_else_fills_the_rest(truth, request_for, tmp_path):
     names = ("building", "water", "everything else")
     list(
