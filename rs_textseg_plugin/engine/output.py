@@ -76,6 +76,17 @@ def check_output(output: Output, raster: str = "") -> None:
     _check_other_layers(path)
 
 
+def format_notes(path: str, crs_wkt: str) -> list[str]:
+    """Return what the user should know about a format and a CRS (empty: none), in words."""
+    if crs_wkt or DRIVERS[Path(path).suffix.lower()] != "GeoJSON":
+        return []
+    return [
+        "GeoJSON means longitude and latitude, and the raster has no coordinate reference system: its coordinates are "
+        f"written as they are, and other programs will show {Path(path).name} in the wrong place. "
+        "Write .gpkg or .shp, or give the raster its CRS."
+    ]
+
+
 def _check_target(path: Path) -> None:
     folder = path.absolute().parent
     if path.is_dir():

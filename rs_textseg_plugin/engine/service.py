@@ -27,7 +27,7 @@ from rs_textseg_plugin.engine.ground import ground_resolution_m
 from rs_textseg_plugin.engine.legend import MOST_CLASSES, Legend
 from rs_textseg_plugin.engine.map_picture import LONG_SIDE_PX, draw_map
 from rs_textseg_plugin.engine.mosaic.scene import LabelledScene, Mosaic
-from rs_textseg_plugin.engine.output import RasterFile, VectorFile, check_output, move_into_place
+from rs_textseg_plugin.engine.output import RasterFile, VectorFile, check_output, format_notes, move_into_place
 from rs_textseg_plugin.engine.pipelines.loading import LOADERS, Loader, Order
 from rs_textseg_plugin.engine.pipelines.protocol import Pipeline
 from rs_textseg_plugin.engine.polygons import Polygonizer, PolygonSettings, Tally
@@ -136,13 +136,14 @@ class _Job:
         self._budget = Budget(choose_device(recipe.device))
         self._dtype = choose_dtype(recipe.precision, self._budget.device)
         self._started = datetime.now(timezone.utc)
+        self._first_notes = [*reader.notes, *format_notes(request.output.path, reader.grid.crs_wkt)]
         self._segments: Counter[str] = Counter()
         raster = Path(request.scene.path)
         self._file_state = (raster.stat().st_mtime_ns, raster.stat().st_size) if raster.is_file() else None
 
     def run(self) -> Iterator[Event]:
         """Yield the events of the run, `Finished` at the end."""
-        for note in self._reader.notes:
+        for note in self._first_notes:
             yield Warned(note)
         yield Progress("Loading models", 0, 0, 0.0)
         self._stop_if_asked()
@@ -309,7 +310,7 @@ class _Job:
         }
 
     def _notes(self) -> list[str]:
-        return [*self._reader.notes, *self._budget.notes]
+        return [*self._first_notes, *self._budget.notes]
 
     def _summary(self, tally: Tally) -> tuple[ClassSummary, ...]:
         means = tally.score_area / tally.area_m2.clip(min=1e-12)

@@ -12,7 +12,15 @@ from rs_textseg_plugin.contract.errors import OutputError
 from rs_textseg_plugin.contract.grid import PixelGrid, Transform, Window
 from rs_textseg_plugin.contract.query import parse_class_list
 from rs_textseg_plugin.contract.request import Output
-from rs_textseg_plugin.engine.output import FIELDS, LAYER, PROVENANCE_KEY, RasterFile, VectorFile, check_output
+from rs_textseg_plugin.engine.output import (
+    FIELDS,
+    LAYER,
+    PROVENANCE_KEY,
+    RasterFile,
+    VectorFile,
+    check_output,
+    format_notes,
+)
 from rs_textseg_plugin.engine.polygons import Features
 
 UTM = rasterio.crs.CRS.from_epsg(32633).to_wkt()
@@ -116,6 +124,11 @@ def test_a_raster_without_a_place_raises_no_warning_of_a_library(tmp_path, recwa
     written(tmp_path / "a.geojson", tmp_path, crs="")
     RasterFile(str(tmp_path / "l.tif"), tmp_path, grid, Window(0, 0, 4, 4), "uint8", 0, {}).finish()
     assert [str(warning.message) for warning in recwarn] == []
+
+
+def test_geojson_without_a_crs_is_told_to_lie_in_the_wrong_place():
+    assert "wrong place" in format_notes("a.geojson", "")[0]
+    assert format_notes("a.json", UTM) == format_notes("a.gpkg", "") == []
 
 
 def test_the_raster_that_is_segmented_is_never_replaced(tmp_path, monkeypatch):
