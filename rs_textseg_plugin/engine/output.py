@@ -325,5 +325,10 @@ class RasterFile:
             OutputError: the target cannot be replaced.
         """
         if self._path is not None:
-            self._file.close()
+            self.close()
             move_into_place(self._spool, self._path)
+
+    def close(self) -> None:
+        """Close the growing file; a second call does nothing."""
+        if self._path is not None:
+            self._file.close()

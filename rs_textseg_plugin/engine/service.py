@@ -8,7 +8,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -68,8 +68,8 @@ class Engine:
                 gdal_settings(),
                 tempfile.TemporaryDirectory(prefix="rs_textseg_") as scratch,
                 open_scene(request.scene) as reader,
+                closing(_Job(self, request, reader, Path(scratch), should_stop)) as job,
             ):
-                job = _Job(self, request, reader, Path(scratch), should_stop)
                 for event in job.run():
                     if isinstance(event, Finished):
                         event = replace(event, seconds=round(time.monotonic() - started, 2))
@@ -128,6 +128,7 @@ class _Job:
     ) -> None:
         self._engine, self._request, self._reader = engine, request, reader
         self._scratch, self._should_stop = scratch, should_stop
+        self._files = ExitStack()  # Windows cannot remove the scratch folder while a file in it is open
         recipe = request.recipe
         self._models = resolve_set(recipe.models, find_pipeline(recipe.pipeline).roles)
         combined = replace(recipe, parameters={**self._models.parameters, **recipe.parameters})
@@ -152,6 +153,10 @@ class _Job:
         yield from self._answer_tiles(mosaic)
         scene = yield from self._join_tiles(mosaic)
         yield from self._write(scene)
+
+    def close(self) -> None:
+        """Close the scratch files."""
+        self._files.close()
 
     def _load_pipeline(self) -> Pipeline[Any]:
         order = Order(
@@ -233,12 +238,14 @@ class _Job:
     def _join_tiles(self, mosaic: Mosaic) -> Generator[Event, None, LabelledScene]:
         """Paint the scene; the generator's return value is the labelled scene."""
         total = max(mosaic.tile_count, 1)
-        for done, scene in enumerate(mosaic.finish()):
-            self._stop_if_asked()
-            if isinstance(scene, LabelledScene):
-                return scene
-            fraction = _MODELS_SHARE + _JOINING_SHARE * (done + 1) / total
-            yield Progress("Joining tiles", done + 1, total, fraction)
+        with closing(mosaic.finish()) as steps:
+            for done, scene in enumerate(steps):
+                if isinstance(scene, LabelledScene):
+                    self._files.callback(scene.close)
+                    return scene
+                self._stop_if_asked()
+                fraction = _MODELS_SHARE + _JOINING_SHARE * (done + 1) / total
+                yield Progress("Joining tiles", done + 1, total, fraction)
         raise EngineError("The mosaic ended without a scene.")
 
     def _write(self, scene: LabelledScene) -> Iterator[Event]:
@@ -261,7 +268,6 @@ class _Job:
         for file in (*rasters, vectors):
             file.finish()
         yield self._finished(classes, picture)
-        scene.close()
 
     def _polygon_settings(self) -> PolygonSettings:
         p = self._parameters
@@ -286,10 +292,11 @@ class _Job:
         names = {f"CLASS_{value}": spec.name for value, spec in enumerate(self._legend.output, start=1)}
         tags = {**names, "RS_TEXTSEG_PROVENANCE": json.dumps(self._provenance(), sort_keys=True)}
         place = (self._scratch, reader.grid, reader.extent)
-        return (
-            RasterFile(output.label_raster, *place, "uint8", 0, tags, colours),
-            RasterFile(output.score_raster, *place, "float32", float("nan"), tags),
-        )
+        labels = RasterFile(output.label_raster, *place, "uint8", 0, tags, colours)
+        self._files.callback(labels.close)
+        scores = RasterFile(output.score_raster, *place, "float32", float("nan"), tags)
+        self._files.callback(scores.close)
+        return labels, scores
 
     def _provenance(self) -> dict[str, object]:
         """Return all that is needed to repeat the result."""

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pyogrio
@@ -51,6 +52,10 @@ def request_for(raster, tmp_path, tiny_models):
         return Request(Scene(str(raster)), parse_class_list(text), recipe, Output(str(tmp_path / "out.gpkg")))
 
     return make
+
+
+def target(link: Path) -> str:
+    return str(link.readlink()) if link.is_symlink() else ""
 
 
 def never() -> bool:
@@ -113,6 +118,18 @@ def test_cancelling_stops_within_a_tile_and_writes_nothing(truth, request_for, t
         list(run)
     assert len(seen) == 3
     assert not (tmp_path / "out.gpkg").exists()
+
+
+@pytest.mark.parametrize("tiles_joined", [1, 9])
+def test_a_cancelled_run_leaves_no_scratch_file_open(truth, request_for, tmp_path, tiles_joined):
+    """On Windows an open file keeps the scratch folder from being removed."""
+    request = replace(request_for(), output=Output(str(tmp_path / "o.gpkg"), str(tmp_path / "l.tif")))
+    said = []
+    run = planted_engine(truth).run(request, lambda: ("Joining tiles", tiles_joined) in said)
+    with pytest.raises(Cancelled) as held:  # it holds the frames, and with them what they left open
+        said.extend((event.stage, event.tiles_done) for event in run if isinstance(event, Progress))
+    assert said[-1] == ("Joining tiles", tiles_joined), held
+    assert [link for link in map(target, Path("/proc/self/fd").iterdir()) if "/rs_textseg_" in link] == []
 
 
 def test_an_extent_gives_what_the_whole_run_gives_there(truth, request_for, tmp_path):

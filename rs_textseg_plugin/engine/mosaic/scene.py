@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -89,10 +90,21 @@ class Mosaic:
         self._masks.add(stored, self._store)
         self._tiles.append(tile)
 
-    def finish(self) -> Iterator[LabelledScene | None]:
-        """Paint one core after the other, yielding None after each, and the labelled scene at the end."""
-        numbers = ScratchRaster(self._folder / "numbers.tif", self._extent, "uint32")
-        scores = ScratchRaster(self._folder / "scores.tif", self._extent, "float32")
+    def finish(self) -> Generator[LabelledScene | None, None, None]:
+        """Paint one core after the other, yielding None after each, and the labelled scene at the end.
+
+        Left early, it closes its files; those of the labelled scene are for the caller to close.
+        """
+        with ExitStack() as files:
+            numbers = ScratchRaster(self._folder / "numbers.tif", self._extent, "uint32")
+            files.callback(numbers.close)
+            scores = ScratchRaster(self._folder / "scores.tif", self._extent, "float32")
+            files.callback(scores.close)
+            table = yield from self._paint(numbers, scores)
+            files.pop_all()
+        yield LabelledScene(self._extent, numbers, scores, table.resolve())
+
+    def _paint(self, numbers: ScratchRaster, scores: ScratchRaster) -> Generator[None, None, ComponentTable]:
         painter = Painter(self._legend, self._grid, self._store, self._masks.resolve(), self._prob_threshold)
         table = ComponentTable(self._legend.size, self._instances)
         for tile in self._tiles:
@@ -104,7 +116,7 @@ class Mosaic:
             yield None
         numbers.finish()
         scores.finish()
-        yield LabelledScene(self._extent, numbers, scores, table.resolve())
+        return table
 
     def _label_scores(self, painted: Painted) -> NDArray[np.float32]:
         """Return the probability of each pixel's label, ``(h, w)`` float32; 0 where there is none."""
