@@ -156,8 +156,11 @@ def test_what_lies_on_unlabelled_ground_is_no_error(run, tmp_path):
     write_scene(tmp_path / "scenes" / "a", land())
     answer = land()
     answer[:6, 30:40] = 1
-    building = run(answer)["overall"]["classes"]["building"]
+    overall = run(answer)["overall"]
+    building = overall["classes"]["building"]
     assert (building["precision"], building["object_f1"], building["boundary_f"]) == (1, 1, 1)
+    assert overall["reliability"][9]["area_m2"] == pytest.approx(LABELLED_PX * PIXEL_M2, rel=1e-4)
+    assert overall["reliability"][9]["share_right"] == 1
 
 
 def test_an_object_with_a_foot_on_unlabelled_ground_is_still_false(run, tmp_path):
