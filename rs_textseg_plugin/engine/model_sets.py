@@ -105,8 +105,8 @@ def import_set(name: str, files: Sequence[Path]) -> Path:
         ModelError: the name is taken or no plain word, or a file is no checkpoint that is known.
     """
     folder = models_home() / name
-    if Path(name).name != name or name in (".", ".."):
-        raise ModelError(f"The set name {name!r} is no plain name: leave out slashes.")
+    if not name or Path(name).name != name or name in (".", ".."):
+        raise ModelError(f"The set name {name!r} is no plain name: write one without slashes.")
     if folder.exists() or any(entry.id == name and is_installed(entry) for entry in load_catalog()):
         raise ModelError(f"There is a model set {name!r} already ({folder}): choose another name, or remove it first.")
     for file in files:

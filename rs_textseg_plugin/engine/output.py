@@ -76,15 +76,20 @@ def check_output(output: Output, raster: str = "") -> None:
     _check_other_layers(path)
 
 
-def format_notes(path: str, crs_wkt: str) -> list[str]:
-    """Return what the user should know about a format and a CRS (empty: none), in words."""
-    if crs_wkt or DRIVERS[Path(path).suffix.lower()] != "GeoJSON":
-        return []
-    return [
-        "GeoJSON means longitude and latitude, and the raster has no coordinate reference system: its coordinates are "
-        f"written as they are, and other programs will show {Path(path).name} in the wrong place. "
-        "Write .gpkg or .shp, or give the raster its CRS."
-    ]
+def format_notes(path: str, crs_wkt: str, query: str) -> list[str]:
+    """Return what the user should know about a format, a CRS (empty: none) and the query's text, in words."""
+    driver = DRIVERS[Path(path).suffix.lower()]
+    if driver == "GeoJSON" and not crs_wkt:
+        return [
+            "GeoJSON means longitude and latitude, and the raster has no coordinate reference system: its coordinates "
+            f"are written as they are, and other programs will show {Path(path).name} in the wrong place. "
+            "Write .gpkg or .shp, or give the raster its CRS."
+        ]
+    if driver == "ESRI Shapefile" and len(query.encode()) > _TEXT_LIMIT_BYTES:
+        return [
+            f"A Shapefile holds {_TEXT_LIMIT_BYTES} bytes of the query's {len(query.encode())}: the rest is cut off."
+        ]
+    return []
 
 
 def _check_target(path: Path) -> None:

@@ -137,7 +137,8 @@ class _Job:
         self._budget = Budget(choose_device(recipe.device))
         self._dtype = choose_dtype(recipe.precision, self._budget.device)
         self._started = datetime.now(timezone.utc)
-        self._first_notes = [*reader.notes, *format_notes(request.output.path, reader.grid.crs_wkt)]
+        about_format = format_notes(request.output.path, reader.grid.crs_wkt, request.query.text)
+        self._first_notes = [*reader.notes, *about_format]
         self._segments: Counter[str] = Counter()
         raster = Path(request.scene.path)
         self._file_state = (raster.stat().st_mtime_ns, raster.stat().st_size) if raster.is_file() else None

@@ -73,11 +73,11 @@ def _with_junctions(ring: NDArray[np.int64], nodes: NDArray[np.bool_]) -> NDArra
 
 
 def repaired(polygons: NDArray) -> NDArray:  # type: ignore[type-arg]
-    """Return the polygons, the few invalid ones (a ring that touches itself in a corner) made valid."""
+    """Return the polygons, the few invalid ones (a ring that touches itself in a corner) made valid; areas only."""
     invalid = ~shapely.is_valid(polygons)
     if invalid.any():
         polygons = polygons.copy()
-        polygons[invalid] = shapely.make_valid(polygons[invalid])
+        polygons[invalid] = shapely.make_valid(polygons[invalid], method="structure", keep_collapsed=False)
     return polygons
 
 

@@ -208,6 +208,7 @@ def test_another_plugin_beside_ours_cannot_shadow_a_package_of_the_engine(tmp_pa
 def test_model_sets_are_imported_verified_and_listed(tmp_path, tiny_models, monkeypatch, capfd):
     monkeypatch.setenv("RS_TEXTSEG_MODELS", str(tmp_path / "home"))
     files = sorted(tiny_models.iterdir())
+    assert run("models", "import", "", *files) == 2
     assert run("models", "import", "mine", *files) == 0
     assert run("models", "verify", "mine") == 0
     assert run("models", "list") == 0

@@ -127,8 +127,13 @@ def test_a_raster_without_a_place_raises_no_warning_of_a_library(tmp_path, recwa
 
 
 def test_geojson_without_a_crs_is_told_to_lie_in_the_wrong_place():
-    assert "wrong place" in format_notes("a.geojson", "")[0]
-    assert format_notes("a.json", UTM) == format_notes("a.gpkg", "") == []
+    assert "wrong place" in format_notes("a.geojson", "", "road")[0]
+    assert format_notes("a.json", UTM, "road") == format_notes("a.gpkg", "", "road") == []
+
+
+def test_a_query_that_a_shapefile_cannot_hold_is_told():
+    assert "254 bytes of the query's 256" in format_notes("a.shp", UTM, "ä" * 128)[0]
+    assert format_notes("a.shp", UTM, "ä" * 127) == format_notes("a.gpkg", UTM, "ä" * 999) == []
 
 
 def test_the_raster_that_is_segmented_is_never_replaced(tmp_path, monkeypatch):

@@ -7,7 +7,7 @@ import shapely
 from scipy.ndimage import gaussian_filter
 
 from rs_textseg_plugin.contract.grid import Transform, Window
-from rs_textseg_plugin.engine.vectorize import fill_holes, join_pieces, to_map, trace
+from rs_textseg_plugin.engine.vectorize import fill_holes, join_pieces, repaired, to_map, trace
 
 
 def land_cover(seed: int, smooth: float, classes: int = 5, size: int = 120) -> np.ndarray:
@@ -103,3 +103,9 @@ def test_map_coordinates_follow_the_transform_of_a_rotated_grid():
     (placed,) = to_map(np.array([shapely.box(2, 3, 7, 11)], dtype=object), transform)
     assert placed.area == pytest.approx(5 * 8 * abs(transform.determinant))
     assert transform.to_map(2, 3) in [tuple(c) for c in shapely.get_coordinates(placed)]
+
+
+def test_a_repaired_polygon_is_never_a_collection_of_areas_and_lines():
+    spike = shapely.Polygon([(0, 0), (4, 0), (4, 4), (4, 8), (4, 4), (0, 4)])
+    assert repaired(np.array([spike], dtype=object))[0].equals(shapely.box(0, 0, 4, 4))
+    assert repaired(np.array([spike], dtype=object))[0].geom_type == "Polygon"
