@@ -22,6 +22,9 @@ import torch.nn.functional as F  # noqa: N812 (torch's own convention)
 from torch import Tensor
 
 
+_DRAWN = 8  # prompts that are upscaled at once: 13 MB each
+
+
 def decode_prompts(
     decoder: Any, image: Tensor, positions: Tensor, sparse: Tensor, dense: Tensor, min_rating: float | None
 ) -> tuple[Tensor, Tensor]:
@@ -63,8 +66,7 @@ def _transform(transformer: Any, tokens: Tensor, cells: Tensor, positions: Tenso
         seen = _ask_image(layer.cross_attn_token_to_image, queries + tokens, cells, positions)
         queries = layer.norm2(queries + seen)
         queries = layer.norm3(queries + layer.mlp(queries))
-        told = _tell_image(layer.cross_attn_image_to_token, cells, positions, queries + tokens, queries)
-        cells = layer.norm4(cells + told)
+        cells = layer.norm4(_told_image(layer.cross_attn_image_to_token, cells, positions, queries + tokens, queries))
     seen = _ask_image(transformer.final_attn_token_to_image, queries + tokens, cells, positions)
     return transformer.norm_final_attn(queries + seen), cells
 
@@ -81,18 +83,20 @@ def _ask_image(attention: Any, asking: Tensor, cells: Tensor, positions: Tensor)
     return attention.out_proj(answer.transpose(1, 2).flatten(2) + attention.v_proj.bias)
 
 
-def _tell_image(attention: Any, cells: Tensor, positions: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-    """Attention from the image ``(1 or N, P, C)`` to tokens ``(N, T, C)``; return ``(N, P, C)``."""
+def _told_image(attention: Any, cells: Tensor, positions: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    """Add to the image ``(1 or N, P, C)`` its attention to tokens ``(N, T, C)``; return ``(N, P, C)``."""
     heads = attention.num_heads
     key, value = _split(attention.k_proj(keys), heads), _split(attention.v_proj(values), heads)
     scale = key.shape[-1] ** -0.5
     brought = scale * torch.einsum("nhtd,hdc->nhtc", key, _by_head(attention.q_proj.weight, heads)).flatten(1, 2)
     shift = scale * torch.einsum("nhtd,hd->nht", key, attention.q_proj.bias.unflatten(0, (heads, -1))).flatten(1)
-    scores = (_dot(brought, cells) + brought @ positions[0].T + shift[..., None]).transpose(1, 2)
+    placed = (cells + positions).expand(len(keys), -1, -1)
+    scores = torch.baddbmm(shift[:, None], placed, brought.transpose(1, 2))
     attended = scores.unflatten(2, (heads, -1)).softmax(dim=-1).flatten(2)
     outward = attention.out_proj.weight.unflatten(1, (heads, -1))
-    told = torch.einsum("nhtd,chd->nhtc", value, outward).flatten(1, 2)
-    return attended @ told + attention.out_proj.bias
+    # Every head's weights sum to 1, so that the bias can travel in equal parts with the tokens.
+    told = torch.einsum("nhtd,chd->nhtc", value, outward).flatten(1, 2) + attention.out_proj.bias / heads
+    return torch.baddbmm(cells.expand(len(keys), -1, -1), attended, told)
 
 
 def _split(x: Tensor, heads: int) -> Tensor:
@@ -119,13 +123,17 @@ def _draw(decoder: Any, mask_tokens: Tensor, cells: Tensor, grid: tuple[int, int
     """Upscale the image cells ``(N, P, C)`` four times and compare them with the mask tokens ``(N, M, C)``."""
     networks = list(decoder.output_hypernetworks_mlps)[1:]
     shapes = torch.stack([network(mask_tokens[:, i]) for i, network in enumerate(networks)], dim=1)
-    first, norm, activation, second, _ = decoder.output_upscaling
-    x = activation(F.layer_norm(_unfold(cells, first), norm.weight.shape, norm.weight, norm.bias, norm.eps))
-    x = activation(_unfold(x, second))
-    masks = (x.flatten(1, -2) @ shapes.transpose(1, 2)).unflatten(1, (*grid, 2, 2, 2, 2))
+    values = [_compare(decoder.output_upscaling, *some) for some in zip(cells.split(_DRAWN), shapes.split(_DRAWN))]
     # From (N, row, column, row, column, row, column, M), coarse to fine, to (N, M, rows, columns).
-    masks = masks.permute(0, 7, 1, 3, 5, 2, 4, 6)
+    masks = torch.cat(values).unflatten(1, (*grid, 2, 2, 2, 2)).permute(0, 7, 1, 3, 5, 2, 4, 6)
     return masks.reshape(len(masks), masks.shape[1], 4 * grid[0], 4 * grid[1])
+
+
+def _compare(upscaling: Any, cells: Tensor, shapes: Tensor) -> Tensor:
+    """Return ``(N, 16 P, M)``: every fine cell's product with every mask's shape ``(N, M, C / 8)``."""
+    first, norm, activation, second, _ = upscaling
+    x = activation(F.layer_norm(_unfold(cells, first), norm.weight.shape, norm.weight, norm.bias, norm.eps))
+    return activation(_unfold(x, second)).flatten(1, -2) @ shapes.transpose(1, 2)
 
 
 def _unfold(x: Tensor, convolution: Any) -> Tensor:
