@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import colorsys
+import itertools
+from collections.abc import Iterator, Sequence
 
 _USUAL = {
     "building": "#d7301f",
@@ -56,10 +58,18 @@ _OTHERS = (
 
 
 def pick_colour(words: Sequence[str], taken: Sequence[str]) -> str:
-    """Return ``#rrggbb`` for a class with these words, different from the colours `taken` while any is left."""
+    """Return ``#rrggbb`` for a class with these words, different from the colours `taken`."""
     for word in words:
         usual = _USUAL.get(word.casefold())
         if usual and usual not in taken:
             return usual
     free = [colour for colour in _OTHERS if colour not in taken]
-    return free[0] if free else _OTHERS[len(taken) % len(_OTHERS)]
+    return free[0] if free else next(colour for colour in _further_colours() if colour not in taken)
+
+
+def _further_colours() -> Iterator[str]:
+    """Yield colours without end: hues a golden section of the circle apart, so that neighbours in a list differ."""
+    for number in itertools.count():
+        lightness = (0.35, 0.5, 0.65)[number % 3]
+        red, green, blue = colorsys.hls_to_rgb(number * 0.618034 % 1, lightness, 0.55)
+        yield f"#{round(255 * red):02x}{round(255 * green):02x}{round(255 * blue):02x}"

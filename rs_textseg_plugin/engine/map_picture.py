@@ -96,9 +96,8 @@ def _draw_legend(sheet: Image.Image, left: int, classes: tuple[ClassSummary, ...
     for row in classes:
         draw.rectangle((left, y + 2, left + 26, y + 22), fill=row.colour, outline=_INK)
         draw.text((left + 38, y), row.name, _INK, normal)
-        details = (
-            f"{row.count} polygons, {row.area_m2:,.0f} sq m, score {row.mean_score:.2f}" if row.count else "not found"
-        )
+        polygons = "1 polygon" if row.count == 1 else f"{row.count} polygons"
+        details = f"{polygons}, {row.area_m2:,.0f} sq m, score {row.mean_score:.2f}" if row.count else "not found"
         draw.text((left + 38, y + 21), details, (110, 110, 110), small)
         y += 46
     lines = _wrapped(draw, footer, small, _PANEL_PX - 48)
@@ -110,7 +109,8 @@ def _draw_legend(sheet: Image.Image, left: int, classes: tuple[ClassSummary, ...
 
 def _wrapped(draw: ImageDraw.ImageDraw, text: str, font: Font, width_px: int) -> list[str]:
     lines = [""]
-    for word in text.split():
+    # Names without a space between them may be wrapped too.
+    for word in text.replace(",", ", ").split():
         longer = f"{lines[-1]} {word}".strip()
         if lines[-1] and draw.textlength(longer, font) > width_px:
             lines.append(word)
