@@ -113,7 +113,6 @@ def _write_truth(path: Path, scene: DrawnScene) -> None:
     objects, first_px = np.unique(scene.objects, return_index=True)
     names = {number: scene.class_names[scene.classes.flat[px] - 1] for number, px in zip(objects, first_px) if number}
     whole = [shapely.MultiPolygon(shapely.get_parts(polygons[numbers == number]).tolist()) for number in names]
-    path.unlink(missing_ok=True)
     pyogrio.raw.write(
         path,
         geometry=shapely.to_wkb(np.array(whole, dtype=object)),

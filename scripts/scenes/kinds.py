@@ -47,7 +47,7 @@ class Kind:
 KINDS: dict[str, Kind] = {
     "residential": Kind(
         ("grass", "grass", "grass", "grass", "bare soil"), (60, 120), ("none", "none", "lake", "river"), 74, 130,
-        {"house": 7, "terrace": 1.5, "flats": 0.7, "park": 0.3, "pond": 0.3, "bath": 0.4, "car park": 0.4, "site": 0.3},
+        {"house": 7, "terrace": 2, "flats": 0.9, "park": 0.2, "pond": 0.3, "bath": 0.4, "car park": 0.4, "site": 0.3},
         ("park", "pond"), 1.0, 42,
     ),
     "rural": Kind(
@@ -56,19 +56,20 @@ KINDS: dict[str, Kind] = {
     ),
     "harbour": Kind(
         ("grass", "grass", "bare soil"), (50, 110), ("coast",), 110, 160,
-        {"hall": 3, "tanks": 3, "car park": 2, "flats": 0.6, "site": 0.6, "terrace": 0.6},
-        ("tanks", "car park", "park"), 1.2, 45,
+        {"hall": 3, "tanks": 4, "car park": 1.6, "flats": 0.6, "site": 0.6, "terrace": 0.6},
+        ("tanks", "hall", "car park", "solar field"), 1.2, 45,
     ),
     "industrial": Kind(
         ("grass", "grass", "bare soil", "cropland"), (60, 130), ("none", "none", "lake", "river"), 128, 150,
-        {"hall": 5, "tanks": 2, "car park": 1.6, "site": 1, "solar field": 0.8, "pond": 0.5, "park": 0.4},
-        ("tanks", "solar field", "site", "car park"), 0.9, 38,
+        {"hall": 4, "tanks": 3, "car park": 1.4, "site": 0.8, "solar field": 1.4,
+         "pond": 0.4, "park": 0.3},
+        ("solar field", "tanks", "hall", "car park", "site"), 0.9, 38,
     ),
     "mixed": Kind(
         ("grass", "grass", "cropland", "cropland", "bare soil"), (60, 130), ("river", "lake", "coast", "none"),
         120, 170,
-        {"house": 4, "terrace": 0.8, "flats": 0.8, "hall": 1, "tanks": 0.8, "car park": 0.9, "site": 0.5,
-         "solar field": 0.5, "bath": 0.4, "pond": 0.3, "": 1.5},
+        {"house": 4, "terrace": 0.8, "flats": 0.8, "hall": 1, "tanks": 1.2, "car park": 0.9, "site": 0.5,
+         "solar field": 0.8, "bath": 0.4, "pond": 0.3, "": 1.5},
         ("solar field", "tanks", "car park", "bath"), 0.6, 45,
     ),
 }  # fmt: skip

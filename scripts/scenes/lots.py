@@ -109,7 +109,7 @@ def draw_hall(canvas: Canvas, lot: Lot) -> None:
     draw_car_park(canvas, lot.part(0, lot.depth_m / 2 - 9, lot.width_m - 4, 17))
     size = (lot.width_m - canvas.rng.uniform(6, 14), lot.depth_m - 24)
     style = "flat" if canvas.chance(0.35) else "hall"
-    draw_roof(canvas, *lot.at(0, -lot.depth_m / 2 + 2.5 + size[1] / 2), lot.angle, size, style, 0.5, 3.0)
+    draw_roof(canvas, *lot.at(0, -lot.depth_m / 2 + 2.5 + size[1] / 2), lot.angle, size, style, 0.6, 3.0)
 
 
 def draw_tanks(canvas: Canvas, lot: Lot) -> None:
