@@ -21,7 +21,6 @@ import torch
 import torch.nn.functional as F  # noqa: N812 (torch's own convention)
 from torch import Tensor
 
-
 _DRAWN = 8  # prompts that are upscaled at once: 13 MB each
 
 
