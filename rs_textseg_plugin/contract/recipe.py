@@ -144,7 +144,14 @@ TILING_AND_POLYGONS = (
         _OURS + "; the paper's result is a label map, which is 'regions'",
         choices=("auto", "instances", "regions"),
     ),
-    Parameter("min_area_m2", 1.0, "float", "Smaller polygons are left out, in square metres on the ground.", _OURS, 0),
+    Parameter(
+        "min_area_m2",
+        1.0,
+        "float",
+        "Polygons whose pixels cover less are left out, in square metres on the ground, before the simplification.",
+        _OURS,
+        0,
+    ),
     Parameter("fill_holes_m2", 1.0, "float", "Smaller holes are filled, in square metres on the ground.", _OURS, 0),
     Parameter(
         "simplify_m",
