@@ -145,7 +145,10 @@ def test_counts_add_up_over_scenes_and_water_where_there_is_none_is_false_area(r
     overall = report["overall"]["classes"]["water"]
     assert overall["iou"] == pytest.approx(WATER_PX / (WATER_PX + 100))
     assert overall["false_area_m2"] == without["false_area_m2"] == report["overall"]["false_area_m2"]
+    assert (overall["truth_px"], overall["predicted_px"]) == (WATER_PX, WATER_PX + 100)
     assert overall["objects"] == {"matched": 1, "false": 1, "missed": 0}
+    assert without["object_f1"] == 0
+    assert report["scenes"][1]["mean_object_f1"] == 1  # over the classes in the truth
     assert report["scenes"][1]["mean_iou"] == pytest.approx((1 + report["scenes"][1]["classes"]["field"]["iou"]) / 2)
     printed = capsys.readouterr().out
     assert f"{overall['iou']:.3f}" in printed
