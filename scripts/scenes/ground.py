@@ -51,12 +51,20 @@ def lay_fields(canvas: Canvas, angle: float, covers: Sequence[str], field_m: tup
     for left, top, right, bottom in split((-reach, -reach, reach, reach), canvas, field_m):
         inside = (u >= left) & (u < right) & (v >= top) & (v < bottom)
         if inside.any():
-            cover(canvas, WHOLE, inside, covers[canvas.rng.integers(len(covers))], u if canvas.chance(0.5) else v)
+            place = _bounds(inside)
+            along = u if canvas.chance(0.5) else v
+            cover(canvas, place, inside[place], covers[canvas.rng.integers(len(covers))], along[place])
             edges = [u - left, right - u, v - top, bottom - v]
             border_m = np.where(inside, np.min(edges, axis=0), border_m)
     margin = np.clip(1.8 + 0.5 * canvas.noise(2, 15, 1.4) - border_m, 0, 1)
     canvas.paint(WHOLE, margin, (0.34, 0.41, 0.20), 0.06, canvas.label("grass"))
     return border_m
+
+
+def _bounds(mask: Mask) -> Place:
+    """Return the rows and columns from the first to the last in which the mask is true somewhere."""
+    rows, cols = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(cols[0]), int(cols[-1]) + 1)
 
 
 def cover(canvas: Canvas, place: Place, mask: Mask, word: str, along_m: Floats) -> None:
