@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
+from http.client import HTTPException
 from pathlib import Path
 from urllib.error import URLError
 
@@ -46,7 +47,13 @@ def fetch_set(name: str) -> Path:
         names = ", ".join(one.id for one in load_catalog())
         raise ModelError(f"The catalogue has no model set {name!r} to fetch: choose one of {names}.")
     folder = models_home() / entry.id
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise EngineError(
+            f"The folder {folder} cannot be made ({error}): make room for it, "
+            "or name another place for models in RS_TEXTSEG_MODELS."
+        ) from error
     for file in entry.files:
         fetch_file(file, folder)
     return folder
@@ -65,7 +72,7 @@ def fetch_file(file: ModelFile, folder: Path) -> Path:
     print(f"{file.name}: {file.size_bytes / 1e6:.0f} MB, {file.licence}, {file.source}")
     try:
         torch.hub.download_url_to_file(file.url, str(target), hash_prefix=file.sha256 or None, progress=True)
-    except (URLError, OSError) as error:
+    except (URLError, HTTPException, OSError) as error:
         raise EngineError(
             f"{file.url} could not be fetched ({error}): check the connection and the proxy settings, or copy the "
             f"file to {target} by hand."

@@ -147,7 +147,7 @@ def verified(path: Path, listed: ModelFile) -> Checkpoint:
     if not digest.startswith(listed.sha256):
         raise ModelError(
             f"The checkpoint {path} is not the file that is listed (SHA-256 {digest[:12]}..., "
-            f"listed {listed.sha256[:12]}...): it is damaged or another version, so fetch it again."
+            f"listed {listed.sha256[:12]}...): it is damaged or another version, so remove it and fetch it again."
         )
     return Checkpoint(listed.role, path, listed.architecture, digest)
 
