@@ -7,10 +7,9 @@ run leaves an earlier result as it was.
 from __future__ import annotations
 
 import os
-import shutil
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ from rs_textseg_plugin.contract.errors import OutputError
 from rs_textseg_plugin.contract.grid import PixelGrid, Window
 from rs_textseg_plugin.contract.query import ClassSpec
 from rs_textseg_plugin.contract.request import Output
+from rs_textseg_plugin.engine.placement import Placement
 from rs_textseg_plugin.engine.polygons import Features
 
 LAYER = "segments"
@@ -195,31 +195,33 @@ class VectorFile:
             np.full(count, self._constants["query"], dtype=object),
         ]
 
-    def finish(self) -> None:
-        """Convert where needed, and move to the target.
+    def finish(self, placement: Placement) -> None:
+        """Convert where needed, and hand over for the target.
 
         Raises:
-            OutputError: the target cannot be replaced, for example because another program holds it open.
+            OutputError: the target's folder has no room.
         """
         driver = DRIVERS[self._path.suffix.lower()]
         if driver == "GPKG":
-            move_into_place(self.spool, self._path)
+            placement.put(self.spool, self._path)
         elif driver == "ESRI Shapefile":
-            self._place_shapefile(self._converted(self.spool.with_suffix(".shp"), driver, {"encoding": "UTF-8"}))
+            self._hand_over_shapefile(
+                placement, self._converted(self.spool.with_suffix(".shp"), driver, {"encoding": "UTF-8"})
+            )
         else:
             # RFC 7946: GeoJSON is in longitude and latitude; the driver does the transformation.
             options = {"RFC7946": "YES"} if driver == "GeoJSON" and self._crs else {}
-            move_into_place(self._converted(self.spool.with_suffix(self._path.suffix), driver, options), self._path)
+            placement.put(self._converted(self.spool.with_suffix(self._path.suffix), driver, options), self._path)
 
-    def _place_shapefile(self, made: Path) -> None:
-        """Move all parts, and remove those of an earlier result that would now be wrong: a CRS, an index."""
+    def _hand_over_shapefile(self, placement: Placement, made: Path) -> None:
+        """Hand over all parts, and drop those of an earlier result that would now be wrong: a CRS, an index."""
         for suffix in (*_SHAPEFILE_PARTS, *_SHAPEFILE_INDEXES):
             part = made.with_suffix(suffix)
             if part.exists():
-                move_into_place(part, self._path.with_suffix(suffix))
+                placement.put(part, self._path.with_suffix(suffix))
             else:
-                self._path.with_suffix(suffix).unlink(missing_ok=True)
-        move_into_place(made, self._path)
+                placement.drop(self._path.with_suffix(suffix))
+        placement.put(made, self._path)
 
     def _converted(self, target: Path, driver: str, options: dict[str, str]) -> Path:
         """Stream the GeoPackage into another format; memory stays that of one batch."""
@@ -257,21 +259,6 @@ def _without_a_place_is_fine() -> Iterator[None]:
         warnings.filterwarnings("ignore", "'crs' was not provided", UserWarning)
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         yield
-
-
-def move_into_place(source: Path, target: Path) -> None:
-    """Put a finished file in place of an older one, in one step where the system can."""
-    beside = target.with_name(f".{target.name}.part")
-    try:
-        shutil.copyfile(source, beside)
-        beside.replace(target)
-    except OSError as error:
-        with suppress(OSError):
-            beside.unlink()
-        raise OutputError(
-            f"The output {target} cannot be written ({error.strerror or error}): "
-            "close other programs that use it, or choose another name."
-        ) from error
 
 
 class RasterFile:
@@ -323,15 +310,15 @@ class RasterFile:
             inside = window.relative_to(self._extent)
             self._file.write(values, 1, window=RasterioWindow(inside.col, inside.row, inside.width, inside.height))
 
-    def finish(self) -> None:
-        """Close the file and move it to its target.
+    def finish(self, placement: Placement) -> None:
+        """Close the file and hand it over for its target.
 
         Raises:
-            OutputError: the target cannot be replaced.
+            OutputError: the target's folder has no room.
         """
         if self._path is not None:
             self.close()
-            move_into_place(self._spool, self._path)
+            placement.put(self._spool, self._path)
 
     def close(self) -> None:
         """Close the growing file; a second call does nothing."""

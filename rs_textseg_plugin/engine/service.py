@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from rs_textseg_plugin.contract.errors import Cancelled, EngineError, MemoryExhausted, QueryError
+from rs_textseg_plugin.contract.errors import Cancelled, EngineError, MemoryExhausted, QueryError, SceneError
 from rs_textseg_plugin.contract.events import ClassSummary, Event, Finished, Found, Progress, Warned
 from rs_textseg_plugin.contract.grid import Tile
 from rs_textseg_plugin.contract.recipe import find_pipeline
@@ -27,15 +27,17 @@ from rs_textseg_plugin.engine.ground import ground_resolution_m
 from rs_textseg_plugin.engine.legend import MOST_CLASSES, Legend
 from rs_textseg_plugin.engine.map_picture import LONG_SIDE_PX, draw_map
 from rs_textseg_plugin.engine.mosaic.scene import LabelledScene, Mosaic
-from rs_textseg_plugin.engine.output import RasterFile, VectorFile, check_output, format_notes, move_into_place
+from rs_textseg_plugin.engine.output import RasterFile, VectorFile, check_output, format_notes
 from rs_textseg_plugin.engine.pipelines.loading import LOADERS, Loader, Order
 from rs_textseg_plugin.engine.pipelines.protocol import Pipeline
+from rs_textseg_plugin.engine.placement import Placement
 from rs_textseg_plugin.engine.polygons import Polygonizer, PolygonSettings, Tally
 from rs_textseg_plugin.engine.raster import SceneReader, TileImage, gdal_settings, open_scene, prefetched
 from rs_textseg_plugin.engine.segments import Answer
 from rs_textseg_plugin.engine.shelf import ModelShelf, ObservationCache
 from rs_textseg_plugin.engine.weights import resolve_set
 
+_MOST_TILES = 1_000_000  # weeks on any machine; more is a slip of the pen in a resolution
 # Shares of the whole run that the progress bar gives to its three stages.
 _MODELS_SHARE, _JOINING_SHARE = 0.90, 0.05
 
@@ -139,6 +141,7 @@ class _Job:
         self._started = datetime.now(timezone.utc)
         about_format = format_notes(request.output.path, reader.grid.crs_wkt, request.query.text)
         self._first_notes = [*reader.notes, *about_format]
+        self._late_notes: list[str] = []
         self._segments: Counter[str] = Counter()
         raster = Path(request.scene.path)
         self._file_state = (raster.stat().st_mtime_ns, raster.stat().st_size) if raster.is_file() else None
@@ -168,6 +171,7 @@ class _Job:
     def _new_mosaic(self) -> Mosaic:
         p = self._parameters
         self._tiles = self._reader.tile_grid(int(p["tile_px"] or 0), int(p["overlap_px"] or 0))
+        self._refuse_too_many_tiles()
         instances = p["objects"] == "instances" or (p["objects"] == "auto" and p["selector"] == "crop")
         return Mosaic(
             self._legend,
@@ -178,6 +182,15 @@ class _Job:
             instances,
             self._scratch,
         )
+
+    def _refuse_too_many_tiles(self) -> None:
+        extent, step_px = self._reader.extent, self._tiles.tile_px - self._tiles.overlap_px
+        count = (extent.width // step_px + 1) * (extent.height // step_px + 1)
+        if count > _MOST_TILES:
+            raise SceneError(
+                f"The extent of {extent.width} x {extent.height} working pixels would take about {count} tiles: "
+                "choose a smaller extent, a coarser resolution, or a larger tile_px."
+            )
 
     def _answer_tiles(self, mosaic: Mosaic) -> Iterator[Event]:
         """Send every tile through the models."""
@@ -265,9 +278,11 @@ class _Job:
             spent = _MODELS_SHARE + _JOINING_SHARE
             yield Progress("Writing polygons", 0, 0, spent + (1 - spent) * done / len(blocks))
         classes = self._summary(tally)
-        picture = self._draw_picture(vectors, classes)
-        for file in (*rasters, vectors):
-            file.finish()
+        with Placement() as placement:
+            picture = self._draw_picture(vectors, classes, placement)
+            for file in (*rasters, vectors):
+                file.finish(placement)
+            placement.commit()
         yield self._finished(classes, picture)
 
     def _polygon_settings(self) -> PolygonSettings:
@@ -318,7 +333,7 @@ class _Job:
         }
 
     def _notes(self) -> list[str]:
-        return [*self._first_notes, *self._budget.notes]
+        return [*self._first_notes, *self._budget.notes, *self._late_notes]
 
     def _summary(self, tally: Tally) -> tuple[ClassSummary, ...]:
         means = tally.score_area / tally.area_m2.clip(min=1e-12)
@@ -333,21 +348,26 @@ class _Job:
             for value, spec in enumerate(self._legend.output, start=1)
         )
 
-    def _draw_picture(self, vectors: VectorFile, classes: tuple[ClassSummary, ...]) -> str:
+    def _draw_picture(self, vectors: VectorFile, classes: tuple[ClassSummary, ...], placement: Placement) -> str:
+        """Draw the map picture if one is asked for; return its path, empty where there is none."""
         path = self._request.output.map_picture
-        if path:
-            extent = self._reader.extent
-            coarser = max(extent.width, extent.height) / LONG_SIDE_PX
-            metres = ground_resolution_m(self._reader.grid)
-            shown = replace(self._request.scene, ground_resolution_m=coarser * sum(metres) / 2)
-            models = ", ".join(checkpoint.path.name for checkpoint in self._models.checkpoints.values())
-            demo = "Demo models: for trying the product, not for maps. " if self._models.is_demo else ""
+        if not path:
+            return ""
+        extent, metres = self._reader.extent, ground_resolution_m(self._reader.grid)
+        coarser = max(extent.width, extent.height) / LONG_SIDE_PX
+        shown = replace(self._request.scene, ground_resolution_m=coarser * sum(metres) / 2)
+        models = ", ".join(checkpoint.path.name for checkpoint in self._models.checkpoints.values())
+        demo = "Demo models: for trying the product, not for maps. " if self._models.is_demo else ""
+        footer = f"{demo}{self._request.recipe.pipeline} with {models}. RS TextSeg {VERSION}."
+        drawn = self._scratch / "map.png"
+        try:
             with open_scene(shown) as reader:
                 image = reader.read(reader.extent)
-                footer = f"{demo}{self._request.recipe.pipeline} with {models}. RS TextSeg {VERSION}."
-                drawn = self._scratch / "map.png"
                 draw_map(drawn, image, vectors.spool, reader.grid, classes, self._request.query.text, footer)
-            move_into_place(drawn, Path(path))
+        except SceneError as error:  # thin strips of data can vanish at the picture's resolution
+            self._late_notes.append(f"There is no map picture: {error}")
+            return ""
+        placement.put(drawn, Path(path))
         return path
 
     def _finished(self, classes: tuple[ClassSummary, ...], picture: str) -> Finished:

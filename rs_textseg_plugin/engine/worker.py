@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import queue
 import sys
@@ -9,6 +10,7 @@ import threading
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TextIO
 
 from rs_textseg_plugin.contract.errors import TextSegError, WireError
@@ -43,12 +45,20 @@ def private_stdout() -> Iterator[TextIO]:
         private.close()
 
 
+@dataclass(frozen=True)
+class Refused:
+    """A run that cannot be read; its sender waits for an answer all the same."""
+
+    id: str
+    message: str
+
+
 class Inbox:
     """Reads commands in a thread of its own, so that a cancel arrives while a run is busy."""
 
     def __init__(self, lines: TextIO) -> None:
         self._lines = lines
-        self._runs: queue.Queue[Run | None] = queue.Queue()
+        self._runs: queue.Queue[Run | Refused | None] = queue.Queue()
         self._cancelled: set[str] = set()
         self._stopped = threading.Event()
 
@@ -56,20 +66,26 @@ class Inbox:
         """Begin reading."""
         threading.Thread(target=self._read, name="inbox", daemon=True).start()
 
-    def next_run(self) -> Run | None:
-        """Wait for a request; None when there will be no more."""
+    def next_run(self) -> Run | Refused | None:
+        """Wait for a request, or one that cannot be read; None when there will be no more."""
         return self._runs.get()
 
     def should_stop(self, run_id: str) -> bool:
         """Whether that run was cancelled, or the whole worker was told to stop."""
         return self._stopped.is_set() or run_id in self._cancelled
 
+    def _refuse(self, line: str, error: WireError) -> None:
+        print(error, file=sys.stderr, flush=True)
+        run_id = _id_in(line)
+        if run_id:
+            self._runs.put(Refused(run_id, str(error)))
+
     def _read(self) -> None:
         for line in self._lines:
             try:
                 message = decode(line)
             except WireError as error:
-                print(error, file=sys.stderr, flush=True)
+                self._refuse(line, error)
                 continue
             if isinstance(message, Run):
                 self._runs.put(message)
@@ -84,6 +100,16 @@ class Inbox:
         timer.start()
 
 
+def _id_in(line: str) -> str:
+    """Return the id of a run whose request cannot be read; empty where there is none."""
+    try:
+        data = json.loads(line)
+    except (ValueError, RecursionError):
+        return ""
+    is_run = isinstance(data, dict) and data.get("type") == "run"
+    return data["id"] if is_run and isinstance(data.get("id"), str) else ""
+
+
 def serve() -> int:
     """Answer requests until told to stop or until stdin closes; return the exit status."""
     with private_stdout() as wire:
@@ -96,7 +122,10 @@ def serve() -> int:
 
         engine = Engine()
         while (run := inbox.next_run()) is not None:
-            _answer(engine, run, inbox, wire)
+            if isinstance(run, Refused):
+                _send(wire, RunEvent(run.id, Failed("WireError", run.message)))
+            else:
+                _answer(engine, run, inbox, wire)
     return 0
 
 

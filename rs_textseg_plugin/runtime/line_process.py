@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import queue
+import shutil
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -17,6 +19,7 @@ from rs_textseg_plugin.runtime.log_tail import LogTail
 
 LONGEST_LINE_BYTES = 64 * 2**20
 _CREATE_NO_WINDOW = 0x08000000  # Windows: a console program started by QGIS would open a console
+_TEMPORARY = ("TMPDIR", "TEMP", "TMP")  # what programs look for temporary files in
 _LAST_OUTPUT_S = 2.0  # a grandchild may hold the pipes open after the child has ended
 
 
@@ -109,12 +112,15 @@ class LineProcess:
                 self._process.kill()
 
     def _live(self) -> None:
+        # The child's temporary files lie in a folder of ours: a child that is killed cannot remove them itself.
+        scratch = tempfile.mkdtemp(prefix="rs_textseg_engine_")
         try:
-            self._output.put(self._loop.run_until_complete(self._serve()))
+            self._output.put(self._loop.run_until_complete(self._serve(scratch)))
         finally:
             self._loop.close()
+            shutil.rmtree(scratch, ignore_errors=True)
 
-    async def _serve(self) -> Ended:
+    async def _serve(self, scratch: str) -> Ended:
         try:
             self._process = await asyncio.create_subprocess_exec(
                 *self._command,
@@ -122,7 +128,7 @@ class LineProcess:
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
                 cwd=str(self._cwd),
-                env=dict(self._environment),
+                env={**self._environment, **dict.fromkeys(_TEMPORARY, scratch)},
                 limit=LONGEST_LINE_BYTES,
                 creationflags=_CREATE_NO_WINDOW if sys.platform == "win32" else 0,
             )

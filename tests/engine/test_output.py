@@ -21,6 +21,7 @@ from rs_textseg_plugin.engine.output import (
     check_output,
     format_notes,
 )
+from rs_textseg_plugin.engine.placement import Placement
 from rs_textseg_plugin.engine.polygons import Features
 
 UTM = rasterio.crs.CRS.from_epsg(32633).to_wkt()
@@ -39,13 +40,20 @@ def features(count: int = 3) -> Features:
     )
 
 
+def placed(*files) -> None:
+    with Placement() as placement:
+        for file in files:
+            file.finish(placement)
+        placement.commit()
+
+
 def written(path, tmp_path, parts=(3,), crs=UTM, query="building, road"):
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     file = VectorFile(path, scratch, crs, CLASSES, {"pipeline": "sam-clip", "query": query}, '{"a": 1}')
     for count in parts:
         file.add(features(count))
-    file.finish()
+    placed(file)
     return pyogrio.read_info(path)
 
 
@@ -122,7 +130,7 @@ def test_parts_of_an_earlier_shapefile_that_would_be_wrong_are_removed(tmp_path)
 def test_a_raster_without_a_place_raises_no_warning_of_a_library(tmp_path, recwarn):
     grid = PixelGrid(4, 4, Transform(1, 0, 0, 0, -1, 0))
     written(tmp_path / "a.geojson", tmp_path, crs="")
-    RasterFile(str(tmp_path / "l.tif"), tmp_path, grid, Window(0, 0, 4, 4), "uint8", 0, {}).finish()
+    placed(RasterFile(str(tmp_path / "l.tif"), tmp_path, grid, Window(0, 0, 4, 4), "uint8", 0, {}))
     assert [str(warning.message) for warning in recwarn] == []
 
 
@@ -152,7 +160,7 @@ def test_an_earlier_result_survives_until_the_new_one_is_finished(tmp_path):
     file = VectorFile(path, tmp_path / "scratch", UTM, CLASSES, {"pipeline": "p", "query": "q"}, "{}")
     file.add(features())
     assert path.read_bytes() == b"earlier"
-    file.finish()
+    placed(file)
     assert pyogrio.read_info(path)["features"] == 3
     assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
 
@@ -201,7 +209,7 @@ def test_rasters_cover_the_extent_with_its_place_and_colours(tmp_path):
         str(tmp_path / "l.tif"), tmp_path, grid, Window(10, 20, 30, 40), "uint8", 0, {"A": "b"}, {1: "#ff8000"}
     )
     file.write(Window(10, 20, 30, 40), np.full((40, 30), 1, np.uint8))
-    file.finish()
+    placed(file)
     with rasterio.open(tmp_path / "l.tif") as raster:
         assert (raster.width, raster.height, raster.crs.to_epsg()) == (30, 40, 32633)
         assert raster.transform * (0, 0) == (500005, 4999990)

@@ -14,7 +14,13 @@ from planted import Truth, planted_engine
 from scipy.ndimage import gaussian_filter
 from skimage.measure import label
 
-from rs_textseg_plugin.contract.errors import Cancelled, MemoryExhausted, OutputError, QueryError, RecipeError
+from rs_textseg_plugin.contract.errors import (
+    Cancelled,
+    MemoryExhausted,
+    OutputError,
+    QueryError,
+    RecipeError,
+)
 from rs_textseg_plugin.contract.events import Finished, Found, Progress, Warned
 from rs_textseg_plugin.contract.grid import Extent
 from rs_textseg_plugin.contract.query import parse_class_list, parse_phrase

@@ -58,3 +58,8 @@ def test_lines_that_are_no_messages_are_left_out(a_run):
 def test_a_run_that_was_cancelled_while_it_waited_does_not_begin(a_run):
     lines = (a_run("first"), a_run("second"), encode(Cancel("second")).encode())
     assert answers(*lines, runs=2) == {"first": "SceneError", "second": "Cancelled"}
+
+
+def test_a_run_that_cannot_be_read_is_answered_all_the_same(a_run):
+    unreadable = b'{"type":"run","id":"strange","request":{"scene":{}}}\n'
+    assert answers(unreadable, a_run("next"), runs=2) == {"strange": "WireError", "next": "SceneError"}
