@@ -136,8 +136,7 @@ class Polygonizer:
     def _ends_in(self, row: int, window: Window) -> bool:
         """Whether no later block can hold a piece: blocks come row by row, from left to right."""
         stop_col, stop_row = self._scene.components.stop[row]
-        last_of_row = stop_col <= window.col_stop or window.col_stop == self._scene.extent.col_stop
-        return bool(stop_row <= window.row_stop and last_of_row)
+        return bool(stop_row <= window.row_stop and stop_col <= window.col_stop)
 
     def _features(self, rows: NDArray[np.int64], polygons: NDArray[Any]) -> Features:
         components, legend = self._scene.components, self._legend

@@ -199,6 +199,7 @@ def geodesic_area_m2(polygon: shapely.Polygon, crs: str) -> float:
         ("EPSG:32633", Transform(0.4, 0.3, 700_000, 0.3, -0.4, 6_500_000)),
         ("EPSG:3857", Transform(1, 0, 1_500_000, 0, -1, 8_400_000)),
         ("EPSG:4326", Transform(1e-5, 0, 24, 0, -1e-5, 60)),
+        ("EPSG:4326", Transform(1e-3, 0, 24, 0, -1e-3, 60)),  # so large that the latitude of each object counts
     ],
 )
 def test_areas_are_those_on_the_ellipsoid(small_blocks, tmp_path, crs, transform):
