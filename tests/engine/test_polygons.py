@@ -146,6 +146,15 @@ def test_polygons_hold_exactly_the_pixels_of_their_class(small_blocks, truth, tm
     assert np.array_equal(np.isnan(result.scores), truth.classes < 0)
 
 
+def test_a_scene_without_an_empty_pixel_loses_no_object(small_blocks, tmp_path):
+    labels = np.ones((40, 100), np.uint8)
+    labels[:, 30:] = 2
+    result = polygonized(scene_of(labels, np.full((2, 3), 0.3), tmp_path), legend())
+    assert sorted(result.features.labels) == [1, 2]
+    assert shapely.area(result.features.polygons).sum() == 0.25 * labels.size
+    np.testing.assert_array_equal(result.labels, labels)
+
+
 def three_squares(values: tuple[int, int, int]) -> np.ndarray:
     """Squares of 20 pixels side by side with a gap of 10; the middle one crosses a block border of 64."""
     labels = np.zeros((40, 100), np.uint8)
