@@ -30,7 +30,7 @@ ensure_torchvision()
 from segment_anything.modeling import MaskDecoder, PromptEncoder, TwoWayTransformer  # noqa: E402
 
 GRID = 64  # SAM's embedding of a 1024 px tile
-GATE = 1.7
+GATE = 1.4
 
 
 def main() -> int:
