@@ -106,9 +106,14 @@ class Budget:
         elif self.tiles_in_flight > 1:
             self.tiles_in_flight = 1
             self.notes.append(f"Memory ran out on {self.device}: only one tile at a time was held.")
-        elif self.device.type != "cpu":
-            self.notes.append(f"Memory ran out on {self.device} even for the smallest batch: the CPU was used.")
-            self.device, self.batch_divisor, self.tiles_in_flight = torch.device("cpu"), 1, 3
         else:
+            return self.fall_to_cpu(f"Memory ran out on {self.device} even for the smallest batch: the CPU was used.")
+        return True
+
+    def fall_to_cpu(self, note: str) -> bool:
+        """Go on with the CPU and full batches; False where that is what runs already."""
+        if self.device.type == "cpu":
             return False
+        self.notes.append(note)
+        self.device, self.batch_divisor, self.tiles_in_flight = torch.device("cpu"), 1, 3
         return True

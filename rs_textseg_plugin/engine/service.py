@@ -153,6 +153,7 @@ class _Job:
         yield Progress("Loading models", 0, 0, 0.0)
         self._stop_if_asked()
         self._pipeline = self._load_pipeline()
+        yield from (Warned(note) for note in self._budget.notes)
         mosaic = self._new_mosaic()
         yield from self._answer_tiles(mosaic)
         scene = yield from self._join_tiles(mosaic)
@@ -163,6 +164,17 @@ class _Job:
         self._files.close()
 
     def _load_pipeline(self) -> Pipeline[Any]:
+        """Load the models; where they do not fit on the device, on the CPU."""
+        try:
+            return self._loaded()
+        except RuntimeError as error:
+            note = f"The models did not fit into the memory of {self._budget.device}: the CPU was used."
+            if not is_memory_error(error) or not self._budget.fall_to_cpu(note):
+                raise
+        self._dtype = choose_dtype("fp32", self._budget.device)
+        return self._loaded()
+
+    def _loaded(self) -> Pipeline[Any]:
         order = Order(
             self._engine.shelf, self._models, self._parameters, self._legend, self._budget.device, self._dtype
         )

@@ -10,7 +10,8 @@ import pytest
 import rasterio
 import rasterio.features
 import shapely
-from planted import Truth, planted_engine
+import torch
+from planted import PlantedPipeline, Truth, planted_engine
 from scipy.ndimage import gaussian_filter
 from skimage.measure import label
 
@@ -28,7 +29,7 @@ from rs_textseg_plugin.contract.recipe import Recipe
 from rs_textseg_plugin.contract.request import Output, Request
 from rs_textseg_plugin.contract.scene import Scene
 from rs_textseg_plugin.engine.output import PROVENANCE_KEY
-from rs_textseg_plugin.engine.service import check_request
+from rs_textseg_plugin.engine.service import Engine, check_request
 
 SIZE = 300
 EXACT = {"tile_px": 128, "overlap_px": 32, "simplify_m": 0, "min_area_m2": 0, "fill_holes_m2": 0}
@@ -208,6 +209,23 @@ def test_memory_that_never_suffices_is_an_error_in_words(truth, request_for):
 
     with pytest.raises(MemoryExhausted, match="smaller tile_px"):
         list(planted_engine(truth, full).run(request_for(), never))
+
+
+def test_models_that_do_not_fit_on_the_device_run_on_the_cpu_and_the_result_says_so(truth, request_for, monkeypatch):
+    tried = []
+
+    def load(order):
+        tried.append(order.device.type)
+        if order.device.type != "cpu":
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return PlantedPipeline(truth, order.legend)
+
+    monkeypatch.setattr("rs_textseg_plugin.engine.service.choose_device", lambda wanted: torch.device("meta"))
+    events = list(Engine({"sam-clip": load}).run(request_for(), never))
+    assert tried == ["meta", "cpu"]
+    assert any("did not fit" in event.message for event in events if isinstance(event, Warned))
+    assert any("did not fit" in note for note in events[-1].notes)
+    assert events[-1].device.startswith("CPU")
 
 
 def test_memory_that_runs_out_while_tiles_are_joined_is_an_error_in_words(truth, request_for, monkeypatch):
