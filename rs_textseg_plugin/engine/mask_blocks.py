@@ -8,7 +8,8 @@ around a block are low the block is empty, where all are high it is full, and on
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -73,7 +74,9 @@ class _Axis:
     lengths: Tensor
 
 
-def find_stable_masks(coarse: Tensor, frame: CoarseFrame, offset: float, min_stability: float) -> list[StableMask]:
+def find_stable_masks(
+    coarse: Tensor, which: Tensor, frame: CoarseFrame, offset: float, min_stability: float
+) -> list[StableMask]:
     """Cut masks out at the tile's resolution, those that pass the stability test and have a pixel.
 
     Equal to segment_anything's ``postprocess_masks``, ``calculate_stability_score`` and threshold at 0, up to
@@ -81,6 +84,7 @@ def find_stable_masks(coarse: Tensor, frame: CoarseFrame, offset: float, min_sta
 
     Args:
         coarse: ``(K, h, w)`` float32 logits.
+        which: ``(N,)`` int64 indices of the masks to look at.
         frame: how they lie over the tile.
         offset: the cuts of the test are at + and - this logit; not negative.
         min_stability: masks below are dropped; 0: none is.
@@ -90,10 +94,26 @@ def find_stable_masks(coarse: Tensor, frame: CoarseFrame, offset: float, min_sta
     columns = _axis(width, frame.model_px, frame.input_size[1], frame.tile_size[1], coarse.device)
     at_once = _MASKS_ON_CPU if coarse.device.type == "cpu" else _MASKS_ELSEWHERE
     found: list[StableMask] = []
-    for start in range(0, len(coarse), at_once):
-        blocks = _Blocks.of(coarse[start : start + at_once], rows, columns, offset)
-        found += blocks.cut_out(start, min_stability, frame.tile_size)
+    with _one_cpu_thread():
+        for some in which.split(at_once):
+            blocks = _Blocks.of(coarse.index_select(0, some), rows, columns, offset)
+            found += blocks.cut_out(some.tolist(), min_stability, frame.tile_size)
     return found
+
+
+@contextmanager
+def _one_cpu_thread() -> Iterator[None]:
+    """Keep torch from sharing these many small steps out to threads.
+
+    It gains little on idle cores, and where others work on them every step waits for the last thread: with two of two
+    cores busy, two threads were 4 to 10 times slower than one.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 @lru_cache(maxsize=8)
@@ -155,8 +175,8 @@ class _Blocks:
         stability = above_upper.float() / above_lower.float()
         return cls(touched, full, outline, torch.cat(inside), stability)
 
-    def cut_out(self, first_index: int, min_stability: float, tile_size: tuple[int, int]) -> Iterator[StableMask]:
-        """Yield the masks that are stable enough and have a pixel; `first_index` is the index of the first mask."""
+    def cut_out(self, indices: Sequence[int], min_stability: float, tile_size: tuple[int, int]) -> Iterator[StableMask]:
+        """Yield the masks that are stable enough and have a pixel, with their `indices` in the caller's order."""
         stable = self.stability >= min_stability if min_stability > 0 else torch.ones_like(self.stability) > 0
         wanted = stable[self.outline[:, 0]]
         outline, inside = self.outline[wanted].cpu().numpy(), self.inside[wanted].cpu().numpy()
@@ -166,7 +186,7 @@ class _Blocks:
             own = slice(starts[i], starts[i + 1])
             cut = _cut(touched[i], full[i], outline[own, 1:], inside[own], tile_size)
             if cut is not None:
-                yield StableMask(first_index + i, *cut, float(stability[i]))
+                yield StableMask(indices[i], *cut, float(stability[i]))
 
 
 def _extremes(coarse: Tensor, rows: _Axis, columns: _Axis) -> tuple[Tensor, Tensor]:

@@ -114,14 +114,11 @@ def _without_data_gaps(points_px: NDArray[np.float64], valid: NDArray[np.bool_] 
 
 def _good_masks(logits: Tensor, ratings: Tensor, frame: CoarseFrame, settings: ProposalSettings) -> list[Proposal]:
     """Return the masks ``(K, h, w)`` that pass both thresholds; the cheaper one comes first."""
-    rated = torch.arange(len(ratings), device=ratings.device)
-    if settings.pred_iou_thresh > 0:
-        rated = rated[ratings > settings.pred_iou_thresh]
-    found = find_stable_masks(
-        logits.index_select(0, rated), frame, settings.stability_score_offset, settings.stability_score_thresh
-    )
-    kept_ratings = ratings[rated].tolist()
-    return [Proposal(one.window, PackedMask.of(one.inside), kept_ratings[one.index], one.stability) for one in found]
+    lowest = settings.pred_iou_thresh if settings.pred_iou_thresh > 0 else -torch.inf
+    rated = (ratings > lowest).nonzero()[:, 0]
+    found = find_stable_masks(logits, rated, frame, settings.stability_score_offset, settings.stability_score_thresh)
+    own_ratings = ratings.tolist()
+    return [Proposal(one.window, PackedMask.of(one.inside), own_ratings[one.index], one.stability) for one in found]
 
 
 def _without_duplicates(candidates: list[Proposal], box_nms_thresh: float) -> list[Proposal]:
