@@ -9,7 +9,9 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
+from rs_textseg_plugin.contract.events import ClassSummary
 from rs_textseg_plugin.contract.grid import PixelGrid, Window
+from rs_textseg_plugin.contract.query import ClassSpec
 from rs_textseg_plugin.engine.ground import ground_resolution_m, pixel_area_m2
 from rs_textseg_plugin.engine.legend import Legend
 from rs_textseg_plugin.engine.mosaic.components import Components
@@ -201,3 +203,17 @@ class Tally:
         self.area_m2 += np.bincount(features.labels, weights=features.areas_m2, minlength=self.size + 1)
         weighted = features.areas_m2 * features.scores
         self.score_area += np.bincount(features.labels, weights=weighted, minlength=self.size + 1)
+
+    def summary(self, classes: tuple[ClassSpec, ...]) -> tuple[ClassSummary, ...]:
+        """Return one row per class that may be output, in the order of the label values."""
+        means = self.score_area / self.area_m2.clip(min=1e-12)
+        return tuple(
+            ClassSummary(
+                spec.name,
+                spec.colour,
+                int(self.count[value]),
+                round(float(self.area_m2[value]), 2),
+                round(float(means[value]), 4),
+            )
+            for value, spec in enumerate(classes, start=1)
+        )

@@ -289,7 +289,7 @@ class _Job:
             rasters[1].write(window, block.scores)
             spent = _MODELS_SHARE + _JOINING_SHARE
             yield Progress("Writing polygons", 0, 0, spent + (1 - spent) * done / len(blocks))
-        classes = self._summary(tally)
+        classes = tally.summary(self._legend.output)
         with Placement() as placement:
             picture = self._draw_picture(vectors, classes, placement)
             for file in (*rasters, vectors):
@@ -346,19 +346,6 @@ class _Job:
 
     def _notes(self) -> list[str]:
         return [*self._first_notes, *self._budget.notes, *self._late_notes]
-
-    def _summary(self, tally: Tally) -> tuple[ClassSummary, ...]:
-        means = tally.score_area / tally.area_m2.clip(min=1e-12)
-        return tuple(
-            ClassSummary(
-                spec.name,
-                spec.colour,
-                int(tally.count[value]),
-                round(float(tally.area_m2[value]), 2),
-                round(float(means[value]), 4),
-            )
-            for value, spec in enumerate(self._legend.output, start=1)
-        )
 
     def _draw_picture(self, vectors: VectorFile, classes: tuple[ClassSummary, ...], placement: Placement) -> str:
         """Draw the map picture if one is asked for; return its path, empty where there is none."""
