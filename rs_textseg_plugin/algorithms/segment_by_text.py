@@ -31,8 +31,8 @@ HELP = (
     "and the runner-up class.</p>"
     "<p>A comma or a new line separates classes, | separates words for the same class, and a class with - in front "
     "competes with the others and is never output: <tt>building|roof|house, road, water, -shadow</tt></p>"
-    "<p>The demo models only show how the product works. Fetch or import a real set, and name it under "
-    "<i>Models</i>.</p>"
+    "<p>Fetch or import a model set first, and name it under <i>Models</i>; a folder with one SAM and one CLIP "
+    "checkpoint works as well.</p>"
     "<p>Parameters of the method are written as <tt>key=value;key=value</tt>, for example "
     "<tt>points_per_side=32;min_area_m2=20</tt>.</p>"
 )

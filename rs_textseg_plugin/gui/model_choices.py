@@ -6,11 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rs_textseg_plugin.contract.catalog import known_sets, load_catalog
-from rs_textseg_plugin.contract.recipe import Recipe
 from rs_textseg_plugin.host.engine_commands import how_to_fetch
 from rs_textseg_plugin.host.translate import tr
-
-DEMO = Recipe().models  # ships with the product, so it is always here
 
 
 @dataclass(frozen=True)
@@ -35,8 +32,6 @@ def model_choices(pipeline: str) -> list[ModelChoice]:
         for name, is_here in known_sets().items()
         if name not in catalogue or pipeline in catalogue[name].pipelines
     ]
-    if DEMO not in [choice.id for choice in serving]:
-        serving.insert(0, ModelChoice(DEMO, tr("Demo models (to try the product)"), True))
     return sorted(serving, key=lambda choice: not choice.is_here)
 
 
@@ -45,7 +40,7 @@ def why_not_usable(models: str) -> str:
     if not models.strip():
         return tr("Choose a model set, or a folder with checkpoints.")
     known = known_sets()
-    if models == DEMO or known.get(models, False) or Path(models).is_dir():
+    if known.get(models, False) or Path(models).is_dir():
         return ""
     if models in known:
         return how_to_fetch(models)

@@ -21,11 +21,9 @@ def install(models_folder, name):
         (models_folder / name / file.name).touch()
 
 
-def test_the_demo_set_is_always_offered_and_here(models_folder):
-    first = model_choices("sam-clip")[0]
-    assert first.id == "demo"
-    assert first.is_here
-    assert why_not_usable("demo") == ""
+def test_a_set_that_does_not_exist_is_not_offered(models_folder):
+    assert "demo" not in [choice.id for choice in model_choices("sam-clip")]
+    assert "'demo'" in why_not_usable("demo")
 
 
 def test_sets_that_are_here_come_before_the_others_which_say_so(models_folder):
