@@ -99,6 +99,7 @@ def prepare(options: argparse.Namespace) -> dict[str, Side]:
     sam = planted_sam(planted, MODEL_PX, TILE)
     generator = SamAutomaticMaskGenerator(sam, options.points, output_mode="uncompressed_rle")
     model = wrapped(sam)
+    vars(model)["draws_all"] = True
     embedding = embedding_for(model, TILE)
     settings = ProposalSettings(options.points)
     blank = np.zeros((*TILE, 3), np.uint8)
