@@ -70,7 +70,7 @@ def test_only_blocks_with_an_outline_are_computed(monkeypatch):
     computed = []
     interpolate = mask_blocks._interpolate
     monkeypatch.setattr(
-        mask_blocks, "_interpolate", lambda *arguments: computed.append(len(arguments[1])) or interpolate(*arguments)
+        mask_blocks, "_interpolate", lambda *arguments: computed.append(len(arguments[2])) or interpolate(*arguments)
     )
     coarse = torch.full((1, 64, 64), -9.0)
     coarse[0, :, :36] = 9  # one vertical edge, 20 pixels away from the next border of blocks
@@ -94,6 +94,12 @@ def test_only_the_masks_that_are_asked_for_are_looked_at():
     coarse = torch.full((5, 64, 64), 9.0)
     found = find_stable_masks(coarse, torch.tensor([3, 1]), SQUARE, 1.0, 0.5)
     assert [one.index for one in found] == [3, 1]
+
+
+def test_the_layout_in_memory_does_not_matter():
+    coarse = smooth_noise(2)
+    plain, turned = (found_in(one, SQUARE, 0.5, 0) for one in (coarse, coarse.mT.contiguous().mT))
+    assert [one.inside.tobytes() for one in plain] == [one.inside.tobytes() for one in turned]
 
 
 def test_the_number_of_threads_is_as_before():
