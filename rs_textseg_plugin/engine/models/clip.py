@@ -86,7 +86,7 @@ class ClipModel:
                 sentences = [template.replace("{}", word) for template in TEMPLATES[templates]]
                 tokens = self._tokenizer(sentences).to(self.device)
                 with self._autocast():
-                    features = F.normalize(_encode_text(self.model, tokens).float(), dim=-1)
+                    features = F.normalize(encode_text(self.model, tokens).float(), dim=-1)
                 mean = F.normalize(features.mean(dim=0), dim=0)
                 self._words[word, templates] = mean.cpu().numpy()
         return np.stack([self._words[word, templates] for word in words])
@@ -113,13 +113,7 @@ class ClipModel:
         visual = self._vit()
         images = pad_to_multiple(self._normalised(pictures), visual.patch_size)
         with self._autocast():
-            tokens, grid = _embed_patches(visual, images)
-            for block in visual.transformer.resblocks[:-1]:
-                tokens = block(tokens)
-            tokens = _last_block(visual.transformer.resblocks[-1], tokens, attention)
-            features = visual.ln_post(tokens) @ visual.proj
-        features = F.normalize(features.float(), dim=-1)
-        return features[:, 1:].unflatten(1, grid), features[:, 0]
+            return patch_features(visual, images, attention)
 
     def padded_frame(self, picture: Window) -> Window:
         """Return what the grid of patches of such a picture covers, relative to the picture's corner."""
@@ -145,7 +139,7 @@ class ClipModel:
         return torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
 
 
-def _encode_text(model: Any, tokens: Tensor) -> Tensor:
+def encode_text(model: Any, tokens: Tensor) -> Tensor:
     """Return text features ``(N, D)``, without the padding that follows every sentence where that is exact.
 
     The standard text tower is causal and answers at the end-of-text token, so what comes after it has no effect;
@@ -168,14 +162,34 @@ def pad_to_multiple(images: Tensor, patch_size: tuple[int, int]) -> Tensor:
     return F.pad(images, (pad_w // 2, pad_w - pad_w // 2, pad_h // 2, pad_h - pad_h // 2))
 
 
-def _embed_patches(visual: Any, images: Tensor) -> tuple[Tensor, tuple[int, int]]:
-    """Return tokens ``(N, 1 + gh * gw, C)`` before the first block, and ``(gh, gw)``."""
-    patches = visual.conv1(images)
-    grid = (patches.shape[2], patches.shape[3])
-    tokens = patches.flatten(2).transpose(1, 2)
+def patch_features(
+    visual: Any, images: Tensor, attention: str, positions: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Return what a ViT says of every patch of a picture; gradients flow, so that a training takes the same way.
+
+    Args:
+        visual: open_clip's ``VisionTransformer``.
+        images: ``(N, 3, H, W)`` float32, normalised, sides a multiple of the patch.
+        attention: ``self-self`` or ``vanilla``, see `_last_block`.
+        positions: ``(1 + gh * gw, C)`` positional embedding to use; None: the trained one, resized to the grid.
+
+    Returns:
+        Patch features ``(N, gh, gw, D)`` and <CLS> features ``(N, D)``, both float32 of unit length.
+    """
+    grid = (images.shape[2] // visual.patch_size[0], images.shape[3] // visual.patch_size[1])
+    tokens = _embed_patches(visual, images, _positions(visual, grid) if positions is None else positions)
+    for block in visual.transformer.resblocks[:-1]:
+        tokens = block(tokens)
+    tokens = _last_block(visual.transformer.resblocks[-1], tokens, attention)
+    features = F.normalize((visual.ln_post(tokens) @ visual.proj).float(), dim=-1)
+    return features[:, 1:].unflatten(1, grid), features[:, 0]
+
+
+def _embed_patches(visual: Any, images: Tensor, positions: Tensor) -> Tensor:
+    """Return tokens ``(N, 1 + gh * gw, C)`` before the first block."""
+    tokens = visual.conv1(images).flatten(2).transpose(1, 2)
     cls = visual.class_embedding.to(tokens.dtype).expand(tokens.shape[0], 1, -1)
-    tokens = torch.cat([cls, tokens], dim=1) + _positions(visual, grid).to(tokens.dtype)
-    return visual.ln_pre(tokens), grid
+    return visual.ln_pre(torch.cat([cls, tokens], dim=1) + positions.to(tokens.dtype))
 
 
 def _positions(visual: Any, grid: tuple[int, int]) -> Tensor:

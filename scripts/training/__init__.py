@@ -1,0 +1,1 @@
+"""Trains the demo models on drawn scenes."""

@@ -1,0 +1,122 @@
+"""Writes what the trainings reached as a model set, and their curves as a picture."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from training import clip_training, sam_training
+from training.loop import read_log
+from training.vocabulary import UNKNOWN_TOKEN
+
+mpl.use("Agg")
+
+import matplotlib.pyplot as plt  # after the choice of a backend that needs no display
+
+CLIP_FILE, SAM_FILE = "clip_demo.safetensors", "sam_demo.safetensors"
+TITLE = "Demo (small, trained on drawn scenes only)"
+# What fits these two models, found on drawn scenes that no training saw (docs/demo_models.md).
+RECIPE: dict[str, Any] = {
+    "tile_px": 256,
+    "overlap_px": 64,
+    "clip_long_side_px": 0,
+    "clip_window_px": 256,
+    "clip_stride_px": 128,
+    "points_per_side": 16,
+    "pred_iou_thresh": 0.5,
+    "stability_score_thresh": 0.7,
+    "cls_weight": 0.0,
+}
+
+
+def export(work: Path, target: Path) -> list[Path]:
+    """Write both checkpoints (float16) and ``models.json`` to `target`; return the files.
+
+    Args:
+        work: the trainings' folder.
+        target: existing or new.
+
+    Raises:
+        FileNotFoundError: a training has not begun.
+    """
+    target.mkdir(parents=True, exist_ok=True)
+    clip, sam = target / CLIP_FILE, target / SAM_FILE
+    config = json.dumps(clip_training.CONFIG)
+    save_file(_halved(clip_weights(_model_state(work, "clip"))), clip, {"clip_config": config})
+    save_file(_halved(sam_weights(_model_state(work, "sam"))), sam, sam_training.CONFIG.to_metadata())
+    manifest = target / "models.json"
+    manifest.write_text(json.dumps(_manifest({"sam": sam, "clip": clip}), indent=2) + "\n", encoding="utf-8")
+    return [clip, sam, manifest]
+
+
+def _model_state(work: Path, name: str) -> dict[str, Tensor]:
+    return dict(torch.load(work / f"{name}.state.pt", weights_only=True, map_location="cpu")["model"])
+
+
+def clip_weights(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return CLIP's weights in which every token that was never seen is the one that stood for all of them."""
+    known = clip_training.find_known_tokens(clip_training.build_clip()[1])
+    table = state["token_embedding.weight"].clone()
+    table[~known] = table[UNKNOWN_TOKEN]
+    return {**state, "token_embedding.weight": table}
+
+
+def sam_weights(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return SAM's weights without the heads that were there for the training."""
+    return {name.removeprefix("sam."): value for name, value in state.items() if name.startswith("sam.")}
+
+
+def _halved(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: value.to(torch.float16).contiguous() for name, value in state.items()}
+
+
+def _manifest(files: Mapping[str, Path]) -> dict[str, Any]:
+    return {
+        "id": "demo",
+        "title": TITLE,
+        "pipelines": ["sam-clip"],
+        "paper": "None: trained by scripts/train_demo_models.py, see the model card beside this file.",
+        "is_demo": True,
+        "parameters": RECIPE,
+        "files": [_entry(role, path) for role, path in files.items()],
+    }
+
+
+def _entry(role: str, path: Path) -> dict[str, Any]:
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    return {
+        "role": role,
+        "name": path.name,
+        "size_bytes": path.stat().st_size,
+        # In groups of eight, so that nothing takes it for a secret.
+        "sha256": " ".join(digest[i : i + 8] for i in range(0, len(digest), 8)),
+        "licence": "GPL-2.0-or-later",
+    }
+
+
+def draw_curves(work: Path, picture: Path) -> Path:
+    """Draw both logs side by side into a PNG and return its path."""
+    picture.parent.mkdir(parents=True, exist_ok=True)
+    figure, axes = plt.subplots(1, 2, figsize=(10, 3.6), constrained_layout=True)
+    _draw(axes[0], read_log(work, "clip"), "CLIP: dense map, windows not trained on", ("accuracy", "miou"))
+    _draw(axes[1], read_log(work, "sam"), "SAM: mean IoU, windows not trained on", ("oracle", "point", "box"))
+    figure.savefig(picture, dpi=110)
+    plt.close(figure)
+    return picture
+
+
+def _draw(axis: Any, log: Sequence[Mapping[str, Any]], title: str, names: Sequence[str]) -> None:
+    minutes = [line["spent_s"] / 60 for line in log]
+    for name in names:
+        axis.plot(minutes, [line[name] for line in log], label=name)
+    axis.set(title=title, xlabel="minutes of training", ylim=(0, 1))
+    axis.grid(alpha=0.3)
+    axis.legend(loc="lower right")

@@ -1,0 +1,149 @@
+"""What both trainings share: a schedule by the clock, checkpoints that a run goes on from, and a log."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from tqdm import tqdm
+
+_WARM_UP_STEPS = 150
+_LOWEST = 0.02  # of the highest learning rate, at the end
+_SAVE_EVERY_S = 120.0
+
+
+@dataclass(frozen=True)
+class Gate:
+    """What a training must have reached after a share of its time; otherwise it is not worth the rest.
+
+    Attributes:
+        fraction: of the time, 0..1.
+        figure: name in the log.
+        least: its lowest value.
+    """
+
+    fraction: float
+    figure: str
+    least: float
+
+
+class TrainingStuck(Exception):
+    """A gate was missed; the message says which."""
+
+
+class Training:
+    """A model, its optimiser, and how far they are.
+
+    The schedule follows the time spent, not the steps: the same command fits a laptop and a GPU.
+
+    Args:
+        name: of the files in `folder`.
+        folder: where the state and the log are kept.
+        model: what is trained, with everything that is thrown away afterwards.
+        rate: highest learning rate.
+        minutes: of training in all, over all runs.
+        gates: checked with every line of the log.
+    """
+
+    def __init__(
+        self, name: str, folder: Path, model: nn.Module, rate: float, minutes: float, gates: tuple[Gate, ...] = ()
+    ) -> None:
+        self.name, self.model, self.minutes = name, model, minutes
+        self.spent_s, self.steps = 0.0, 0
+        self._rate, self._gates = rate, gates
+        self._state = folder / f"{name}.state.pt"
+        self._log = folder / f"{name}.log.jsonl"
+        decayed = [p for p in model.parameters() if p.ndim > 1]
+        others = [p for p in model.parameters() if p.ndim <= 1]
+        groups = [{"params": decayed, "weight_decay": 0.05}, {"params": others, "weight_decay": 0.0}]
+        self.optimizer = torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.98))
+        self.resumed = self._resume()
+
+    @property
+    def fraction(self) -> float:
+        """Share of the time that is spent, 0..1."""
+        return min(self.spent_s / (60 * self.minutes), 1.0)
+
+    def _resume(self) -> bool:
+        if not self._state.is_file():
+            return False
+        state = torch.load(self._state, weights_only=True)
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.spent_s, self.steps = state["spent_s"], state["steps"]
+        return True
+
+    def save(self) -> None:
+        """Write the state; an interruption leaves the one before."""
+        state = {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "spent_s": self.spent_s,
+            "steps": self.steps,
+        }
+        unfinished = self._state.with_suffix(".part")
+        torch.save(state, unfinished)
+        unfinished.replace(self._state)
+
+    def run(self) -> Iterator[int]:
+        """Yield the number of each step until the time is spent; saves now and then and at the end."""
+        total_s = 60 * self.minutes
+        last_saved = last = time.monotonic()
+        with tqdm(total=round(total_s), initial=round(self.spent_s), desc=self.name, unit="s", mininterval=5) as bar:
+            while self.spent_s < total_s:
+                self._set_rate()
+                yield self.steps
+                self.steps += 1
+                now = time.monotonic()
+                self.spent_s, last = self.spent_s + now - last, now
+                bar.update(round(self.spent_s) - bar.n)
+                if now - last_saved > _SAVE_EVERY_S:
+                    self.save()
+                    last_saved = now
+        self.save()
+
+    def _set_rate(self) -> None:
+        """Warm up, then follow half a cosine down to `_LOWEST`."""
+        warm = min((self.steps + 1) / _WARM_UP_STEPS, 1.0)
+        falling = _LOWEST + (1 - _LOWEST) * 0.5 * (1 + math.cos(math.pi * self.fraction))
+        for group in self.optimizer.param_groups:
+            group["lr"] = self._rate * warm * falling
+
+    def descend(self, loss: torch.Tensor) -> None:
+        """Take one step down; a step without a finite gradient is left out."""
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        if torch.isfinite(norm):
+            self.optimizer.step()
+
+    def log(self, **figures: Any) -> None:
+        """Add a line of figures.
+
+        Raises:
+            TrainingStuck: a gate was missed; the state is saved.
+        """
+        line = {"step": self.steps, "spent_s": round(self.spent_s, 1), **figures}
+        with self._log.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+        for gate in self._gates:
+            if self.fraction >= gate.fraction and figures[gate.figure] < gate.least:
+                self.save()
+                raise TrainingStuck(
+                    f"After {self.fraction:.0%} of the time {self.name} reached {gate.figure} "
+                    f"{figures[gate.figure]:.3f}, less than the {gate.least} that make the rest worth while: "
+                    "find out why before you go on."
+                )
+
+
+def read_log(folder: Path, name: str) -> list[dict[str, Any]]:
+    """Return the figures of a training, oldest first."""
+    path = folder / f"{name}.log.jsonl"
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.is_file() else []
