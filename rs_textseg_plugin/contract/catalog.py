@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from rs_textseg_plugin.contract.package_files import package_file
 from rs_textseg_plugin.contract.places import data_home
 from rs_textseg_plugin.contract.recipe import ParameterValue
 
@@ -79,11 +80,25 @@ def models_home() -> Path:
     return Path(chosen) if chosen else data_home() / "models"
 
 
+def shipped_home() -> Path:
+    """Return the folder that holds the sets which come with the product, files and all."""
+    return package_file("resources")
+
+
+def set_folder(name: str) -> Path | None:
+    """Return the folder of a set that ships with the product, was fetched or was imported; None: there is none."""
+    shipped, fetched = shipped_home() / name, models_home() / name
+    if (shipped / MANIFEST).is_file():
+        return shipped
+    return fetched if fetched.is_dir() else None
+
+
 def load_catalog() -> tuple[ModelSet, ...]:
-    """Return the sets that ship with the product as entries (their files may not be here yet)."""
+    """Return the sets that the product knows: those that ship with it, and those whose files may not be here yet."""
+    shipped = tuple(read_manifest(path) for path in sorted(shipped_home().glob(f"*/{MANIFEST}")))
     data = json.loads(Path(__file__).with_name("catalog.json").read_text(encoding="utf-8"))
     files = {key: ModelFile.from_json(entry) for key, entry in data["files"].items()}
-    return tuple(_read_set(entry, tuple(files[key] for key in entry["files"])) for entry in data["sets"])
+    return (*shipped, *(_read_set(entry, tuple(files[key] for key in entry["files"])) for entry in data["sets"]))
 
 
 def read_manifest(path: Path) -> ModelSet:
@@ -106,8 +121,8 @@ def _read_set(data: Mapping[str, Any], files: tuple[ModelFile, ...]) -> ModelSet
 
 def is_installed(model_set: ModelSet) -> bool:
     """Whether every file of a catalogue set lies in its folder (their content is verified before loading)."""
-    folder = models_home() / model_set.id
-    return all((folder / file.name).is_file() for file in model_set.files)
+    folder = set_folder(model_set.id)
+    return folder is not None and all((folder / file.name).is_file() for file in model_set.files)
 
 
 def known_sets() -> dict[str, bool]:

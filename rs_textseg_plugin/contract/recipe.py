@@ -7,88 +7,30 @@ them, the dock builds its widgets from them, and provenance quotes them.
 from __future__ import annotations
 
 import difflib
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Optional, Union
+from typing import Any
 
 from rs_textseg_plugin.contract.errors import RecipeError
+from rs_textseg_plugin.contract.parameter import Parameter, ParameterValue
 
-ParameterValue = Union[int, float, str, bool, None]
+__all__ = [
+    "PIPELINES",
+    "PRESETS",
+    "SAM_CLIP",
+    "Parameter",
+    "ParameterValue",
+    "PipelineInfo",
+    "Recipe",
+    "find_pipeline",
+    "find_preset",
+    "wants_instances",
+]
 
 _SAM = "SamAutomaticMaskGenerator default (segment-anything 1.0)"
 _SOSA = "Sosa et al. 2026, contrastive branch"
 _SEGEARTH = "SegEarth-OV (CVPR 2025), released configuration"
 _OURS = "our choice"
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """One knob: its type is the type of its default, or `kind` where the default is None (decided by the engine).
-
-    Attributes:
-        name: as on the command line (``--param name=value``).
-        default: the value when nothing is said.
-        kind: ``int``, ``float``, ``str`` or ``bool``.
-        minimum, maximum: inclusive bounds for numbers.
-        choices: the only values allowed; empty: any.
-        help: one sentence, with the unit.
-        source: where the default comes from.
-    """
-
-    name: str
-    default: ParameterValue
-    kind: str
-    help: str
-    source: str
-    minimum: Optional[float] = None
-    maximum: Optional[float] = None
-    choices: tuple[str, ...] = ()
-
-    def read(self, value: ParameterValue) -> ParameterValue:
-        """Return `value` in this parameter's type.
-
-        Raises:
-            RecipeError: it cannot be read so, or is out of bounds.
-        """
-        if value is None or (value == "auto" and self.default is None):
-            return self.default
-        try:
-            typed = self._convert(value)
-        except ValueError:
-            raise RecipeError(f"The parameter {self.name}={value!r} is not understood: {self._wanted()}.") from None
-        outside = isinstance(typed, (int, float)) and (
-            (self.minimum is not None and typed < self.minimum) or (self.maximum is not None and typed > self.maximum)
-        )
-        if outside or (self.choices and typed not in self.choices):
-            raise RecipeError(f"The parameter {self.name}={value!r} is out of its range: {self._wanted()}.")
-        return typed
-
-    def _convert(self, value: ParameterValue) -> ParameterValue:
-        if self.kind == "bool":
-            known = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
-            if str(value).lower() not in known:
-                raise ValueError(value)
-            return known[str(value).lower()]
-        if self.kind == "str":
-            return str(value)
-        number = float(str(value))
-        if not math.isfinite(number) or (self.kind == "int" and number != int(number)):
-            raise ValueError(value)
-        return int(number) if self.kind == "int" else number
-
-    def _wanted(self) -> str:
-        if self.choices:
-            return f"choose one of {', '.join(self.choices)}"
-        if self.kind == "bool":
-            return "write true or false"
-        bounds = ""
-        if self.minimum is not None and self.maximum is not None:
-            bounds = f" from {self.minimum:g} to {self.maximum:g}"
-        elif self.minimum is not None:
-            bounds = f" of at least {self.minimum:g}"
-        noun = {"int": "a whole number", "float": "a number"}.get(self.kind, "a text")
-        return f"write {noun}{bounds}"
 
 
 @dataclass(frozen=True)
@@ -262,10 +204,28 @@ SAM_CLIP = PipelineInfo(
             1,
         ),
         Parameter(
+            "vote",
+            "majority",
+            "str",
+            "majority: each mask takes the class of most of its pixels; soft: the mean probabilities inside the masks "
+            "that cover a pixel, weighted by SAM's rating of each, are averaged with the pixel's own (selector=vote).",
+            f"majority: {_SOSA}; soft: {_OURS}",
+            choices=("majority", "soft"),
+        ),
+        Parameter(
+            "vote_weight",
+            1.0,
+            "float",
+            "How much a mask that SAM is sure of counts beside the pixel's own probability (vote=soft).",
+            _OURS,
+            0,
+            100,
+        ),
+        Parameter(
             "vote_share",
             0.5,
             "float",
-            "A mask takes the class of at least this share of its pixels, or none.",
+            "A mask takes the class of at least this share of its pixels, or none (vote=majority).",
             f"{_OURS}; {_SOSA} names a threshold without its value",
             0,
             1,
@@ -277,6 +237,31 @@ SAM_CLIP = PipelineInfo(
             "Pixels under no mask: clip takes the dense map's class, nothing leaves them out (selector=vote).",
             f"{_OURS}; not stated by {_SOSA}",
             choices=("clip", "nothing"),
+        ),
+        Parameter(
+            "region_prompts",
+            False,
+            "bool",
+            "Whether SAM is also asked what lies in the middle of each region of the dense map (selector=vote).",
+            f"{_OURS}; {_SOSA} asks the grid of points only",
+        ),
+        Parameter(
+            "region_min_px",
+            12,
+            "int",
+            "Smaller regions are not asked for, in working pixels (region_prompts).",
+            _OURS,
+            1,
+        ),
+        Parameter(
+            "region_max_points",
+            200,
+            "int",
+            "At most so many regions of a tile are asked for, the largest first; the others are left out "
+            "(region_prompts).",
+            _OURS,
+            0,
+            10_000,
         ),
         Parameter(
             "competitor",
@@ -298,6 +283,33 @@ SAM_CLIP = PipelineInfo(
 )
 
 PIPELINES: dict[str, PipelineInfo] = {SAM_CLIP.name: SAM_CLIP}
+
+# Named parameter values of `SAM_CLIP`. "paper" is what Sosa et al. 2026 (contrastive branch) states, joined with
+# SegEarth-OV where it builds on that; values equal to our defaults are there too, so that neither a model set nor a
+# later default changes them. What the paper leaves open (vote_share, uncovered, thresholds) stays as in our table.
+PRESETS: dict[str, Mapping[str, ParameterValue]] = {
+    "paper": {
+        "selector": "vote",
+        "vote": "majority",
+        "region_prompts": False,
+        "points_per_side": 29,
+        "clip_long_side_px": 448,
+        "window_blend": "mean",
+        "overlap_px": 0,  # the paper cuts large images into patches that do not overlap
+        "objects": "regions",
+    },
+}
+
+
+def find_preset(name: str) -> Mapping[str, ParameterValue]:
+    """Return the parameters of that name; none for an empty name.
+
+    Raises:
+        RecipeError: there is no such preset.
+    """
+    if name and name not in PRESETS:
+        raise RecipeError(f"There is no preset {name!r}: choose one of {', '.join(PRESETS)}.")
+    return PRESETS.get(name, {})
 
 
 def find_pipeline(name: str) -> PipelineInfo:
@@ -343,6 +355,13 @@ class Recipe:
     def from_json(cls, data: dict[str, Any]) -> Recipe:
         """Rebuild from what JSON makes of a `Recipe`."""
         return cls(**data)
+
+
+def wants_instances(parameters: Mapping[str, ParameterValue]) -> bool:
+    """Whether objects of one class stay apart where they touch, from all of a pipeline's parameters."""
+    return parameters["objects"] == "instances" or (
+        parameters["objects"] == "auto" and parameters.get("selector") == "crop"
+    )
 
 
 def _check_together(values: Mapping[str, Any]) -> None:

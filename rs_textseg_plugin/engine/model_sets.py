@@ -10,7 +10,15 @@ from urllib.error import URLError
 
 import torch
 
-from rs_textseg_plugin.contract.catalog import ModelFile, ModelSet, is_installed, known_sets, load_catalog, models_home
+from rs_textseg_plugin.contract.catalog import (
+    ModelFile,
+    ModelSet,
+    is_installed,
+    known_sets,
+    load_catalog,
+    models_home,
+    set_folder,
+)
 from rs_textseg_plugin.contract.errors import EngineError, ModelError
 from rs_textseg_plugin.contract.recipe import PIPELINES
 from rs_textseg_plugin.engine.models.checkpoint import checkpoint_role, peek_keys_and_shapes
@@ -46,7 +54,7 @@ def fetch_set(name: str) -> Path:
     if entry is None:
         names = ", ".join(one.id for one in load_catalog())
         raise ModelError(f"The catalogue has no model set {name!r} to fetch: choose one of {names}.")
-    folder = models_home() / entry.id
+    folder = set_folder(name) or models_home() / name
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

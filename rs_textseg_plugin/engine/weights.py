@@ -13,8 +13,8 @@ from rs_textseg_plugin.contract.catalog import (
     ModelFile,
     ModelSet,
     load_catalog,
-    models_home,
     read_manifest,
+    set_folder,
 )
 from rs_textseg_plugin.contract.errors import ModelError
 from rs_textseg_plugin.contract.recipe import ParameterValue
@@ -82,10 +82,12 @@ def resolve_set(name: str, roles: tuple[str, ...]) -> ResolvedSet:
 def _locate(name: str) -> tuple[Path, ModelSet | None]:
     """Return the folder of a set, and its description where there is one."""
     catalog = {entry.id: entry for entry in load_catalog()}
-    for folder in (Path(name).expanduser(), models_home() / name):
-        if folder.is_dir():
-            listed = catalog.get(name) if folder.parent == models_home() else None
-            return folder, _manifest_in(folder) or listed
+    if Path(name).expanduser().is_dir():
+        folder = Path(name).expanduser()
+        return folder, _manifest_in(folder)
+    installed = set_folder(name)
+    if installed:
+        return installed, _manifest_in(installed) or catalog.get(name)
     if name in catalog:
         raise ModelError(
             f"The model set {name!r} ({catalog[name].size_bytes / 1e9:.1f} GB) is not on this machine: "

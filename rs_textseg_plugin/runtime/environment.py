@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rs_textseg_plugin.contract.errors import EngineUnavailable
 from rs_textseg_plugin.contract.places import data_home
-from rs_textseg_plugin.runtime.package_files import package_file
+from rs_textseg_plugin.contract.package_files import package_file
 
 INTERPRETER_VARIABLE = "RS_TEXTSEG_ENGINE_PYTHON"
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from rs_textseg_plugin.runtime.package_files import PACKAGE_FOLDER, package_file
+from rs_textseg_plugin.contract.package_files import PACKAGE_FOLDER, package_file
 
 
 def test_a_file_of_the_staged_plugin_is_found_inside_it():
