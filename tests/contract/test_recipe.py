@@ -7,7 +7,15 @@ import math
 import pytest
 
 from rs_textseg_plugin.contract.errors import RecipeError
-from rs_textseg_plugin.contract.recipe import PIPELINES, Parameter, Recipe, find_pipeline
+from rs_textseg_plugin.contract.recipe import (
+    PIPELINES,
+    PRESETS,
+    Parameter,
+    Recipe,
+    find_pipeline,
+    find_preset,
+    wants_instances,
+)
 
 COUNT = Parameter("count", 3, "int", "Help.", "source", 1, 10)
 SHARE = Parameter("share", 0.5, "float", "Help.", "source", 0, 1)
@@ -121,3 +129,47 @@ def test_a_recipe_that_cannot_be_cooked_is_refused(recipe, reason):
 
 def test_an_overlap_of_exactly_half_a_tile_is_accepted():
     assert Recipe(parameters={"tile_px": 256, "overlap_px": 128}).checked_parameters()["overlap_px"] == 128
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_fits_the_parameters_and_is_written_in_their_types(name):
+    checked = Recipe(parameters=find_preset(name)).checked_parameters()
+    for key, value in find_preset(name).items():
+        assert checked[key] == value
+        assert type(checked[key]) is type(value)
+
+
+def test_the_paper_s_preset_states_what_the_paper_does():
+    paper = Recipe(parameters=find_preset("paper")).checked_parameters()
+    assert (paper["selector"], paper["vote"], paper["region_prompts"]) == ("vote", "majority", False)
+    assert (paper["points_per_side"], paper["clip_long_side_px"], paper["window_blend"]) == (29, 448, "mean")
+
+
+def test_an_unknown_preset_is_refused_with_the_ones_that_exist_and_no_name_is_no_preset():
+    with pytest.raises(RecipeError, match=r"no preset 'papers': choose one of paper"):
+        find_preset("papers")
+    assert find_preset("") == {}
+
+
+@pytest.mark.parametrize(
+    ("selector", "objects", "wanted"),
+    [
+        ("vote", "auto", False),
+        ("crop", "auto", True),
+        ("vote", "instances", True),
+        ("crop", "regions", False),
+    ],
+)
+def test_objects_stay_apart_where_that_is_asked_for_or_crops_are_judged(selector, objects, wanted):
+    parameters = Recipe(parameters={"selector": selector, "objects": objects}).checked_parameters()
+    assert wants_instances(parameters) is wanted
+
+
+def test_ways_to_vote_are_read_from_text():
+    text = {"vote": "soft", "vote_weight": "2.5", "region_prompts": "true", "region_min_px": "30"}
+    values = Recipe(parameters=text).checked_parameters()
+    assert {name: values[name] for name in text} == {
+        "vote": "soft", "vote_weight": 2.5, "region_prompts": True, "region_min_px": 30,
+    }  # fmt: skip
+    with pytest.raises(RecipeError, match="from 0 to 100"):
+        Recipe(parameters={"vote_weight": 101}).checked_parameters()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+from qgis.PyQt.QtWidgets import QCheckBox
 
 from rs_textseg_plugin.contract.recipe import PIPELINES, Parameter
 from rs_textseg_plugin.gui.parameter_form import ParameterForm, make_editor, read_editor, tooltip, write_editor
@@ -59,6 +60,15 @@ def test_only_values_that_differ_from_the_default_are_given():
     assert form.values() == {"points": 8, "mode": "crop"}
     form.show_values({})
     assert form.values() == {}
+
+
+def test_ways_to_vote_have_editors_that_give_back_their_values():
+    form = ParameterForm()
+    form.show_parameters(PIPELINES["sam-clip"].parameters)
+    values = {"vote": "soft", "vote_weight": 2.5, "region_prompts": True, "region_min_px": 30, "region_max_points": 0}
+    form.show_values(values)
+    assert form.values() == values
+    assert form.findChild(QCheckBox, "parameter_region_prompts").isChecked()
 
 
 def test_an_edit_is_told(qtbot):
