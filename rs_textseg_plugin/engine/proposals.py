@@ -7,7 +7,7 @@ and the others are resized only where their outline runs.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -65,7 +65,6 @@ class Proposal:
     stability: float
 
 
-@torch.inference_mode()
 def propose(
     model: SamModel,
     embedding: SamEmbedding,
@@ -73,7 +72,7 @@ def propose(
     valid: NDArray[np.bool_] | None,
     should_stop: Callable[[], bool],
 ) -> list[Proposal]:
-    """Find the objects of a tile, best rated first.
+    """Find the objects of a tile from a grid of points, best rated first.
 
     Args:
         model: a loaded SAM.
@@ -85,16 +84,31 @@ def propose(
     Raises:
         Cancelled: `should_stop` said so.
     """
-    frame = CoarseFrame(model.input_px, embedding.input_size, embedding.original_size)
     points = _without_data_gaps(grid_points(settings.points_per_side, embedding.original_size), valid)
+    return propose_at(points, model, embedding, settings, should_stop)
+
+
+@torch.inference_mode()
+def propose_at(
+    points_px: NDArray[np.float64],
+    model: SamModel,
+    embedding: SamEmbedding,
+    settings: ProposalSettings,
+    should_stop: Callable[[], bool],
+) -> list[Proposal]:
+    """Find the objects of a tile at points ``(N, 2)``, x and y in the tile's pixels, best rated first.
+
+    The other arguments and the errors are those of `propose`; the grid of `settings` is not used.
+    """
+    frame = CoarseFrame(model.input_px, embedding.input_size, embedding.original_size)
     candidates: list[Proposal] = []
-    for start in range(0, len(points), settings.points_per_batch):
+    for start in range(0, len(points_px), settings.points_per_batch):
         if should_stop():
             raise Cancelled("The run was cancelled.")
-        batch = points[start : start + settings.points_per_batch]
+        batch = points_px[start : start + settings.points_per_batch]
         logits, ratings = model.decode_points(embedding, batch, settings.pred_iou_thresh or None)
         candidates += _good_masks(logits.flatten(0, 1), ratings.flatten(), frame, settings)
-    return _without_duplicates(candidates, settings.box_nms_thresh)
+    return without_duplicates(candidates, settings.box_nms_thresh)
 
 
 def grid_points(points_per_side: int, size: tuple[int, int]) -> NDArray[np.float64]:
@@ -121,7 +135,8 @@ def _good_masks(logits: Tensor, ratings: Tensor, frame: CoarseFrame, settings: P
     return [Proposal(one.window, PackedMask.of(one.inside), own_ratings[one.index], one.stability) for one in found]
 
 
-def _without_duplicates(candidates: list[Proposal], box_nms_thresh: float) -> list[Proposal]:
+def without_duplicates(candidates: Sequence[Proposal], box_nms_thresh: float) -> list[Proposal]:
+    """Return proposals best rated first, without those whose box overlaps a better one's by more (IoU)."""
     # segment_anything's boxes end at the last pixel, not after it, so a line of pixels has no area.
     corners = [(w.col, w.row, w.col_stop - 1, w.row_stop - 1) for w in (one.window for one in candidates)]
     boxes = torch.tensor(corners, dtype=torch.float32).reshape(-1, 4)

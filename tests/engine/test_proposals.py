@@ -12,8 +12,17 @@ from segment_anything import SamAutomaticMaskGenerator
 from tiny_models import tiny_sam
 
 from rs_textseg_plugin.contract.errors import Cancelled
+from rs_textseg_plugin.contract.grid import Window
 from rs_textseg_plugin.engine.models.sam_architecture import SamConfig, build_sam
-from rs_textseg_plugin.engine.proposals import Proposal, ProposalSettings, grid_points, propose
+from rs_textseg_plugin.engine.proposals import (
+    Proposal,
+    ProposalSettings,
+    grid_points,
+    propose,
+    propose_at,
+    without_duplicates,
+)
+from rs_textseg_plugin.engine.segments import PackedMask
 
 
 def never() -> bool:
@@ -202,6 +211,33 @@ def test_a_run_is_cancelled_between_batches():
     with pytest.raises(Cancelled):
         propose(model, embedding, ProposalSettings(4, 4), None, lambda: sam.mask_decoder.calls == 2)
     assert sam.mask_decoder.calls == 2
+
+
+def test_points_that_are_given_are_asked_as_those_of_the_grid_are():
+    sam = planted_sam(plant(4, 64, 0.6, seed=5), 256, (256, 256))
+    model = wrapped(sam)
+    embedding, settings = embedding_for(model, (256, 256)), ProposalSettings(4, 4)
+    points = grid_points(4, (256, 256))
+    assert windows(propose_at(points, model, embedding, settings, never)) == windows(
+        propose(model, embedding, settings, None, never)
+    )
+    some = propose_at(points[[3, 9]], model, embedding, settings, never)
+    assert 0 < len(some) < len(propose_at(points, model, embedding, settings, never))
+    assert propose_at(np.empty((0, 2)), model, embedding, settings, never) == []
+    with pytest.raises(Cancelled):
+        propose_at(points, model, embedding, settings, lambda: True)
+
+
+def windows(proposals: list[Proposal]) -> list[Window]:
+    return [one.window for one in proposals]
+
+
+def test_of_proposals_from_two_sources_the_better_rated_of_each_box_stays():
+    def square(col: int, rating: float) -> Proposal:
+        return Proposal(Window(col, 0, 20, 20), PackedMask.of(np.ones((20, 20), bool)), rating, 1.0)
+
+    kept = without_duplicates([square(0, 0.9), square(50, 0.8), square(1, 0.95), square(51, 0.7)], 0.7)
+    assert [(one.window.col, one.predicted_iou) for one in kept] == [(1, 0.95), (50, 0.8)]
 
 
 def test_the_grid_is_that_of_the_reference_generator():

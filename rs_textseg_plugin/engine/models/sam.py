@@ -76,6 +76,16 @@ class SamModel:
             features = self.sam.image_encoder(self.sam.preprocess(pixels))
         return SamEmbedding(features.float(), input_size, (height, width))
 
+    def embedding_of(self, features: NDArray[np.float16], original_size: tuple[int, int]) -> SamEmbedding:
+        """Put features that were kept, ``(1, C, g, g)``, back on the device.
+
+        Args:
+            features: the `image_embeddings` of a tile.
+            original_size: ``(height, width)`` of that tile in pixels.
+        """
+        input_size = fit_long_side(*original_size, self.input_px)
+        return SamEmbedding(torch.from_numpy(features).to(self.device).float(), input_size, original_size)
+
     @torch.inference_mode()
     def decode_points(
         self, embedding: SamEmbedding, points_px: NDArray[np.float64], min_rating: float | None = None

@@ -202,6 +202,19 @@ def test_embedding_and_masks_are_those_of_the_reference_predictor(height, width)
     assert ours.shape == (3, 3, 64, 64)
 
 
+@pytest.mark.parametrize(("height", "width"), [(256, 256), (90, 201)])
+def test_features_that_were_kept_in_half_precision_draw_nearly_the_same_masks(height, width):
+    model = wrapped(tiny_sam(3))
+    embedding = model.embed(picture(height, width))
+    kept = embedding.image_embeddings.to(torch.float16).numpy()
+    restored = model.embedding_of(kept, (height, width))
+    assert restored.image_embeddings.dtype == torch.float32
+    assert (restored.input_size, restored.original_size) == (embedding.input_size, embedding.original_size)
+    points = np.array([[40.0, 30.0], [170.0, 70.0]])
+    for ours, theirs in zip(model.decode_points(restored, points), model.decode_points(embedding, points)):
+        torch.testing.assert_close(ours, theirs, atol=2e-2, rtol=1e-2)
+
+
 def test_reduced_precision_stays_near_and_answers_in_float32():
     sam, rgb, points = tiny_sam(1), picture(256, 256), np.array([[40.0, 50.0], [200.0, 99.0]])
     exact, reduced = wrapped(sam), SamModel(sam, CPU, torch.bfloat16)
