@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,13 @@ from rs_textseg_plugin.contract.grid import Window
 from rs_textseg_plugin.engine.legend import Legend
 from rs_textseg_plugin.engine.resize import reach, resize_part
 from rs_textseg_plugin.engine.taper import taper
+
+
+class ProbabilityMap(Protocol):
+    """Class probabilities of every pixel of a tile, whatever they are made of."""
+
+    def probabilities(self, legend: Legend, part: Window) -> NDArray[np.float32]:
+        """Return ``(K, part.height, part.width)`` class probabilities for a window of the tile."""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rs_textseg_plugin.contract.grid import Window
-from rs_textseg_plugin.engine.class_map import ClassMap
+from rs_textseg_plugin.engine.class_map import ProbabilityMap
 
 NO_CLASS = -1  # index of a segment or pixel for which no class was sure enough
 
@@ -66,7 +66,14 @@ class Answer:
     Attributes:
         segments: objects, in any order; smaller ones are painted over larger ones.
         class_map: classes for pixels under no segment; None: those stay without a class.
+        merged: class index (or `NO_CLASS`) of every object that went into the class map and is no segment.
     """
 
     segments: tuple[Segment, ...]
-    class_map: ClassMap | None
+    class_map: ProbabilityMap | None
+    merged: tuple[int, ...] = ()
+
+    @property
+    def found(self) -> tuple[int, ...]:
+        """Class index (or `NO_CLASS`) of every object that was found, for counting."""
+        return (*(segment.label for segment in self.segments), *self.merged)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rs_textseg_plugin.contract.grid import Tile, Window
-from rs_textseg_plugin.engine.class_map import ClassMap
+from rs_textseg_plugin.engine.class_map import ClassMap, ProbabilityMap
 from rs_textseg_plugin.engine.segments import Answer, PackedMask, Segment
+from rs_textseg_plugin.engine.soft_vote import SoftVote, Vote
 
 _KEPT = 12  # a core is painted from at most nine tiles
 
@@ -69,39 +71,85 @@ class TileStore:
 
 def _to_arrays(stored: StoredTile) -> dict[str, NDArray[Any]]:
     segments = stored.answer.segments
-    windows = [(s.window.col, s.window.row, s.window.width, s.window.height) for s in segments]
-    arrays = {
+    return {
         "valid": stored.valid.bits,
-        "windows": np.array(windows, np.int32).reshape(-1, 4),
         "labels": np.array([s.label for s in segments], np.int32),
         "scores": np.array([s.scores for s in segments], np.float32),
-        "bits": np.concatenate([np.empty(0, np.uint8), *(s.mask.bits for s in segments)]),
-        "sizes": np.array([len(s.mask.bits) for s in segments], np.int64),
+        "merged": np.array(stored.answer.merged, np.int32),
+        **_mask_arrays("", segments),
+        **_map_arrays(stored.answer.class_map),
     }
-    class_map = stored.answer.class_map
-    if class_map is not None:
-        frames = [class_map.frame, *class_map.windows]
-        arrays["map_logits"] = class_map.window_logits
-        arrays["map_windows"] = np.array([(w.col, w.row, w.width, w.height) for w in frames], np.int32)
-        arrays["map_shapes"] = np.array([class_map.canvas, class_map.tile], np.int32)
-        arrays["map_overlap"] = np.array(class_map.overlap_px)
-    return arrays
 
 
 def _from_arrays(tile: Tile, arrays: dict[str, NDArray[Any]]) -> StoredTile:
-    bits = np.split(arrays["bits"], np.cumsum(arrays["sizes"])[:-1]) if len(arrays["sizes"]) else []
-    windows = [Window(*map(int, row)) for row in arrays["windows"]]
     segments = tuple(
-        Segment(window, PackedMask(part, window.height, window.width), int(label), scores)
-        for window, part, label, scores in zip(windows, bits, arrays["labels"], arrays["scores"])
+        Segment(window, mask, int(label), scores)
+        for (window, mask), label, scores in zip(_masks("", arrays), arrays["labels"], arrays["scores"])
     )
     valid = PackedMask(arrays["valid"], tile.window.height, tile.window.width)
-    return StoredTile(tile, Answer(segments, _class_map(arrays)), valid)
+    return StoredTile(tile, Answer(segments, _map(arrays), tuple(map(int, arrays["merged"]))), valid)
 
 
-def _class_map(arrays: dict[str, NDArray[Any]]) -> ClassMap | None:
+def _mask_arrays(prefix: str, masks: Sequence[Segment | Vote]) -> dict[str, NDArray[Any]]:
+    return {
+        f"{prefix}windows": _window_array([one.window for one in masks]),
+        f"{prefix}bits": np.concatenate([np.empty(0, np.uint8), *(one.mask.bits for one in masks)]),
+        f"{prefix}sizes": np.array([len(one.mask.bits) for one in masks], np.int64),
+    }
+
+
+def _masks(prefix: str, arrays: dict[str, NDArray[Any]]) -> Iterator[tuple[Window, PackedMask]]:
+    stops = np.cumsum(arrays[f"{prefix}sizes"])
+    for window, part in zip(_windows(arrays[f"{prefix}windows"]), np.split(arrays[f"{prefix}bits"], stops)):
+        yield window, PackedMask(part, window.height, window.width)
+
+
+def _map_arrays(class_map: ProbabilityMap | None) -> dict[str, NDArray[Any]]:
+    if isinstance(class_map, SoftVote):
+        return {
+            **_map_arrays(class_map.dense),
+            **_mask_arrays("vote_", class_map.votes),
+            "vote_scores": np.array([vote.scores for vote in class_map.votes], np.float32),
+            "vote_qualities": np.array([vote.quality for vote in class_map.votes], np.float64),
+            "vote_weight": np.array(class_map.weight),
+            "vote_keeps_uncovered": np.array(class_map.keeps_uncovered),
+        }
+    if isinstance(class_map, ClassMap):
+        return {
+            "map_logits": class_map.window_logits,
+            "map_windows": _window_array([class_map.frame, *class_map.windows]),
+            "map_shapes": np.array([class_map.canvas, class_map.tile], np.int32),
+            "map_overlap": np.array(class_map.overlap_px),
+        }
+    if class_map is not None:
+        raise TypeError(f"A map of the type {type(class_map).__name__} cannot be stored: teach this module how.")
+    return {}
+
+
+def _map(arrays: dict[str, NDArray[Any]]) -> ProbabilityMap | None:
     if "map_logits" not in arrays:
         return None
-    frame, *windows = (Window(*map(int, row)) for row in arrays["map_windows"])
+    dense = _class_map(arrays)
+    if "vote_weight" not in arrays:
+        return dense
+    votes = tuple(
+        Vote(window, mask, scores, float(quality))
+        for (window, mask), scores, quality in zip(
+            _masks("vote_", arrays), arrays["vote_scores"], arrays["vote_qualities"]
+        )
+    )
+    return SoftVote(dense, votes, float(arrays["vote_weight"]), bool(arrays["vote_keeps_uncovered"]))
+
+
+def _class_map(arrays: dict[str, NDArray[Any]]) -> ClassMap:
+    frame, *windows = _windows(arrays["map_windows"])
     canvas, tile = ((int(height), int(width)) for height, width in arrays["map_shapes"])
     return ClassMap(arrays["map_logits"], tuple(windows), frame, canvas, tile, int(arrays["map_overlap"]))
+
+
+def _window_array(windows: Sequence[Window]) -> NDArray[np.int32]:
+    return np.array([(w.col, w.row, w.width, w.height) for w in windows], np.int32).reshape(-1, 4)
+
+
+def _windows(array: NDArray[np.int32]) -> list[Window]:
+    return [Window(*map(int, row)) for row in array]
