@@ -19,7 +19,7 @@ import torch
 from rs_textseg_plugin.contract.errors import Cancelled, EngineError, MemoryExhausted, QueryError, SceneError
 from rs_textseg_plugin.contract.events import ClassSummary, Event, Finished, Found, Progress, Warned
 from rs_textseg_plugin.contract.grid import Tile
-from rs_textseg_plugin.contract.recipe import find_pipeline
+from rs_textseg_plugin.contract.recipe import find_pipeline, wants_instances
 from rs_textseg_plugin.contract.request import Request
 from rs_textseg_plugin.contract.version import VERSION
 from rs_textseg_plugin.engine.device import Budget, choose_device, choose_dtype, describe, is_memory_error
@@ -184,14 +184,13 @@ class _Job:
         p = self._parameters
         self._tiles = self._reader.tile_grid(int(p["tile_px"] or 0), int(p["overlap_px"] or 0))
         self._refuse_too_many_tiles()
-        instances = p["objects"] == "instances" or (p["objects"] == "auto" and p["selector"] == "crop")
         return Mosaic(
             self._legend,
             self._tiles,
             self._reader.extent,
             self._reader.inside,
             self._pipeline.prob_threshold,
-            instances,
+            wants_instances(p),
             self._scratch,
         )
 
@@ -223,7 +222,7 @@ class _Job:
     def _add_tile(self, mosaic: Mosaic, tile: Tile, image: TileImage) -> None:
         if not (image.valid & self._reader.inside(image.window)).any():
             return
-        answer = self._pipeline.answer(self._observed(image))
+        answer = self._answered(image)
         self._count(answer)
         mosaic.add(tile, answer, image.valid)
 
@@ -233,13 +232,14 @@ class _Job:
         scene = replace(self._request.scene, extent=None, mask_wkb_hex="")
         parameters = self._pipeline.observation_key(self._parameters)
         key = (scene, self._file_state, image.window, self._models.identity, self._dtype, parameters)
-        return self._engine.observations.get_or_make(key, lambda: self._observe(image))
+        observe = self._pipeline.observe
+        return self._engine.observations.get_or_make(key, lambda: observe(image, self._budget, self._should_stop))
 
-    def _observe(self, image: TileImage) -> Any:
+    def _answered(self, image: TileImage) -> Answer:
         """Run the models, with less at a time whenever memory runs out."""
         while True:
             try:
-                return self._pipeline.observe(image, self._budget, self._should_stop)
+                return self._pipeline.answer(self._observed(image), self._budget, self._should_stop)
             except (RuntimeError, MemoryError) as error:
                 if not is_memory_error(error):
                     raise
@@ -259,7 +259,7 @@ class _Job:
 
     def _count(self, answer: Answer) -> None:
         positives = self._request.query.positives
-        self._segments.update(positives[s.label].name for s in answer.segments if 0 <= s.label < len(positives))
+        self._segments.update(positives[label].name for label in answer.found if 0 <= label < len(positives))
 
     def _join_tiles(self, mosaic: Mosaic) -> Generator[Event, None, LabelledScene]:
         """Paint the scene; the generator's return value is the labelled scene."""

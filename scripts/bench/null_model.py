@@ -50,7 +50,7 @@ class NullModel:
     def observe(self, image: TileImage, budget: object, should_stop: object) -> Place:
         return Place(image.window)
 
-    def answer(self, observation: Place) -> Answer:
+    def answer(self, observation: Place, budget: object, should_stop: object) -> Answer:
         return Answer(tuple(self._discs(observation.window)), self._fields(observation.window))
 
     def _discs(self, tile: Window) -> Iterator[Segment]:

@@ -29,6 +29,7 @@ from rs_textseg_plugin.contract.recipe import Recipe
 from rs_textseg_plugin.contract.request import Output, Request
 from rs_textseg_plugin.contract.scene import Scene
 from rs_textseg_plugin.engine.output import PROVENANCE_KEY
+from rs_textseg_plugin.engine.segments import Answer
 from rs_textseg_plugin.engine.service import Engine, check_request
 
 SIZE = 300
@@ -201,6 +202,64 @@ def test_memory_that_runs_out_is_handled_in_steps_and_said(truth, request_for):
     assert len(notes) == 2
     assert "4 times smaller" in notes[1]
     assert set(notes) <= set(events[-1].notes)
+
+
+class Answering(PlantedPipeline):
+    """A planted pipeline whose answer may be changed; `on_answer` may raise."""
+
+    def __init__(self, truth, names, on_tile, change, on_answer=lambda should_stop: None) -> None:
+        super().__init__(truth, names, on_tile)
+        self._change, self._on_answer = change, on_answer
+
+    def answer(self, observation, budget, should_stop):
+        self._on_answer(should_stop)
+        return self._change(super().answer(observation, budget, should_stop))
+
+
+def same(answer: Answer) -> Answer:
+    return answer
+
+
+def test_memory_that_runs_out_while_a_tile_is_answered_is_handled_without_looking_at_it_again(
+    truth, request_for, tmp_path
+):
+    failures, seen = iter([True] * 2 + [False] * 99), []
+
+    def scarce(should_stop):
+        if next(failures):
+            raise MemoryError("no room")
+
+    engine = Engine({"sam-clip": lambda order: Answering(truth, order.legend, seen.append, same, scarce)})
+    events = list(engine.run(request_for(), never))
+    notes = [event.message for event in events if isinstance(event, Warned) and "Memory ran out" in event.message]
+    assert len(notes) == 2
+    assert len(seen) == 9
+    np.testing.assert_array_equal(burnt(tmp_path / "out.gpkg"), truth.classes + 1)
+
+
+def test_a_cancel_reaches_a_pipeline_that_is_answering(truth, request_for, tmp_path):
+    asked = []
+
+    def cancelled(should_stop):
+        asked.append(should_stop())
+        raise Cancelled("The run was cancelled.")
+
+    stop = []
+    engine = Engine({"sam-clip": lambda order: Answering(truth, order.legend, stop.append, same, cancelled)})
+    with pytest.raises(Cancelled):
+        list(engine.run(request_for(), lambda: bool(stop)))
+    assert asked == [True]
+    assert not (tmp_path / "out.gpkg").exists()
+
+
+def test_objects_that_went_into_the_map_are_counted_as_found(truth, request_for):
+    def merged(answer: Answer) -> Answer:
+        return Answer((), answer.class_map, (0, 0, 2, -1))
+
+    engine = Engine({"sam-clip": lambda order: Answering(truth, order.legend, lambda window: None, merged)})
+    found = [event for event in engine.run(request_for(), never) if isinstance(event, Found)]
+    assert found[0].counts == {"building": 2, "water": 1}
+    assert found[-1].counts == {"building": 18, "water": 9}
 
 
 def test_memory_that_never_suffices_is_an_error_in_words(truth, request_for):

@@ -123,7 +123,7 @@ class PlantedPipeline:
         self._on_tile(image.window)
         return Seen(image.window)
 
-    def answer(self, observation: Seen) -> Answer:
+    def answer(self, observation: Seen, budget, should_stop) -> Answer:
         part = Truth(self._truth.classes[observation.window.slices], self._truth.objects[observation.window.slices])
         return Answer(segments_of(part, self._names.size), class_map_of(part.classes, self._names.size))
 

@@ -42,5 +42,5 @@ class Pipeline(Protocol[ObservationT]):
     def observe(self, image: TileImage, budget: Budget, should_stop: Callable[[], bool]) -> ObservationT:
         """Learn of a tile what can be learnt before the text is known."""
 
-    def answer(self, observation: ObservationT) -> Answer:
-        """Answer the query for that tile."""
+    def answer(self, observation: ObservationT, budget: Budget, should_stop: Callable[[], bool]) -> Answer:
+        """Answer the query for that tile; models may run once more."""

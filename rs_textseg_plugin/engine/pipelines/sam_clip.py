@@ -5,13 +5,15 @@ Source: Sosa et al. 2026, contrastive branch (``selector=vote``); Text2Seg, bran
 What happens to a tile, in this order::
 
     observe   SAM grid proposals; CLIP's dense features (vote) or the features of every masked crop (crop)
-    answer    vote: words x dense features -> class map; every mask takes its majority class
+    answer    vote: words x dense features -> class map; with region_prompts SAM is asked for its regions too;
+                    majority: every mask takes the class of most of its pixels
+                    soft: every mask draws its pixels towards its mean probabilities
               crop: words x crop features -> every mask takes its best class
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,16 +24,18 @@ from PIL import Image
 
 from rs_textseg_plugin.contract.errors import Cancelled
 from rs_textseg_plugin.contract.grid import Window
-from rs_textseg_plugin.contract.recipe import ParameterValue
+from rs_textseg_plugin.contract.recipe import ParameterValue, wants_instances
 from rs_textseg_plugin.engine.class_map import ClassMap
 from rs_textseg_plugin.engine.dense import DenseFeatures, DenseSettings, answer_dense, observe_dense
 from rs_textseg_plugin.engine.device import Budget
 from rs_textseg_plugin.engine.legend import Legend
 from rs_textseg_plugin.engine.models.clip import ClipModel
 from rs_textseg_plugin.engine.models.sam import SamModel
-from rs_textseg_plugin.engine.proposals import Proposal, ProposalSettings, propose
+from rs_textseg_plugin.engine.proposals import Proposal, ProposalSettings, propose, propose_at, without_duplicates
 from rs_textseg_plugin.engine.raster import TileImage
+from rs_textseg_plugin.engine.region_points import region_points
 from rs_textseg_plugin.engine.segments import NO_CLASS, Answer, Segment
+from rs_textseg_plugin.engine.soft_vote import SoftVote, Vote
 
 _LONE_CLASS_THRESHOLD, _THRESHOLD = 0.6, 0.1  # SegEarth-OV's released thresholds, see contract.recipe
 _VOTE_SCALE, _CROP_SCALE = 50.0, 100.0  # SegEarth-OV's and CLIP's
@@ -49,19 +53,21 @@ class Observation:
         dense: CLIP's dense features (selector=vote).
         crops: ``(N, D)`` float16, features of each proposal's crop (selector=crop).
         valid: ``(H, W)`` bool, pixels that hold data.
+        embedding: ``(1, C, g, g)`` float16, SAM's features, where it will be asked again (region_prompts).
     """
 
     proposals: tuple[Proposal, ...]
     dense: DenseFeatures | None
     crops: NDArray[np.float16] | None
     valid: NDArray[np.bool_]
+    embedding: NDArray[np.float16] | None = None
 
     @property
     def nbytes(self) -> int:
         """Memory that keeping this costs, in bytes."""
         size = self.valid.nbytes + sum(proposal.mask.bits.nbytes + 200 for proposal in self.proposals)
         size += self.dense.patches.nbytes + self.dense.globals.nbytes if self.dense else 0
-        return size + (self.crops.nbytes if self.crops is not None else 0)
+        return size + sum(array.nbytes for array in (self.crops, self.embedding) if array is not None)
 
 
 class SamClip:
@@ -97,7 +103,13 @@ class SamClip:
             fades=p["window_blend"] == "taper",
         )
         self._crop_background: str = p["crop_background"]
+        self._votes_softly = p["vote"] == "soft"
+        self._vote_weight: float = p["vote_weight"]
         self._vote_share: float = p["vote_share"]
+        self._asks_regions = p["region_prompts"] and self._selector == "vote"
+        self._region_min_px: int = p["region_min_px"]
+        self._region_max_points: int = p["region_max_points"]
+        self._wants_instances = wants_instances(parameters)
         self._paints_uncovered = p["uncovered"] == "clip"
         self._logit_scale = p["logit_scale"] or (_VOTE_SCALE if self._selector == "vote" else _CROP_SCALE)
         self._words = clip.embed_words(legend.words, p["templates"])
@@ -109,8 +121,9 @@ class SamClip:
     def observation_key(parameters: Mapping[str, ParameterValue]) -> tuple[ParameterValue, ...]:
         """Return the parameters that an observation depends on; it can be kept while they stay the same."""
         text_only = {
-            "logit_scale", "templates", "prob_threshold", "vote_share", "uncovered", "competitor",
-            "objects", "min_area_m2", "fill_holes_m2", "simplify_m", "points_per_batch",
+            "logit_scale", "templates", "prob_threshold", "vote", "vote_weight", "vote_share", "uncovered",
+            "competitor", "region_min_px", "region_max_points", "objects", "min_area_m2", "fill_holes_m2", "simplify_m",
+            "points_per_batch",
         }  # fmt: skip
         return tuple(value for name, value in sorted(parameters.items()) if name not in text_only)
 
@@ -125,62 +138,108 @@ class SamClip:
         Raises:
             Cancelled: `should_stop` said so.
         """
-        batch = budget.batch(self._proposals.points_per_batch)
-        settings = self._proposals.with_batch(batch)
         embedding = self._sam.embed(image.rgb)
-        proposals = propose(self._sam, embedding, settings, image.valid, should_stop)
+        proposals = propose(self._sam, embedding, self._proposals_within(budget), image.valid, should_stop)
         dense, crops = None, None
         if self._selector == "vote":
             dense = observe_dense(self._clip, image.rgb, self._dense, budget.batch(_CLIP_BATCH), should_stop)
         else:
             crops = self._embed_crops(image.rgb, proposals, budget.batch(_CLIP_BATCH), should_stop)
-        return Observation(tuple(proposals), dense, crops, image.valid)
+        kept = embedding.image_embeddings.to(torch.float16).cpu().numpy() if self._asks_regions else None
+        return Observation(tuple(proposals), dense, crops, image.valid, kept)
 
-    def answer(self, observation: Observation) -> Answer:
-        """Say what each proposal is, and where asked for, each pixel under none."""
+    def answer(self, observation: Observation, budget: Budget, should_stop: Callable[[], bool]) -> Answer:
+        """Say what each proposal is, and where asked for, each pixel under none.
+
+        Raises:
+            Cancelled: `should_stop` said so, while SAM was asked for regions.
+        """
         if observation.dense is None:
-            return Answer(tuple(self._judged_crops(observation)), None)
+            return Answer(self._judged_crops(observation), None)
         class_map = answer_dense(observation.dense, self._words, self._logit_scale)
-        segments = tuple(self._voted(observation, class_map))
+        valid = observation.valid
+        probabilities = class_map.probabilities(self._legend, _whole(valid))
+        proposals = self._with_regions(observation, probabilities, budget, should_stop)
+        proposals = [one for one in proposals if _inside(one, valid).any()]
+        if self._votes_softly:
+            return self._softly_voted(proposals, valid, class_map, probabilities)
+        segments = tuple(self._voted(proposals, valid, probabilities))
         return Answer(segments, class_map if self._paints_uncovered else None)
 
-    def _voted(self, observation: Observation, class_map: ClassMap) -> list[Segment]:
-        """Give every mask the majority class of its pixels (Sosa et al. 2026, contrastive branch, step 4)."""
-        height, width = observation.valid.shape
-        probabilities = class_map.probabilities(self._legend, Window(0, 0, width, height))
-        labels = probabilities.argmax(axis=0)
+    def _proposals_within(self, budget: Budget) -> ProposalSettings:
+        return self._proposals.with_batch(budget.batch(self._proposals.points_per_batch))
+
+    def _best(self, probabilities: NDArray[np.float32]) -> NDArray[np.int64]:
+        """Return the best class of probabilities ``(K, ...)``, `NO_CLASS` where it is too improbable."""
+        labels: NDArray[np.int64] = probabilities.argmax(axis=0)
         labels[probabilities.max(axis=0) < self.prob_threshold] = NO_CLASS
-        segments = []
-        for proposal in observation.proposals:
-            rows, columns = proposal.window.slices
-            inside = proposal.mask.unpack() & observation.valid[rows, columns]
-            if inside.any():
-                label = self._majority(labels[rows, columns][inside])
-                scores = probabilities[:, rows, columns][:, inside].mean(axis=1)
-                segments.append(Segment(proposal.window, proposal.mask, label, scores))
-        return segments
+        return labels
+
+    def _with_regions(
+        self,
+        observation: Observation,
+        probabilities: NDArray[np.float32],
+        budget: Budget,
+        should_stop: Callable[[], bool],
+    ) -> Sequence[Proposal]:
+        """Add what SAM finds in the middle of each region of the dense map; of two alike the best rated stays."""
+        if observation.embedding is None:
+            return observation.proposals
+        height, width = observation.valid.shape
+        embedding = self._sam.embedding_of(observation.embedding, (height, width))
+        points_px = region_points(
+            self._best(probabilities), observation.valid, self._region_min_px, self._region_max_points
+        )
+        found = propose_at(points_px, self._sam, embedding, self._proposals_within(budget), should_stop)
+        return without_duplicates([*observation.proposals, *found], self._proposals.box_nms_thresh)
+
+    def _softly_voted(
+        self,
+        proposals: Sequence[Proposal],
+        valid: NDArray[np.bool_],
+        class_map: ClassMap,
+        probabilities: NDArray[np.float32],
+    ) -> Answer:
+        """Let every mask draw its pixels towards its mean probabilities; see `SoftVote`."""
+        means = _means(probabilities, proposals, valid)
+        votes = tuple(Vote(one.window, one.mask, mean, _quality(one)) for one, mean in zip(proposals, means))
+        drawn = SoftVote(class_map, votes, self._vote_weight, self._paints_uncovered)
+        if not self._wants_instances:
+            return Answer((), drawn, tuple(map(int, self._best(means.T))))
+        scores = _means(drawn.probabilities(self._legend, _whole(valid)), proposals, valid)
+        return Answer(self._labelled(proposals, scores), drawn)
+
+    def _labelled(self, proposals: Sequence[Proposal], scores: NDArray[np.float32]) -> tuple[Segment, ...]:
+        """Give every mask the best class of its scores ``(N, K)``."""
+        return tuple(
+            Segment(one.window, one.mask, int(label), own)
+            for one, label, own in zip(proposals, self._best(scores.T), scores)
+        )
+
+    def _voted(
+        self, proposals: Sequence[Proposal], valid: NDArray[np.bool_], probabilities: NDArray[np.float32]
+    ) -> Iterator[Segment]:
+        """Give every mask the majority class of its pixels (Sosa et al. 2026, contrastive branch, step 4)."""
+        labels = self._best(probabilities)
+        for one, scores in zip(proposals, _means(probabilities, proposals, valid)):
+            label = self._majority(labels[one.window.slices][_inside(one, valid)])
+            yield Segment(one.window, one.mask, label, scores)
 
     def _majority(self, labels: NDArray[np.int64]) -> int:
         counts = np.bincount(labels - NO_CLASS, minlength=self._legend.size + 1)
         winner = int(counts.argmax())
         return winner + NO_CLASS if counts[winner] >= self._vote_share * len(labels) else NO_CLASS
 
-    def _judged_crops(self, observation: Observation) -> list[Segment]:
+    def _judged_crops(self, observation: Observation) -> tuple[Segment, ...]:
         """Give every mask the most probable class of its crop; softmax over the words, not over the masks.
 
         Text2Seg's released code takes the softmax over the masks, so that a class which is absent still gets its
         best mask.
         """
         if observation.crops is None or not observation.proposals:
-            return []
+            return ()
         logits = self._logit_scale * (self._words @ observation.crops.astype(np.float32).T)
-        probabilities = self._legend.class_probabilities(logits)
-        labels = probabilities.argmax(axis=0)
-        labels[probabilities.max(axis=0) < self.prob_threshold] = NO_CLASS
-        return [
-            Segment(proposal.window, proposal.mask, int(label), scores)
-            for proposal, label, scores in zip(observation.proposals, labels, probabilities.T)
-        ]
+        return self._labelled(observation.proposals, self._legend.class_probabilities(logits).T)
 
     def _embed_crops(
         self, rgb: NDArray[np.uint8], proposals: list[Proposal], batch: int, should_stop: Callable[[], bool]
@@ -208,3 +267,28 @@ class SamClip:
         top, left = (side - crop.shape[0]) // 2, (side - crop.shape[1]) // 2
         square[top : top + crop.shape[0], left : left + crop.shape[1]] = crop
         return np.asarray(Image.fromarray(square).resize((size_px, size_px), Image.Resampling.BICUBIC))
+
+
+def _whole(valid: NDArray[np.bool_]) -> Window:
+    height, width = valid.shape
+    return Window(0, 0, width, height)
+
+
+def _inside(proposal: Proposal, valid: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return the mask's pixels that hold data, on the mask's window."""
+    return proposal.mask.unpack() & valid[proposal.window.slices]
+
+
+def _means(
+    probabilities: NDArray[np.float32], proposals: Sequence[Proposal], valid: NDArray[np.bool_]
+) -> NDArray[np.float32]:
+    """Return the mean of ``(K, H, W)`` inside each mask, ``(N, K)``; every mask holds data."""
+    means = np.zeros((len(proposals), len(probabilities)), np.float32)
+    for row, one in zip(means, proposals):
+        row[:] = probabilities[(slice(None), *one.window.slices)][:, _inside(one, valid)].mean(axis=1)
+    return means
+
+
+def _quality(proposal: Proposal) -> float:
+    """Return how much a mask is to be trusted, 0..1: SAM's rating, which may leave that range, times stability."""
+    return min(max(proposal.predicted_iou * proposal.stability, 0.0), 1.0)
