@@ -14,7 +14,7 @@ from rs_textseg_plugin.contract.errors import RecipeError, SceneError, TextSegEr
 from rs_textseg_plugin.contract.events import Event, Failed, Finished, Progress, Warned
 from rs_textseg_plugin.contract.grid import Extent
 from rs_textseg_plugin.contract.query import Query, parse_class_list, parse_phrase
-from rs_textseg_plugin.contract.recipe import PIPELINES, SAM_CLIP, ParameterValue, Recipe
+from rs_textseg_plugin.contract.recipe import PIPELINES, PRESETS, SAM_CLIP, ParameterValue, Recipe, find_preset
 from rs_textseg_plugin.contract.request import Output, Request
 from rs_textseg_plugin.contract.scene import Scene, Stretch
 from rs_textseg_plugin.contract.version import VERSION
@@ -89,8 +89,16 @@ def parameter_table() -> str:
     return "\n".join(lines)
 
 
+def preset_table() -> str:
+    """Return all presets with their values, for the help text."""
+    lines = ["presets (--preset name); a --param of one's own wins over them, they win over the model set's:"]
+    for name, values in PRESETS.items():
+        lines.append(f"  {name}: {' '.join(f'{key}={value}' for key, value in values.items())}")
+    return "\n".join(lines)
+
+
 def _add_segment(parser: argparse.ArgumentParser) -> None:
-    parser.epilog = parameter_table()
+    parser.epilog = f"{parameter_table()}\n{preset_table()}"
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.set_defaults(command=_segment)
     parser.add_argument("raster", metavar="RASTER", help="any raster that GDAL opens")
@@ -104,6 +112,7 @@ def _add_segment(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--score-raster", default="", help="GeoTIFF with the score of every pixel")
     parser.add_argument("--map", default="", help="PNG picture of the result")
     parser.add_argument("--param", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="a parameter")
+    parser.add_argument("--preset", default="", metavar="NAME", help=f"named parameters: {', '.join(PRESETS)}")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps")
     parser.add_argument("--precision", default="auto", help="auto, fp32 or bf16")
     parser.add_argument("--bands", default="1,2,3", help="red, green and blue band, or one band for grey")
@@ -141,7 +150,8 @@ def _request(options: argparse.Namespace) -> Request:
         extent=_extent(options.extent),
         ground_resolution_m=options.resolution,
     )
-    recipe = Recipe(options.pipeline, options.models, _parameters(options.param), options.device, options.precision)
+    parameters = {**find_preset(options.preset), **_parameters(options.param)}
+    recipe = Recipe(options.pipeline, options.models, parameters, options.device, options.precision)
     return Request(scene, query, recipe, Output(options.out, options.label_raster, options.score_raster, options.map))
 
 

@@ -16,6 +16,7 @@ import shapely
 import torch
 
 from rs_textseg_plugin.engine.__main__ import main
+from rs_textseg_plugin.engine.output import PROVENANCE_KEY
 
 FAST = ["--param", "points_per_side=4", "templates=1", "--device", "cpu"]
 
@@ -73,6 +74,48 @@ def test_crops_are_selected_too(scene, tmp_path, tiny_models):
     assert pyogrio.read_info(tmp_path / "o.gpkg")["features"] >= 1
 
 
+@pytest.mark.parametrize("objects", ["regions", "instances"])
+def test_masks_vote_softly_and_regions_are_asked_for(scene, tmp_path, tiny_models, objects, capfd):
+    ours = ["vote=soft", "region_prompts=true", f"objects={objects}", "region_max_points=5"]
+    loose = ["pred_iou_thresh=0", "stability_score_thresh=0", "prob_threshold=0"]
+    status = run("segment", scene, "--text", "road, water", "--models", tiny_models, "--out", tmp_path / "o.gpkg",
+                 "--json", *FAST, "--param", "points_per_side=2", "tile_px=128", "overlap_px=32", *ours, *loose)  # fmt: skip
+    events = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
+    assert status == 0
+    assert sum([event for event in events if event["type"] == "found"][-1]["counts"].values()) > 0
+    assert pyogrio.read_info(tmp_path / "o.gpkg")["features"] >= 1
+
+
+def test_a_parameter_wins_over_the_preset_and_the_preset_over_the_model_set(scene, tmp_path, tiny_models):
+    folder = tmp_path / "models"
+    folder.mkdir()
+    for file in tiny_models.iterdir():
+        (folder / file.name).symlink_to(file)
+    roles = {"sam": "sam_tiny.pth", "clip": "clip_tiny.pt"}
+    manifest = {
+        "id": "mine", "title": "Mine", "pipelines": ["sam-clip"],
+        "files": [{"role": role, "name": name} for role, name in roles.items()],
+        "parameters": {"templates": "1", "window_blend": "taper", "points_per_side": 3, "cls_weight": 0.2},
+    }  # fmt: skip
+    (folder / "models.json").write_text(json.dumps(manifest))
+    status = run("segment", scene, "--text", "road, water", "--models", folder, "--out", tmp_path / "o.gpkg",
+                 "--preset", "paper", "--param", "points_per_side=4", "--device", "cpu")  # fmt: skip
+    assert status == 0
+    stored = json.loads(pyogrio.read_info(tmp_path / "o.gpkg")["layer_metadata"][PROVENANCE_KEY])
+    used = stored["parameters"]
+    assert (used["points_per_side"], used["window_blend"], used["overlap_px"]) == (4, "mean", 0)
+    assert (used["templates"], used["cls_weight"]) == ("1", 0.2)
+    assert stored["request"]["recipe"]["parameters"]["window_blend"] == "mean"
+
+
+def test_the_help_lists_presets_with_their_values(capfd):
+    with pytest.raises(SystemExit):
+        run("segment", "--help")
+    printed = capfd.readouterr().out
+    assert "paper: selector=vote vote=majority" in printed
+    assert "--preset NAME" in printed
+
+
 BAD_INPUT = [
     ({"raster": "none.tif"}, "none.tif"),
     ({"raster": "note.txt"}, "note.txt"),
@@ -93,6 +136,7 @@ BAD_INPUT = [
     ({"--param": "points_per_side=many"}, "points_per_side"),
     ({"--param": "no_such_knob=1"}, "no_such_knob"),
     ({"--param": "tile_px"}, "name=value"),
+    ({"--preset": "papers"}, "choose one of paper"),
     ({"--bands": "1,2"}, "1,2"),
     ({"--bands": "4,3,2"}, "4"),
     ({"--stretch": "log"}, "log"),
