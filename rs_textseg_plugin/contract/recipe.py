@@ -242,7 +242,8 @@ SAM_CLIP = PipelineInfo(
             "region_prompts",
             False,
             "bool",
-            "Whether SAM is also asked what lies in the middle of each region of the dense map (selector=vote).",
+            "Whether SAM is also asked what lies in the middle of each region of the dense map, which takes time for "
+            "every question (selector=vote).",
             f"{_OURS}; {_SOSA} asks the grid of points only",
         ),
         Parameter(

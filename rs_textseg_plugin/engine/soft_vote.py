@@ -39,7 +39,7 @@ class SoftVote:
         P = (dense + w * sum(q[i] * m[i])) / (1 + w * sum(q[i]))
 
     A doubtful mask changes little, nested masks all count, and nothing is painted: maps of neighbouring tiles fade
-    into each other as dense maps do.
+    into each other as dense maps do. What only one of two tiles has a mask for fades out across their overlap.
 
     Attributes:
         dense: the pixels' own probabilities.

@@ -79,7 +79,7 @@ def test_masks_vote_softly_and_regions_are_asked_for(scene, tmp_path, tiny_model
     ours = ["vote=soft", "region_prompts=true", f"objects={objects}", "region_max_points=5"]
     loose = ["pred_iou_thresh=0", "stability_score_thresh=0", "prob_threshold=0"]
     status = run("segment", scene, "--text", "road, water", "--models", tiny_models, "--out", tmp_path / "o.gpkg",
-                 "--json", *FAST, "--param", "points_per_side=2", "tile_px=128", "overlap_px=32", *ours, *loose)  # fmt: skip
+                 "--json", *FAST, "--param", "points_per_side=2", *ours, *loose)  # fmt: skip
     events = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
     assert status == 0
     assert sum([event for event in events if event["type"] == "found"][-1]["counts"].values()) > 0
