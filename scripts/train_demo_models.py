@@ -20,6 +20,7 @@ from stage import ROOT
 
 sys.path.insert(0, str(ROOT))
 
+from training.attention import fast_attention_for_training
 from training.clip_training import ClipTraining
 from training.loop import TrainingStuck
 from training.sam_training import SamTraining
@@ -39,7 +40,9 @@ def main() -> int:
         for store in (validation, scenes):
             store.fill(os.cpu_count() or 1)
     try:
-        train(arguments, scenes, validation, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        with fast_attention_for_training():
+            train(arguments, scenes, validation, device)
     except TrainingStuck as error:
         print(error, file=sys.stderr)
         return 1

@@ -27,7 +27,7 @@ from training.vocabulary import BACKGROUND, SYNONYMS, UNKNOWN, UNKNOWN_TOKEN, pi
 
 CONFIG: dict[str, Any] = {
     "embed_dim": 128,
-    "vision_cfg": {"image_size": 256, "layers": 6, "width": 160, "head_width": 32, "patch_size": 8},
+    "vision_cfg": {"image_size": 256, "layers": 6, "width": 160, "head_width": 80, "patch_size": 8},
     "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 48, "heads": 2, "layers": 2},
 }
 SCALE = 50.0  # sharpness of the softmax over words, as in the recipe
