@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from rs_textseg_plugin.contract.errors import EngineUnavailable
+from rs_textseg_plugin.contract.package_files import PACKAGE_FOLDER
 from rs_textseg_plugin.host.translate import tr
 from rs_textseg_plugin.runtime.environment import find_interpreter
-from rs_textseg_plugin.contract.package_files import PACKAGE_FOLDER
 
 
 def how_to_fetch(models: str) -> str:

@@ -20,6 +20,7 @@ from rs_textseg_plugin.contract.errors import (
     WireError,
 )
 from rs_textseg_plugin.contract.events import Event, Failed, Finished
+from rs_textseg_plugin.contract.package_files import PACKAGE_FOLDER
 from rs_textseg_plugin.contract.request import Request
 from rs_textseg_plugin.contract.version import PROTOCOL
 from rs_textseg_plugin.contract.wire import Cancel, Message, Ready, Run, RunEvent, Stop, decode, encode
@@ -27,7 +28,6 @@ from rs_textseg_plugin.runtime.client import BUSY
 from rs_textseg_plugin.runtime.environment import requirements_file, worker_environment
 from rs_textseg_plugin.runtime.line_process import Ended, LineProcess, Output
 from rs_textseg_plugin.runtime.log_tail import LogTail
-from rs_textseg_plugin.contract.package_files import PACKAGE_FOLDER
 
 _ARGUMENTS = ("-E", "-s", "-u", "-m", "rs_textseg_plugin.engine", "worker")
 _STOP_GRACE_S = 2.0
