@@ -1,0 +1,49 @@
+"""A method as the user meets it: its names, the models it needs, and its parameters."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from rs_textseg_plugin.contract.errors import RecipeError
+from rs_textseg_plugin.contract.parameter import Parameter, ParameterValue
+
+
+@dataclass(frozen=True)
+class PipelineInfo:
+    """A method as the user meets it.
+
+    Attributes:
+        name: its public name.
+        title: how the dock calls it.
+        summary: one sentence.
+        source: the paper.
+        roles: the kinds of model it needs (``sam``, ``clip``, ...).
+        takes: ``classes`` or ``phrase``.
+        parameters: what can be set.
+    """
+
+    name: str
+    title: str
+    summary: str
+    source: str
+    roles: tuple[str, ...]
+    takes: str
+    parameters: tuple[Parameter, ...]
+
+    def read_parameters(self, given: Mapping[str, ParameterValue]) -> dict[str, ParameterValue]:
+        """Return all parameters: the given ones checked, the others at their defaults.
+
+        Raises:
+            RecipeError: an unknown name, or a value that does not fit.
+        """
+        known = {parameter.name: parameter for parameter in self.parameters}
+        for name in given:
+            if name not in known:
+                near = difflib.get_close_matches(name, known) or sorted(known)[:3]
+                raise RecipeError(
+                    f"The pipeline {self.name} has no parameter {name!r}: did you mean {' or '.join(near)}? "
+                    "'segment --help' lists all of them."
+                )
+        return {name: parameter.read(given.get(name)) for name, parameter in known.items()}
