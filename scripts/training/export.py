@@ -65,7 +65,7 @@ def clip_weights(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return CLIP's weights in which every token that was never seen is the one that stood for all of them."""
     known = clip_training.find_known_tokens(clip_training.build_clip()[1])
     table = state["token_embedding.weight"].clone()
-    table[~known] = table[UNKNOWN_TOKEN]
+    table[~known] = state["token_embedding.weight"][UNKNOWN_TOKEN]
     return {**state, "token_embedding.weight": table}
 
 

@@ -43,6 +43,7 @@ _SMALL_SHARE = 0.65  # of the time is spent on small windows, which cost a quart
 _LEARN_ALL_UNTIL = 0.35  # of the time: until then the masks that are not the best learn too, less and less
 _GATES = (Gate(0.25, "oracle", 0.4), Gate(0.6, "oracle", 0.5))
 _EVALUATE_EVERY = 250
+_VALIDATION_BATCHES = 8
 
 
 class SamWithHeads(nn.Module):
@@ -272,7 +273,7 @@ def validation_batches(store: SceneStore) -> list[tuple[list[Crop], Prompts]]:
     rng = np.random.default_rng(2)
     cutter = Cutter(store, rng, anchored=0.8)
     batches = []
-    for _ in range(8):
+    for _ in range(_VALIDATION_BATCHES):
         crops = [cutter.cut(_FULL_PX) for _ in range(4)]
         batches.append((crops, draw_prompts(crops, 14, rng)))
     return batches
