@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from rs_textseg_plugin.contract.errors import ModelError
 from rs_textseg_plugin.contract.grid import Window
+from rs_textseg_plugin.engine.models.attention import run_blocks
 from rs_textseg_plugin.engine.models.checkpoint import (
     is_torchscript,
     load_state_dict,
@@ -99,13 +100,16 @@ class ClipModel:
         return features.float().cpu().numpy()
 
     @torch.inference_mode()
-    def dense_features(self, pictures: NDArray[np.uint8], attention: str) -> tuple[Tensor, Tensor]:
-        """Return patch features ``(N, gh, gw, D)`` and <CLS> features ``(N, D)``, both of unit length.
+    def dense_features(
+        self, pictures: NDArray[np.uint8], attention: str, unit_length: bool = True
+    ) -> tuple[Tensor, Tensor]:
+        """Return patch features ``(N, gh, gw, D)`` and <CLS> features ``(N, D)`` of unit length.
 
         Args:
             pictures: ``(N, H, W, 3)`` uint8; sides that are no multiple of the patch are padded with zeros after
                 the normalisation, half on each side, and the grid then covers the padded picture.
-            attention: ``self-self`` or ``vanilla``, see `_last_block`.
+            attention: see `run_blocks`.
+            unit_length: whether patch features are normalised; an upsampler wants them as they are.
 
         Raises:
             ModelError: the image tower is no standard ViT.
@@ -113,7 +117,7 @@ class ClipModel:
         visual = self._vit()
         images = pad_to_multiple(self._normalised(pictures), visual.patch_size)
         with self._autocast():
-            return patch_features(visual, images, attention)
+            return patch_features(visual, images, attention, unit_length=unit_length)
 
     def padded_frame(self, picture: Window) -> Window:
         """Return what the grid of patches of such a picture covers, relative to the picture's corner."""
@@ -126,8 +130,8 @@ class ClipModel:
         blocks = getattr(getattr(visual, "transformer", None), "resblocks", None)
         if blocks is None or getattr(visual, "proj", None) is None or getattr(visual, "attn_pool", None) is not None:
             raise ModelError(
-                f"The CLIP model {self.name} has no standard ViT, which selector=vote needs: "
-                "take a ViT checkpoint, or set selector=crop."
+                f"The CLIP model {self.name} has no standard ViT, which dense maps need: "
+                "take a ViT checkpoint, or with sam-clip set selector=crop."
             )
         return visual
 
@@ -163,26 +167,26 @@ def pad_to_multiple(images: Tensor, patch_size: tuple[int, int]) -> Tensor:
 
 
 def patch_features(
-    visual: Any, images: Tensor, attention: str, positions: Tensor | None = None
+    visual: Any, images: Tensor, attention: str, positions: Tensor | None = None, unit_length: bool = True
 ) -> tuple[Tensor, Tensor]:
     """Return what a ViT says of every patch of a picture; gradients flow, so that a training takes the same way.
 
     Args:
         visual: open_clip's ``VisionTransformer``.
         images: ``(N, 3, H, W)`` float32, normalised, sides a multiple of the patch.
-        attention: ``self-self`` or ``vanilla``, see `_last_block`.
+        attention: see `run_blocks`.
         positions: ``(1 + gh * gw, C)`` positional embedding to use; None: the trained one, resized to the grid.
+        unit_length: whether patch features are normalised.
 
     Returns:
-        Patch features ``(N, gh, gw, D)`` and <CLS> features ``(N, D)``, both float32 of unit length.
+        Patch features ``(N, gh, gw, D)`` and <CLS> features ``(N, D)`` of unit length, both float32.
     """
     grid = (images.shape[2] // visual.patch_size[0], images.shape[3] // visual.patch_size[1])
     tokens = _embed_patches(visual, images, _positions(visual, grid) if positions is None else positions)
-    for block in visual.transformer.resblocks[:-1]:
-        tokens = block(tokens)
-    tokens = _last_block(visual.transformer.resblocks[-1], tokens, attention)
-    features = F.normalize((visual.ln_post(tokens) @ visual.proj).float(), dim=-1)
-    return features[:, 1:].unflatten(1, grid), features[:, 0]
+    tokens = run_blocks(visual.transformer.resblocks, tokens, attention)
+    features = (visual.ln_post(tokens) @ visual.proj).float()
+    patches, cls = features[:, 1:].unflatten(1, grid), F.normalize(features[:, 0], dim=-1)
+    return F.normalize(patches, dim=-1) if unit_length else patches, cls
 
 
 def _embed_patches(visual: Any, images: Tensor, positions: Tensor) -> Tensor:
@@ -200,22 +204,6 @@ def _positions(visual: Any, grid: tuple[int, int]) -> Tensor:
     planes = trained[1:].unflatten(0, tuple(visual.grid_size)).permute(2, 0, 1)[None].float()
     resized = F.interpolate(planes, size=grid, mode="bicubic", align_corners=False)
     return torch.cat([trained[:1].float(), resized[0].flatten(1).T])
-
-
-def _last_block(block: Any, tokens: Tensor, attention: str) -> Tensor:
-    """Run the last block so that patches answer for themselves.
-
-    ``self-self`` (SegEarth-OV, section on the modified last block): the sum of three attentions, q-q, k-k and
-    v-v, applied to v, then the output projection; no residual and no MLP. ``vanilla`` is the block as trained.
-    """
-    if attention == "vanilla":
-        return block(tokens)
-    attn = block.attn
-    heads = attn.num_heads
-    projected = F.linear(block.ln_1(tokens), attn.in_proj_weight, attn.in_proj_bias)
-    q, k, v = (part.unflatten(-1, (heads, -1)).transpose(1, 2) for part in projected.chunk(3, dim=-1))
-    mixed = torch.stack([F.scaled_dot_product_attention(x, x, v) for x in (q, k, v)]).sum(dim=0)
-    return attn.out_proj(mixed.transpose(1, 2).flatten(2))
 
 
 def load_clip(path: Path, architecture: str, device: torch.device, dtype: torch.dtype) -> ClipModel:

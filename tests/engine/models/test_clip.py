@@ -11,6 +11,8 @@ from tiny_models import CLIP_CONFIG, open_clip, tiny_clip
 
 from rs_textseg_plugin.contract.errors import ModelError
 from rs_textseg_plugin.contract.grid import Window
+from rs_textseg_plugin.contract.shared_parameters import ATTENTIONS
+from rs_textseg_plugin.engine.models.attention import run_blocks
 from rs_textseg_plugin.engine.models.clip import TEMPLATES, ClipModel, load_clip
 
 CPU = torch.device("cpu")
@@ -60,39 +62,93 @@ def literal_tokens(visual, images: torch.Tensor, grid: tuple[int, int]) -> torch
     return visual.ln_pre(torch.cat([cls, patches + positions], dim=1))
 
 
-def literal_self_self(block, tokens: torch.Tensor) -> torch.Tensor:
-    """A = softmax(q q^T s) + softmax(k k^T s) + softmax(v v^T s) per head, out = proj(A v): head by head."""
-    x = block.ln_1(tokens)
+def literal_heads(block, x: torch.Tensor):
+    """q, k and v of every head, from the rows of the joint projection."""
     width, heads = x.shape[-1], block.attn.num_heads
     size = width // heads
     weight, bias = block.attn.in_proj_weight, block.attn.in_proj_bias
     q, k, v = (x @ weight[i * width : (i + 1) * width].T + bias[i * width : (i + 1) * width] for i in range(3))
-    outputs = []
     for head in range(heads):
-        part = slice(head * size, (head + 1) * size)
-        attention = sum(torch.softmax(y[..., part] @ y[..., part].transpose(1, 2) * size**-0.5, -1) for y in (q, k, v))
-        outputs.append(attention @ v[..., part])
+        yield tuple(y[..., head * size : (head + 1) * size] for y in (q, k, v))
+
+
+def literal_output(block, outputs: list[torch.Tensor]) -> torch.Tensor:
     return torch.cat(outputs, dim=-1) @ block.attn.out_proj.weight.T + block.attn.out_proj.bias
 
 
-@pytest.mark.parametrize("attention", ["self-self", "vanilla"])
+def literal_last_block(block, tokens: torch.Tensor, attention: str) -> torch.Tensor:
+    """A is the sum of softmax(x x^T s) over the variant's x per head, out = proj(A v): head by head."""
+    outputs = []
+    for q, k, v in literal_heads(block, block.ln_1(tokens)):
+        scale = q.shape[-1] ** -0.5
+        attends = {"self-self": (q, k, v), "sclip": (q, k), "clearclip": (q,), "maskclip": ()}[attention]
+        mixing = sum(torch.softmax(x @ x.transpose(1, 2) * scale, dim=-1) for x in attends)
+        outputs.append(mixing @ v if attends else torch.eye(v.shape[1]) @ v)
+    return literal_output(block, outputs)
+
+
+def literal_gem(blocks, tokens: torch.Tensor) -> torch.Tensor:
+    """GEM as its released code reads, with its defaults: depth 7 (six blocks), one iteration, own temperature."""
+    grouped = None
+    for number, block in enumerate(blocks):
+        if len(blocks) - number <= 6:
+            grouped = tokens if grouped is None else grouped
+            x, outputs = block.ln_1(tokens), []
+            for q, k, v in literal_heads(block, x):
+                length = torch.stack([token.norm(dim=-1).mean() for token in x]).reshape(-1, 1, 1)
+                inverse_temperature, parts = length * q.shape[-1] ** -0.5, []
+                for y in (v, k, q):
+                    y = y / y.norm(dim=-1, keepdim=True)
+                    y = torch.softmax(y @ y.transpose(1, 2) * inverse_temperature, dim=-1) @ y
+                    y = y / y.norm(dim=-1, keepdim=True)
+                    parts.append(torch.softmax(y @ y.transpose(1, 2) * inverse_temperature, dim=-1) @ v)
+                outputs.append((parts[0] + parts[1] + parts[2]) / 3)
+            grouped = grouped + literal_output(block, outputs)
+        tokens = block(tokens)
+    return torch.cat([tokens[:, :1], grouped[:, 1:]], dim=1)
+
+
+def literal_blocks(blocks, tokens: torch.Tensor, attention: str) -> torch.Tensor:
+    if attention == "gem":
+        return literal_gem(blocks, tokens)
+    for block in blocks[:-1]:
+        tokens = block(tokens)
+    return blocks[-1](tokens) if attention == "vanilla" else literal_last_block(blocks[-1], tokens, attention)
+
+
+@pytest.mark.parametrize("attention", ATTENTIONS)
 @pytest.mark.parametrize(("height", "width", "grid"), [(64, 64, (4, 4)), (96, 64, (6, 4)), (70, 50, (5, 4))])
 def test_dense_features_equal_the_equations_done_plainly(model, attention, height, width, grid):
     images, visual = pictures(2, height, width), model.model.visual
     with torch.inference_mode():
         tall, wide = grid[0] * 16 - height, grid[1] * 16 - width
         padded = F.pad(normalised(images), (wide // 2, wide - wide // 2, tall // 2, tall - tall // 2))
-        tokens = literal_tokens(visual, padded, grid)
-        for block in visual.transformer.resblocks[:-1]:
-            tokens = block(tokens)
-        last = visual.transformer.resblocks[-1]
-        tokens = literal_self_self(last, tokens) if attention == "self-self" else last(tokens)
-        features = visual.ln_post(tokens) @ visual.proj
-        features = features / features.norm(dim=-1, keepdim=True)
+        tokens = literal_blocks(visual.transformer.resblocks, literal_tokens(visual, padded, grid), attention)
+        raw = visual.ln_post(tokens) @ visual.proj
+        features = raw / raw.norm(dim=-1, keepdim=True)
     patches, cls = model.dense_features(images, attention)
     np.testing.assert_allclose(patches.flatten(1, 2), features[:, 1:], atol=1e-4)
     np.testing.assert_allclose(cls, features[:, 0], atol=1e-4)
     assert tuple(patches.shape[1:3]) == grid
+    patches, cls = model.dense_features(images, attention, unit_length=False)
+    np.testing.assert_allclose(patches.flatten(1, 2), raw[:, 1:], atol=1e-4)
+    np.testing.assert_allclose(cls, features[:, 0], atol=1e-4)
+
+
+def test_gem_changes_the_last_six_blocks_of_a_deeper_vit_and_no_others():
+    torch.manual_seed(8)
+    config = {**CLIP_CONFIG, "vision_cfg": {**CLIP_CONFIG["vision_cfg"], "layers": 8, "width": 64, "head_width": 32}}
+    visual = open_clip.CLIP(**config).eval().visual
+    tokens = torch.randn(2, 17, 64)
+    with torch.inference_mode():
+        found = run_blocks(visual.transformer.resblocks, tokens, "gem")
+        np.testing.assert_allclose(found, literal_gem(visual.transformer.resblocks, tokens), atol=1e-4)
+
+
+def test_every_kind_of_attention_says_something_else(model):
+    answers = [model.dense_features(pictures(1, 64, 64), attention)[0] for attention in ATTENTIONS]
+    for number, one in enumerate(answers):
+        assert all((one - other).abs().max() > 1e-2 for other in answers[:number])
 
 
 def test_the_frame_says_what_a_padded_grid_covers(model):
