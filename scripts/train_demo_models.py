@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """Trains the demo CLIP and the demo SAM on drawn scenes, and writes them with their manifest and model card.
 
-    scripts/train_demo_models.py WORK_FOLDER [--steps scenes clip sam] [--clip-minutes 75] [--sam-minutes 90]
+    scripts/train_demo_models.py WORK_FOLDER [--steps scenes clip sam export] [--clip-minutes 85] [--sam-minutes 85]
 
-WORK_FOLDER keeps scenes, states and logs: the command goes on where it was stopped. `scripts/export_demo_models.py`
-writes what was reached to resources/demo.
+WORK_FOLDER keeps scenes, states and logs: the command goes on where it was stopped. The trainings can run beside each
+other, which uses two cores best: one command with ``--steps clip --threads 1``, and after some minutes one with
+``--steps sam --threads 1``. The last step writes resources/demo and the picture of the curves.
 """
 
 from __future__ import annotations
@@ -22,51 +23,57 @@ sys.path.insert(0, str(ROOT))
 
 from training.attention import fast_attention_for_training
 from training.clip_training import ClipTraining
+from training.export import draw_curves, export
 from training.loop import TrainingStuck
 from training.sam_training import SamTraining
 from training.scene_store import TRAINING_SEEDS, VALIDATION_SEEDS, SceneStore
 
-STEPS = ("scenes", "clip", "sam")
+STEPS = ("scenes", "clip", "sam", "export")
+DEMO, CURVES = ROOT / "resources" / "demo", ROOT / "docs" / "images" / "demo_training.png"
 _VALIDATION_SCENES = 40
 
 
 def main() -> int:
-    """Run the command."""
+    """Run the command; return 1 if a training missed one of its gates."""
     arguments = parse_arguments()
     torch.set_num_threads(arguments.threads)
-    scenes = SceneStore(arguments.folder / "scenes", arguments.scenes, TRAINING_SEEDS)
-    validation = SceneStore(arguments.folder / "validation", _VALIDATION_SCENES, VALIDATION_SEEDS)
-    if "scenes" in arguments.steps:
-        for store in (validation, scenes):
-            store.fill(os.cpu_count() or 1)
     try:
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        with fast_attention_for_training():
-            train(arguments, scenes, validation, device)
+        if {"scenes", "clip", "sam"} & set(arguments.steps):
+            train(arguments, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     except TrainingStuck as error:
         print(error, file=sys.stderr)
         return 1
+    if "export" in arguments.steps:
+        for path in (*export(arguments.folder, arguments.out), draw_curves(arguments.folder, CURVES)):
+            print(f"{path} ({path.stat().st_size / 1e6:.1f} MB)")
     return 0
 
 
-def train(arguments: argparse.Namespace, scenes: SceneStore, validation: SceneStore, device: torch.device) -> None:
-    """Train what was asked for; SAM starts from CLIP where that is at hand."""
+def train(arguments: argparse.Namespace, device: torch.device) -> None:
+    """Draw and train what was asked for; SAM starts from CLIP where that is at hand."""
     folder = arguments.folder
-    if "clip" in arguments.steps:
-        ClipTraining(scenes, validation, folder, arguments.clip_minutes, device).run()
-    if "sam" in arguments.steps:
-        clip = folder / "clip.state.pt"
-        trunk = torch.load(clip, weights_only=True)["model"] if clip.is_file() else None
-        SamTraining(scenes, validation, folder, arguments.sam_minutes, device, trunk).run()
+    scenes = SceneStore(folder / "scenes", arguments.scenes, TRAINING_SEEDS)
+    validation = SceneStore(folder / "validation", _VALIDATION_SCENES, VALIDATION_SEEDS)
+    if "scenes" in arguments.steps:
+        for store in (validation, scenes):
+            store.fill(os.cpu_count() or 1)
+    with fast_attention_for_training():
+        if "clip" in arguments.steps:
+            ClipTraining(scenes, validation, folder, arguments.clip_minutes, device).run()
+        if "sam" in arguments.steps:
+            clip = folder / "clip.state.pt"
+            trunk = torch.load(clip, weights_only=True)["model"] if clip.is_file() else None
+            SamTraining(scenes, validation, folder, arguments.sam_minutes, device, trunk).run()
 
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, metavar="WORK_FOLDER")
     parser.add_argument("--steps", nargs="+", choices=STEPS, default=list(STEPS))
+    parser.add_argument("--out", type=Path, default=DEMO, help="folder of the model set (default: %(default)s)")
     parser.add_argument("--scenes", type=int, default=3000, help="to draw for the training (default: %(default)s)")
-    parser.add_argument("--clip-minutes", type=float, default=75, help="(default: %(default)s)")
-    parser.add_argument("--sam-minutes", type=float, default=90, help="(default: %(default)s)")
+    parser.add_argument("--clip-minutes", type=float, default=85, help="(default: %(default)s)")
+    parser.add_argument("--sam-minutes", type=float, default=85, help="(default: %(default)s)")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="(default: all cores)")
     return parser.parse_args()
 

@@ -22,6 +22,7 @@ from scenes.words import THINGS, UNLABELLED
 EPSG = 32632
 CORNER_X_M, CORNER_Y_M = 512_000.0, 5_403_000.0  # upper left
 PICTURE, LABELS, TRUTH = "scene.tif", "labels.tif", "truth.gpkg"
+_JPEG_QUALITY = 90
 DARKEST, BRIGHTEST = 180, 2900  # of a 16-bit picture: about what a sensor of 12 bits gives
 
 
@@ -76,6 +77,14 @@ def write_picture(path: Path, values: NDArray[np.uint8] | NDArray[np.uint16], pi
     profile = _profile(values, pixel_m) | {"count": 3, "predictor": 2, "photometric": "rgb", "interleave": "pixel"}
     with rasterio.open(path, "w", **profile) as file:
         file.write(np.moveaxis(values, -1, 0))
+    return path
+
+
+def write_photograph(path: Path, rgb: NDArray[np.uint8], pixel_m: float) -> Path:
+    """Write a picture ``(H, W, 3)`` as `write_picture` does, packed as a JPEG: a tenth of the size, hardly changed."""
+    profile = _profile(rgb, pixel_m) | {"count": 3, "compress": "jpeg", "photometric": "ycbcr", "interleave": "pixel"}
+    with rasterio.open(path, "w", **profile, jpeg_quality=_JPEG_QUALITY) as file:
+        file.write(np.moveaxis(rgb, -1, 0))
     return path
 
 
