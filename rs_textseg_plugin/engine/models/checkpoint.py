@@ -40,7 +40,9 @@ _NESTED = ("state_dict", "model")  # under which training scripts keep the weigh
 _NOT_WEIGHTS = ("input_resolution", "context_length", "vocab_size")  # tensors in OpenAI's CLIP archives
 _SAM_PARTS = ("image_encoder.", "prompt_encoder.", "mask_decoder.")
 _CLIP_TEXT = ("token_embedding.weight", "text.")
-_ROLE_NAMES = {"sam": "SAM", "clip": "CLIP"}
+_UPSAMPLERS = ("up.range_temp", "up1.range_temp")  # SimFeatUp's and FeatUp's JBU stack
+_ROLE_NAMES = {"sam": "SAM", "clip": "CLIP", "upsampler": "SimFeatUp or FeatUp"}
+UPSAMPLER_PREFIX = "upsampler."  # before every name, where a training saved it
 
 
 def load_state_dict(path: Path) -> dict[str, Tensor]:
@@ -106,9 +108,14 @@ def read_metadata(path: Path) -> dict[str, str]:
 
 
 def checkpoint_role(shapes: Shapes) -> str | None:
-    """Return ``sam`` or ``clip`` for weights in the published layouts of those (open_clip's for CLIP), else None."""
+    """Return ``sam``, ``clip`` or ``upsampler`` for weights in the published layouts of those, else None.
+
+    That of CLIP is open_clip's, those of upsamplers SimFeatUp's and FeatUp's JBU stack.
+    """
     if all(any(key.startswith(part) for key in shapes) for part in _SAM_PARTS):
         return "sam"
+    if any(name in shapes or UPSAMPLER_PREFIX + name in shapes for name in _UPSAMPLERS):
+        return "upsampler"
     has_text = any(key.startswith(_CLIP_TEXT) for key in shapes)
     return "clip" if has_text and any(key.startswith("visual.") for key in shapes) else None
 
