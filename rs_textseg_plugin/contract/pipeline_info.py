@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from rs_textseg_plugin.contract.errors import RecipeError
 from rs_textseg_plugin.contract.parameter import Parameter, ParameterValue
@@ -22,6 +22,7 @@ class PipelineInfo:
         roles: the kinds of model it needs (``sam``, ``clip``, ...).
         takes: ``classes`` or ``phrase``.
         parameters: what can be set.
+        optional_roles: the kinds of model that it uses where a set has them, and what a result made without says.
     """
 
     name: str
@@ -31,6 +32,7 @@ class PipelineInfo:
     roles: tuple[str, ...]
     takes: str
     parameters: tuple[Parameter, ...]
+    optional_roles: Mapping[str, str] = field(default_factory=dict)
 
     def read_parameters(self, given: Mapping[str, ParameterValue]) -> dict[str, ParameterValue]:
         """Return all parameters: the given ones checked, the others at their defaults.
@@ -47,3 +49,8 @@ class PipelineInfo:
                     "'segment --help' lists all of them."
                 )
         return {name: parameter.read(given.get(name)) for name, parameter in known.items()}
+
+    def own(self, values: Mapping[str, ParameterValue]) -> dict[str, ParameterValue]:
+        """Return those values that are parameters of this pipeline; a model set may hold values for several."""
+        names = {parameter.name for parameter in self.parameters}
+        return {name: value for name, value in values.items() if name in names}

@@ -13,49 +13,28 @@ from typing import Any
 from rs_textseg_plugin.contract.errors import RecipeError
 from rs_textseg_plugin.contract.parameter import Parameter, ParameterValue
 from rs_textseg_plugin.contract.pipeline_info import PipelineInfo
+from rs_textseg_plugin.contract.presets import PRESETS, Preset, find_preset
 from rs_textseg_plugin.contract.sam_clip_table import SAM_CLIP
+from rs_textseg_plugin.contract.segearth_ov_table import SEGEARTH_OV
+from rs_textseg_plugin.contract.shared_parameters import COMPETITOR
 
 __all__ = [
     "PIPELINES",
     "PRESETS",
     "SAM_CLIP",
+    "SEGEARTH_OV",
     "Parameter",
     "ParameterValue",
     "PipelineInfo",
+    "Preset",
     "Recipe",
+    "competitor",
     "find_pipeline",
     "find_preset",
     "wants_instances",
 ]
 
-PIPELINES: dict[str, PipelineInfo] = {SAM_CLIP.name: SAM_CLIP}
-
-# Named parameter values of `SAM_CLIP`. "paper" is what Sosa et al. 2026 (contrastive branch) states, joined with
-# SegEarth-OV where it builds on that; values equal to our defaults are there too, so that neither a model set nor a
-# later default changes them. What the paper leaves open (vote_share, uncovered, thresholds) stays as in our table.
-PRESETS: dict[str, Mapping[str, ParameterValue]] = {
-    "paper": {
-        "selector": "vote",
-        "vote": "majority",
-        "region_prompts": False,
-        "points_per_side": 29,
-        "clip_long_side_px": 448,
-        "window_blend": "mean",
-        "overlap_px": 0,  # the paper cuts large images into patches that do not overlap
-        "objects": "regions",
-    },
-}
-
-
-def find_preset(name: str) -> Mapping[str, ParameterValue]:
-    """Return the parameters of that name; none for an empty name.
-
-    Raises:
-        RecipeError: there is no such preset.
-    """
-    if name and name not in PRESETS:
-        raise RecipeError(f"There is no preset {name!r}: choose one of {', '.join(PRESETS)}.")
-    return PRESETS.get(name, {})
+PIPELINES: dict[str, PipelineInfo] = {info.name: info for info in (SAM_CLIP, SEGEARTH_OV)}
 
 
 def find_pipeline(name: str) -> PipelineInfo:
@@ -105,9 +84,13 @@ class Recipe:
 
 def wants_instances(parameters: Mapping[str, ParameterValue]) -> bool:
     """Whether objects of one class stay apart where they touch, from all of a pipeline's parameters."""
-    return parameters["objects"] == "instances" or (
-        parameters["objects"] == "auto" and parameters.get("selector") == "crop"
-    )
+    objects = parameters.get("objects", "regions")
+    return objects == "instances" or (objects == "auto" and parameters.get("selector") == "crop")
+
+
+def competitor(parameters: Mapping[str, ParameterValue]) -> str:
+    """Return the words against a class that stands alone, from all of a pipeline's parameters."""
+    return str(parameters.get("competitor", COMPETITOR.default))
 
 
 def _check_together(values: Mapping[str, Any]) -> None:
@@ -123,5 +106,5 @@ def _check_together(values: Mapping[str, Any]) -> None:
             f"The parameter clip_stride_px={stride_px} is larger than clip_window_px={window_px}, "
             "which would leave pixels unseen: make it smaller."
         )
-    if not str(values.get("competitor", "background")).strip(" |"):
+    if not competitor(values).strip(" |"):
         raise RecipeError("The parameter competitor names no word: write one, for example competitor=background.")

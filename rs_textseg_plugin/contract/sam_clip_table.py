@@ -10,10 +10,11 @@ from rs_textseg_plugin.contract.shared_parameters import (
     COMPETITOR,
     DENSE,
     OURS,
+    POLYGONS,
     SEGEARTH,
     SOSA,
     TEMPLATES,
-    TILING_AND_POLYGONS,
+    TILING,
 )
 
 _SAM = "SamAutomaticMaskGenerator default (segment-anything 1.0)"
@@ -151,6 +152,16 @@ SAM_CLIP = PipelineInfo(
             "Text2Seg, branch 3",
             choices=("black", "mean", "image"),
         ),
-        *TILING_AND_POLYGONS,
+        *TILING,
+        Parameter(
+            "objects",
+            "auto",
+            "str",
+            "instances: one polygon per mask; regions: touching pixels of a class are one polygon; "
+            "auto: instances for selector=crop, regions for selector=vote.",
+            f"{OURS}; the paper's result is a label map, which is 'regions'",
+            choices=("auto", "instances", "regions"),
+        ),
+        *POLYGONS,
     ),
 )

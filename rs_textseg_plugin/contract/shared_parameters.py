@@ -69,20 +69,14 @@ COMPETITOR = Parameter(
     f"{SEGEARTH}: single-class tasks are two-class",
 )
 
-TILING_AND_POLYGONS = (
+TILING = (
     Parameter(
         "tile_px", 1024, "int", "Side of a tile in working pixels.", "SAM's input size (segment-anything)", 64, 8192
     ),
     Parameter("overlap_px", 128, "int", "Overlap of neighbouring tiles in working pixels.", OURS, 0, 2048),
-    Parameter(
-        "objects",
-        "auto",
-        "str",
-        "instances: one polygon per mask; regions: touching pixels of a class are one polygon; "
-        "auto: instances for selector=crop, regions for selector=vote.",
-        OURS + "; the paper's result is a label map, which is 'regions'",
-        choices=("auto", "instances", "regions"),
-    ),
+)
+
+POLYGONS = (
     Parameter(
         "min_area_m2",
         1.0,

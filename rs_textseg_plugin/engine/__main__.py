@@ -92,8 +92,9 @@ def parameter_table() -> str:
 def preset_table() -> str:
     """Return all presets with their values, for the help text."""
     lines = ["presets (--preset name); a --param of one's own wins over them, they win over the model set's:"]
-    for name, values in PRESETS.items():
-        lines.append(f"  {name}: {' '.join(f'{key}={value}' for key, value in values.items())}")
+    for name, preset in PRESETS.items():
+        values = " ".join(f"{key}={'auto' if value is None else value}" for key, value in preset.values.items())
+        lines.append(f"  {name} ({preset.pipeline}, {preset.about}): {values}")
     return "\n".join(lines)
 
 
@@ -150,7 +151,7 @@ def _request(options: argparse.Namespace) -> Request:
         extent=_extent(options.extent),
         ground_resolution_m=options.resolution,
     )
-    parameters = {**find_preset(options.preset), **_parameters(options.param)}
+    parameters = {**find_preset(options.preset, options.pipeline), **_parameters(options.param)}
     recipe = Recipe(options.pipeline, options.models, parameters, options.device, options.precision)
     return Request(scene, query, recipe, Output(options.out, options.label_raster, options.score_raster, options.map))
 

@@ -63,8 +63,14 @@ class ClassMap:
                 continue
             rows, columns = common.relative_to(needed).slices
             inside = common.relative_to(window).relative_to(self.frame)
-            size = (self.frame.height, self.frame.width)
             weight = taper(common, window, self.overlap_px)
-            total[:, rows, columns] += weight * resize_part(logits.astype(np.float32), size, inside)
+            total[:, rows, columns] += weight * self._upsampled(logits, inside)
             weights[rows, columns] += weight
         return total / weights
+
+    def _upsampled(self, logits: NDArray[np.float16], inside: Window) -> NDArray[np.float32]:
+        """Return a window of one grid of logits, resized to its frame."""
+        size = (self.frame.height, self.frame.width)
+        if logits.shape[1:] == size:  # of a map of pixels only the part that is wanted is converted
+            return logits[(slice(None), *inside.slices)].astype(np.float32)
+        return resize_part(logits.astype(np.float32), size, inside)

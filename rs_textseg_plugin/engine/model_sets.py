@@ -24,6 +24,7 @@ from rs_textseg_plugin.contract.recipe import PIPELINES
 from rs_textseg_plugin.engine.models.checkpoint import checkpoint_role, peek_keys_and_shapes
 from rs_textseg_plugin.engine.models.clip import load_clip
 from rs_textseg_plugin.engine.models.sam import load_sam
+from rs_textseg_plugin.engine.models.upsampler import load_upsampler
 from rs_textseg_plugin.engine.weights import Checkpoint, resolve_set, verified
 
 
@@ -91,24 +92,28 @@ def fetch_file(file: ModelFile, folder: Path) -> Path:
 
 
 def verify_set(name: str) -> str:
-    """Load every checkpoint of a set once; return what was found, one line each.
+    """Load every checkpoint of a set once; return what was found, one line each, and what it serves.
 
     Raises:
-        ModelError: one of them is missing, damaged or foreign.
+        ModelError: one of them is damaged or foreign, or no pipeline has all that it needs.
     """
-    roles = tuple(dict.fromkeys(role for info in PIPELINES.values() for role in info.roles))
-    resolved = resolve_set(name, roles)
+    roles = [role for info in PIPELINES.values() for role in (*info.roles, *info.optional_roles)]
+    needed = set.intersection(*(set(info.roles) for info in PIPELINES.values()))
+    resolved = resolve_set(name, sorted(needed), [role for role in dict.fromkeys(roles) if role not in needed])
     lines = []
     for checkpoint in resolved.checkpoints.values():
         _load(checkpoint)
         lines.append(f"{checkpoint.role}: {checkpoint.path} is whole, SHA-256 {checkpoint.sha256}")
-    return "\n".join(lines)
+    served = [info.name for info in PIPELINES.values() if set(info.roles) <= set(resolved.checkpoints)]
+    return "\n".join([*lines, f"It serves {', '.join(served)}."])
 
 
 def _load(checkpoint: Checkpoint) -> None:
     cpu = torch.device("cpu")
     if checkpoint.role == "sam":
         load_sam(checkpoint.path, cpu, torch.float32)
+    elif checkpoint.role == "upsampler":
+        load_upsampler(checkpoint.path, cpu, torch.float32)
     else:
         load_clip(checkpoint.path, checkpoint.architecture, cpu, torch.float32)
 
@@ -126,7 +131,10 @@ def import_set(name: str, files: Sequence[Path]) -> Path:
         raise ModelError(f"There is a model set {name!r} already ({folder}): choose another name, or remove it first.")
     for file in files:
         if checkpoint_role(peek_keys_and_shapes(file)) is None:
-            raise ModelError(f"The file {file} is neither a SAM nor a CLIP checkpoint: nothing was imported.")
+            raise ModelError(
+                f"The file {file} is neither a SAM nor a CLIP checkpoint, nor an upsampler for one: "
+                "nothing was imported."
+            )
     folder.mkdir(parents=True)
     for file in files:
         shutil.copyfile(file, folder / file.name)

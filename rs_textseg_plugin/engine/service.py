@@ -19,7 +19,7 @@ import torch
 from rs_textseg_plugin.contract.errors import Cancelled, EngineError, MemoryExhausted, QueryError, SceneError
 from rs_textseg_plugin.contract.events import ClassSummary, Event, Finished, Found, Progress, Warned
 from rs_textseg_plugin.contract.grid import Tile
-from rs_textseg_plugin.contract.recipe import find_pipeline, wants_instances
+from rs_textseg_plugin.contract.recipe import competitor, find_pipeline, wants_instances
 from rs_textseg_plugin.contract.request import Request
 from rs_textseg_plugin.contract.version import VERSION
 from rs_textseg_plugin.engine.device import Budget, choose_device, choose_dtype, describe, is_memory_error
@@ -131,16 +131,17 @@ class _Job:
         self._engine, self._request, self._reader = engine, request, reader
         self._scratch, self._should_stop = scratch, should_stop
         self._files = ExitStack()  # Windows cannot remove the scratch folder while a file in it is open
-        recipe = request.recipe
-        self._models = resolve_set(recipe.models, find_pipeline(recipe.pipeline).roles)
-        combined = replace(recipe, parameters={**self._models.parameters, **recipe.parameters})
+        recipe, info = request.recipe, find_pipeline(request.recipe.pipeline)
+        self._models = resolve_set(recipe.models, info.roles, info.optional_roles)
+        combined = replace(recipe, parameters={**info.own(self._models.parameters), **recipe.parameters})
         self._parameters = combined.checked_parameters()
-        self._legend = Legend.of(request.query, str(self._parameters["competitor"]))
+        self._legend = Legend.of(request.query, competitor(self._parameters))
         self._budget = Budget(choose_device(recipe.device))
         self._dtype = choose_dtype(recipe.precision, self._budget.device)
         self._started = datetime.now(timezone.utc)
         about_format = format_notes(request.output.path, reader.grid.crs_wkt, request.query.text)
-        self._first_notes = [*reader.notes, *about_format]
+        missing = [note for role, note in info.optional_roles.items() if role not in self._models.checkpoints]
+        self._first_notes = [*reader.notes, *about_format, *missing]
         self._late_notes: list[str] = []
         self._segments: Counter[str] = Counter()
         raster = Path(request.scene.path)

@@ -10,6 +10,7 @@ import torch
 
 from rs_textseg_plugin.engine.models.clip import ClipModel, load_clip
 from rs_textseg_plugin.engine.models.sam import SamModel, load_sam
+from rs_textseg_plugin.engine.models.upsampler import Upsampler, load_upsampler
 from rs_textseg_plugin.engine.pipelines.protocol import Kept
 from rs_textseg_plugin.engine.weights import Checkpoint
 
@@ -25,6 +26,7 @@ class ModelShelf:
     def __init__(self) -> None:
         self._sam: dict[str, SamModel] = {}
         self._clip: dict[tuple[str, str], ClipModel] = {}
+        self._upsampler: dict[str, Upsampler] = {}
 
     def sam(self, checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -> SamModel:
         """Return that SAM on that device and in that precision."""
@@ -42,6 +44,15 @@ class ModelShelf:
             self._clip.clear()
             self._clip[key] = load_clip(checkpoint.path, checkpoint.architecture, device, dtype)
         model = self._clip[key]
+        model.to(device, dtype)
+        return model
+
+    def upsampler(self, checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -> Upsampler:
+        """Return that upsampler on that device and in that precision."""
+        if checkpoint.sha256 not in self._upsampler:
+            self._upsampler.clear()
+            self._upsampler[checkpoint.sha256] = load_upsampler(checkpoint.path, device, dtype)
+        model = self._upsampler[checkpoint.sha256]
         model.to(device, dtype)
         return model
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -20,7 +20,7 @@ from rs_textseg_plugin.contract.errors import ModelError
 from rs_textseg_plugin.contract.recipe import ParameterValue
 from rs_textseg_plugin.engine.models.checkpoint import checkpoint_role, peek_keys_and_shapes
 
-_SUFFIXES = (".pth", ".pt", ".bin", ".safetensors")
+_SUFFIXES = (".pth", ".pt", ".bin", ".ckpt", ".safetensors")
 
 
 @dataclass(frozen=True)
@@ -62,19 +62,21 @@ class ResolvedSet:
         return tuple(f"{c.sha256}:{c.architecture}" for _, c in sorted(self.checkpoints.items()))
 
 
-def resolve_set(name: str, roles: tuple[str, ...]) -> ResolvedSet:
+def resolve_set(name: str, roles: Collection[str], optional: Collection[str] = ()) -> ResolvedSet:
     """Find the checkpoints of a set that a pipeline needs.
 
     Args:
         name: a folder, an imported set or an entry of the catalogue.
         roles: what the pipeline needs, for example ``("sam", "clip")``.
+        optional: what it takes where the set has it; the result lacks these roles where it does not.
 
     Raises:
         ModelError: no such set or folder, a role without a file or with several, or a file that is not as listed.
     """
     folder, listed = _locate(name)
     files = listed.files if listed else _scan(folder)
-    checkpoints = {role: _only_one(name, folder, role, files) for role in roles}
+    taken = [*roles, *(role for role in optional if any(file.role == role for file in files))]
+    checkpoints = {role: _only_one(name, folder, role, files) for role in taken}
     parameters = listed.parameters if listed else {}
     return ResolvedSet(name, checkpoints, parameters, bool(listed and listed.is_demo))
 
@@ -117,7 +119,7 @@ def _scan(folder: Path) -> tuple[ModelFile, ...]:
             role = checkpoint_role(peek_keys_and_shapes(path))
             if role is None:
                 raise ModelError(
-                    f"The file {path} is neither a SAM nor a CLIP checkpoint: "
+                    f"The file {path} is neither a SAM nor a CLIP checkpoint, nor an upsampler for one: "
                     "take it out of the folder, or list the files to use in models.json."
                 )
             files.append(ModelFile(role, path.name))

@@ -266,7 +266,7 @@ def test_names_and_choices_that_scripts_use_are_stable(algorithm):
     main = {"INPUT", "TEXT", "PIPELINE", "MODELS", "EXTENT", "OUTPUT"}
     assert set(names) == main | {"PARAMETERS", "BANDS", "RESOLUTION", "DEVICE", "LABEL_RASTER", "SCORE_RASTER"}
     assert algorithm.parameterDefinition("PIPELINE").usesStaticStrings()
-    assert algorithm.parameterDefinition("PIPELINE").options() == ["sam-clip"]
+    assert algorithm.parameterDefinition("PIPELINE").options() == ["sam-clip", "segearth-ov"]
     assert algorithm.parameterDefinition("DEVICE").options() == ["auto", "cpu", "cuda", "mps"]
 
 

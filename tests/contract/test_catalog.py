@@ -20,7 +20,7 @@ from rs_textseg_plugin.contract.recipe import PIPELINES, find_pipeline
 
 SETS = load_catalog()
 FILES = [(entry, file) for entry in SETS for file in entry.files]
-ROLES = {role for info in PIPELINES.values() for role in info.roles}
+ROLES = {role for info in PIPELINES.values() for role in (*info.roles, *info.optional_roles)}
 
 
 @pytest.fixture
@@ -37,9 +37,11 @@ def test_the_names_of_sets_are_unique():
 @pytest.mark.parametrize("entry", SETS, ids=lambda entry: entry.id)
 def test_a_set_serves_known_pipelines_with_every_model_they_need_and_parameters_that_fit(entry):
     roles = {file.role for file in entry.files}
-    for name in entry.pipelines:
-        assert set(find_pipeline(name).roles) <= roles
-        find_pipeline(name).read_parameters(entry.parameters)
+    served = [find_pipeline(name) for name in entry.pipelines]
+    for info in served:
+        assert set(info.roles) <= roles
+        info.read_parameters(info.own(entry.parameters))
+    assert set(entry.parameters) <= {name for info in served for name in info.own(entry.parameters)}
     assert entry.pipelines
     assert re.fullmatch("[a-z0-9-]+", entry.id)
     assert entry.paper

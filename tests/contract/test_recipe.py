@@ -12,6 +12,7 @@ from rs_textseg_plugin.contract.recipe import (
     PRESETS,
     Parameter,
     Recipe,
+    competitor,
     find_pipeline,
     find_preset,
     wants_instances,
@@ -132,23 +133,45 @@ def test_an_overlap_of_exactly_half_a_tile_is_accepted():
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_a_preset_fits_the_parameters_and_is_written_in_their_types(name):
-    checked = Recipe(parameters=find_preset(name)).checked_parameters()
-    for key, value in find_preset(name).items():
+def test_a_preset_fits_the_parameters_of_its_pipeline_and_is_written_in_their_types(name):
+    pipeline, values = PRESETS[name].pipeline, PRESETS[name].values
+    checked = Recipe(pipeline, parameters=find_preset(name, pipeline)).checked_parameters()
+    assert values
+    for key, value in values.items():
         assert checked[key] == value
         assert type(checked[key]) is type(value)
 
 
 def test_the_paper_s_preset_states_what_the_paper_does():
-    paper = Recipe(parameters=find_preset("paper")).checked_parameters()
+    paper = Recipe(parameters=find_preset("paper", "sam-clip")).checked_parameters()
     assert (paper["selector"], paper["vote"], paper["region_prompts"]) == ("vote", "majority", False)
     assert (paper["points_per_side"], paper["clip_long_side_px"], paper["window_blend"]) == (29, 448, "mean")
 
 
 def test_an_unknown_preset_is_refused_with_the_ones_that_exist_and_no_name_is_no_preset():
     with pytest.raises(RecipeError, match=r"no preset 'papers': choose one of paper"):
-        find_preset("papers")
-    assert find_preset("") == {}
+        find_preset("papers", "sam-clip")
+    assert find_preset("", "sam-clip") == {}
+
+
+def test_a_preset_of_another_pipeline_is_refused_with_those_that_fit():
+    with pytest.raises(RecipeError, match=r"'paper' is one of the pipeline sam-clip, not of segearth-ov: choose .*"):
+        find_preset("paper", "segearth-ov")
+
+
+def test_a_pipeline_knows_its_own_values_among_those_of_a_model_set():
+    values = {"points_per_side": 3, "cls_weight": 0.2}
+    assert find_pipeline("segearth-ov").own(values) == {"cls_weight": 0.2}
+    assert find_pipeline("sam-clip").own(values) == values
+
+
+def test_words_against_a_lone_class_and_objects_have_an_answer_for_every_pipeline():
+    for name in PIPELINES:
+        values = Recipe(name).checked_parameters()
+        assert competitor(values) == "background"
+        assert wants_instances(values) is False
+    assert competitor({"competitor": "sea|sand"}) == "sea|sand"
+    assert competitor({}) == "background"
 
 
 @pytest.mark.parametrize(

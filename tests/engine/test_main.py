@@ -112,7 +112,7 @@ def test_the_help_lists_presets_with_their_values(capfd):
     with pytest.raises(SystemExit):
         run("segment", "--help")
     printed = capfd.readouterr().out
-    assert "paper: selector=vote vote=majority" in printed
+    assert "paper (sam-clip, as Sosa et al. 2026 describe it): selector=vote vote=majority" in printed
     assert "--preset NAME" in printed
 
 

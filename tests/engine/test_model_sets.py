@@ -8,12 +8,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+import torch
+from tiny_upsamplers import published_state
 
 from rs_textseg_plugin.contract import catalog
 from rs_textseg_plugin.contract.catalog import ModelFile, ModelSet
 from rs_textseg_plugin.contract.errors import EngineError, ModelError
 from rs_textseg_plugin.engine import model_sets, weights
-from rs_textseg_plugin.engine.model_sets import describe_sets, fetch_set
+from rs_textseg_plugin.engine.model_sets import describe_sets, fetch_set, import_set, verify_set
 
 SAM, CLIP = b"weights of a SAM " * 9000, b"weights of a CLIP " * 5000
 SENT_BEFORE_THE_BREAK = len(SAM) // 3
@@ -204,3 +206,22 @@ def test_a_set_that_is_not_in_the_catalogue_cannot_be_fetched(home, list_files):
     with pytest.raises(ModelError, match="no model set 'trio' to fetch: choose one of pair"):
         fetch_set("trio")
     assert not home.exists()
+
+
+def test_a_set_is_verified_with_whatever_it_holds_and_says_which_pipelines_it_serves(home, tiny_models, tmp_path):
+    torch.save({f"upsampler.{name}": value for name, value in published_state(32).items()}, tmp_path / "up.ckpt")
+    import_set("dense", [tiny_models / "clip_tiny.pt", tmp_path / "up.ckpt"])
+    import_set("both", sorted(tiny_models.iterdir()))
+    lines = verify_set("dense").splitlines()
+    assert [line.split(":")[0] for line in lines] == ["clip", "upsampler", "It serves segearth-ov."]
+    assert verify_set("both").endswith("It serves sam-clip, segearth-ov.")
+    import_set("lonely", [tiny_models / "sam_tiny.pth"])
+    with pytest.raises(ModelError, match="holds no CLIP checkpoint"):
+        verify_set("lonely")
+
+
+def test_what_is_no_model_is_not_imported(home, tmp_path):
+    torch.save({"fc.weight": torch.zeros(2, 2)}, tmp_path / "resnet.pth")
+    with pytest.raises(ModelError, match=r"resnet\.pth is neither a SAM nor a CLIP .* nothing was imported"):
+        import_set("mine", [tmp_path / "resnet.pth"])
+    assert not (home / "mine").exists()

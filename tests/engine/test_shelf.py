@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 import torch
 from tiny_models import open_clip, tiny_clip, tiny_sam
+from tiny_upsamplers import published_state
 
+from rs_textseg_plugin.contract.catalog import ModelFile
 from rs_textseg_plugin.engine.shelf import ModelShelf, ObservationCache
-from rs_textseg_plugin.engine.weights import Checkpoint, resolve_set
+from rs_textseg_plugin.engine.weights import Checkpoint, resolve_set, verified
 
 CPU = torch.device("cpu")
 
@@ -47,6 +49,19 @@ def test_a_copy_of_the_same_weights_elsewhere_is_the_same_model(tiny_models, tmp
     shelf = ModelShelf()
     assert shelf.sam(here[0], CPU, torch.float32) is shelf.sam(there[0], CPU, torch.float32)
     assert shelf.clip(here[1], CPU, torch.float32) is shelf.clip(there[1], CPU, torch.float32)
+
+
+def test_an_upsampler_is_loaded_once_and_another_makes_room(tmp_path):
+    checkpoints = []
+    for seed in (1, 2):
+        torch.save(published_state(8, seed=seed), tmp_path / f"{seed}.ckpt")
+        checkpoints.append(verified(tmp_path / f"{seed}.ckpt", ModelFile("upsampler", f"{seed}.ckpt")))
+    shelf = ModelShelf()
+    first = shelf.upsampler(checkpoints[0], CPU, torch.float32)
+    assert shelf.upsampler(checkpoints[0], CPU, torch.bfloat16) is first
+    assert first.dtype == torch.bfloat16
+    assert shelf.upsampler(checkpoints[1], CPU, torch.float32) is not first
+    assert shelf.upsampler(checkpoints[0], CPU, torch.float32) is not first
 
 
 def test_another_set_makes_room(tiny_models, other_models):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tiny_upsamplers import published_state
 
 from rs_textseg_plugin.contract.catalog import ModelFile, ModelSet
 from rs_textseg_plugin.contract.errors import ModelError
@@ -91,6 +92,19 @@ def test_a_foreign_checkpoint_in_a_folder_is_refused_by_name(folder):
     torch.save({"fc.weight": torch.zeros(2, 2)}, folder / "resnet.pth")
     with pytest.raises(ModelError, match=r"resnet\.pth is neither a SAM nor a CLIP checkpoint"):
         resolve_set(str(folder), BOTH)
+
+
+def test_an_optional_role_is_taken_where_the_set_has_it_and_missing_where_it_does_not(folder):
+    assert set(resolve_set(str(folder), ("clip",), ("upsampler", "sam")).checkpoints) == {"clip", "sam"}
+    torch.save(published_state(32), folder / "simfeatup.ckpt")
+    found = resolve_set(str(folder), ("clip",), ("upsampler",))
+    assert set(found.checkpoints) == {"clip", "upsampler"}
+    assert found.checkpoints["upsampler"].path == folder / "simfeatup.ckpt"
+    assert resolve_set(str(folder), ("clip",)).identity != found.identity
+    shutil.copy(folder / "simfeatup.ckpt", folder / "another.ckpt")
+    with pytest.raises(ModelError, match=r"several UPSAMPLER checkpoints"):
+        resolve_set(str(folder), ("clip",), ("upsampler",))
+    assert set(resolve_set(str(folder), BOTH).checkpoints) == {"sam", "clip"}
 
 
 def test_a_manifest_chooses_among_the_files_of_a_folder(folder):

@@ -76,6 +76,11 @@ class ClipModel:
         size = self.model.visual.image_size
         return int(size[0] if isinstance(size, (tuple, list)) else size)
 
+    @property
+    def channels(self) -> int:
+        """Length of the vectors that words, pictures and patches become."""
+        return int(self.model.visual.output_dim)
+
     @torch.inference_mode()
     def embed_words(self, words: Sequence[str], templates: str) -> NDArray[np.float32]:
         """Return ``(A, D)`` float32 of unit length: each word's mean over its sentences, normalised twice.
@@ -118,6 +123,10 @@ class ClipModel:
         images = pad_to_multiple(self._normalised(pictures), visual.patch_size)
         with self._autocast():
             return patch_features(visual, images, attention, unit_length=unit_length)
+
+    def padded_picture(self, picture: NDArray[np.uint8]) -> Tensor:
+        """Return what `dense_features` looks at for ``(H, W, 3)`` uint8: ``(3, H', W')`` float32 on the device."""
+        return pad_to_multiple(self._normalised(picture[None]), self._vit().patch_size)[0]
 
     def padded_frame(self, picture: Window) -> Window:
         """Return what the grid of patches of such a picture covers, relative to the picture's corner."""

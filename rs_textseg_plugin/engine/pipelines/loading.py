@@ -8,10 +8,11 @@ from typing import Any
 
 import torch
 
-from rs_textseg_plugin.contract.recipe import SAM_CLIP, ParameterValue
+from rs_textseg_plugin.contract.recipe import SAM_CLIP, SEGEARTH_OV, ParameterValue
 from rs_textseg_plugin.engine.legend import Legend
 from rs_textseg_plugin.engine.pipelines.protocol import Pipeline
 from rs_textseg_plugin.engine.pipelines.sam_clip import SamClip
+from rs_textseg_plugin.engine.pipelines.segearth_ov import SegEarthOv
 from rs_textseg_plugin.engine.shelf import ModelShelf
 from rs_textseg_plugin.engine.weights import ResolvedSet
 
@@ -38,4 +39,12 @@ def load_sam_clip(order: Order) -> Pipeline[Any]:
     return SamClip(sam, clip, order.parameters, order.legend)
 
 
-LOADERS: Mapping[str, Loader] = {SAM_CLIP.name: load_sam_clip}
+def load_segearth_ov(order: Order) -> Pipeline[Any]:
+    """Load ``segearth-ov``, with the upsampler where the set has one."""
+    clip = order.shelf.clip(order.models.checkpoints["clip"], order.device, order.dtype)
+    found = order.models.checkpoints.get("upsampler")
+    upsampler = order.shelf.upsampler(found, order.device, order.dtype) if found else None
+    return SegEarthOv(clip, upsampler, order.parameters, order.legend)
+
+
+LOADERS: Mapping[str, Loader] = {SAM_CLIP.name: load_sam_clip, SEGEARTH_OV.name: load_segearth_ov}

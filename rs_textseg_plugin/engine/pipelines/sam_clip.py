@@ -26,7 +26,7 @@ from rs_textseg_plugin.contract.errors import Cancelled
 from rs_textseg_plugin.contract.grid import Window
 from rs_textseg_plugin.contract.recipe import ParameterValue, wants_instances
 from rs_textseg_plugin.engine.class_map import ClassMap
-from rs_textseg_plugin.engine.dense import DenseFeatures, DenseSettings, answer_dense, observe_dense
+from rs_textseg_plugin.engine.dense import DenseFeatures, DenseSettings, answer_dense, least_probability, observe_dense
 from rs_textseg_plugin.engine.device import Budget
 from rs_textseg_plugin.engine.legend import Legend
 from rs_textseg_plugin.engine.models.clip import ClipModel
@@ -37,7 +37,6 @@ from rs_textseg_plugin.engine.region_points import region_points
 from rs_textseg_plugin.engine.segments import NO_CLASS, Answer, Segment
 from rs_textseg_plugin.engine.soft_vote import SoftVote, Vote
 
-_LONE_CLASS_THRESHOLD, _THRESHOLD = 0.6, 0.1  # SegEarth-OV's released thresholds, see contract.recipe
 _VOTE_SCALE, _CROP_SCALE = 50.0, 100.0  # SegEarth-OV's and CLIP's
 # Windows of 224 px and crops of the same size cost about as much; SAM's decoder batch is the parameter.
 _CLIP_BATCH = 32
@@ -66,7 +65,7 @@ class Observation:
     def nbytes(self) -> int:
         """Memory that keeping this costs, in bytes."""
         size = self.valid.nbytes + sum(proposal.mask.bits.nbytes + 200 for proposal in self.proposals)
-        size += self.dense.patches.nbytes + self.dense.globals.nbytes if self.dense else 0
+        size += self.dense.nbytes if self.dense else 0
         return size + sum(array.nbytes for array in (self.crops, self.embedding) if array is not None)
 
 
@@ -94,14 +93,7 @@ class SamClip:
             stability_score_offset=p["stability_score_offset"],
             box_nms_thresh=p["box_nms_thresh"],
         )
-        self._dense = DenseSettings(
-            long_side_px=p["clip_long_side_px"],
-            window_px=p["clip_window_px"],
-            stride_px=p["clip_stride_px"],
-            attention=p["attention"],
-            cls_weight=p["cls_weight"],
-            fades=p["window_blend"] == "taper",
-        )
+        self._dense = DenseSettings.of(p)
         self._crop_background: str = p["crop_background"]
         self._votes_softly = p["vote"] == "soft"
         self._vote_weight: float = p["vote_weight"]
@@ -113,9 +105,7 @@ class SamClip:
         self._paints_uncovered = p["uncovered"] == "clip"
         self._logit_scale = p["logit_scale"] or (_VOTE_SCALE if self._selector == "vote" else _CROP_SCALE)
         self._words = clip.embed_words(legend.words, p["templates"])
-        self.prob_threshold = p["prob_threshold"]
-        if self.prob_threshold is None:
-            self.prob_threshold = _LONE_CLASS_THRESHOLD if legend.stands_alone else _THRESHOLD
+        self.prob_threshold = least_probability(p["prob_threshold"], legend.stands_alone)
 
     @staticmethod
     def observation_key(parameters: Mapping[str, ParameterValue]) -> tuple[ParameterValue, ...]:

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F  # noqa: N812
+from literal_segearth import literal_features, literal_gem, normalised, padded
 from safetensors.torch import save_file
 from tiny_models import CLIP_CONFIG, open_clip, tiny_clip
 
@@ -27,13 +27,6 @@ def pictures(count: int, height: int, width: int) -> np.ndarray:
     return np.random.default_rng(height + width).integers(0, 256, (count, height, width, 3), np.uint8)
 
 
-def normalised(images: np.ndarray) -> torch.Tensor:
-    values = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255
-    mean = torch.tensor([0.48145466, 0.4578275, 0.40821073]).view(1, 3, 1, 1)
-    std = torch.tensor([0.26862954, 0.26130258, 0.27577711]).view(1, 3, 1, 1)
-    return (values - mean) / std
-
-
 def test_pictures_are_embedded_as_open_clip_embeds_them(model):
     images = pictures(3, 64, 64)
     with torch.inference_mode():
@@ -52,79 +45,12 @@ def test_a_word_is_the_mean_of_its_sentences(model, templates):
     np.testing.assert_allclose(found, mean / mean.norm(), atol=1e-5)
 
 
-def literal_tokens(visual, images: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
-    """Tokens before the first block, written from the definition of a ViT."""
-    patches = visual.conv1(images).reshape(len(images), visual.conv1.out_channels, -1).permute(0, 2, 1)
-    side = visual.grid_size[0]
-    table = visual.positional_embedding[1:].reshape(1, side, side, -1).permute(0, 3, 1, 2)
-    positions = F.interpolate(table, size=grid, mode="bicubic", align_corners=False).permute(0, 2, 3, 1).flatten(1, 2)
-    cls = (visual.class_embedding + visual.positional_embedding[0]).expand(len(images), 1, -1)
-    return visual.ln_pre(torch.cat([cls, patches + positions], dim=1))
-
-
-def literal_heads(block, x: torch.Tensor):
-    """q, k and v of every head, from the rows of the joint projection."""
-    width, heads = x.shape[-1], block.attn.num_heads
-    size = width // heads
-    weight, bias = block.attn.in_proj_weight, block.attn.in_proj_bias
-    q, k, v = (x @ weight[i * width : (i + 1) * width].T + bias[i * width : (i + 1) * width] for i in range(3))
-    for head in range(heads):
-        yield tuple(y[..., head * size : (head + 1) * size] for y in (q, k, v))
-
-
-def literal_output(block, outputs: list[torch.Tensor]) -> torch.Tensor:
-    return torch.cat(outputs, dim=-1) @ block.attn.out_proj.weight.T + block.attn.out_proj.bias
-
-
-def literal_last_block(block, tokens: torch.Tensor, attention: str) -> torch.Tensor:
-    """A is the sum of softmax(x x^T s) over the variant's x per head, out = proj(A v): head by head."""
-    outputs = []
-    for q, k, v in literal_heads(block, block.ln_1(tokens)):
-        scale = q.shape[-1] ** -0.5
-        attends = {"self-self": (q, k, v), "sclip": (q, k), "clearclip": (q,), "maskclip": ()}[attention]
-        mixing = sum(torch.softmax(x @ x.transpose(1, 2) * scale, dim=-1) for x in attends)
-        outputs.append(mixing @ v if attends else torch.eye(v.shape[1]) @ v)
-    return literal_output(block, outputs)
-
-
-def literal_gem(blocks, tokens: torch.Tensor) -> torch.Tensor:
-    """GEM as its released code reads, with its defaults: depth 7 (six blocks), one iteration, own temperature."""
-    grouped = None
-    for number, block in enumerate(blocks):
-        if len(blocks) - number <= 6:
-            grouped = tokens if grouped is None else grouped
-            x, outputs = block.ln_1(tokens), []
-            for q, k, v in literal_heads(block, x):
-                length = torch.stack([token.norm(dim=-1).mean() for token in x]).reshape(-1, 1, 1)
-                inverse_temperature, parts = length * q.shape[-1] ** -0.5, []
-                for y in (v, k, q):
-                    y = y / y.norm(dim=-1, keepdim=True)
-                    y = torch.softmax(y @ y.transpose(1, 2) * inverse_temperature, dim=-1) @ y
-                    y = y / y.norm(dim=-1, keepdim=True)
-                    parts.append(torch.softmax(y @ y.transpose(1, 2) * inverse_temperature, dim=-1) @ v)
-                outputs.append((parts[0] + parts[1] + parts[2]) / 3)
-            grouped = grouped + literal_output(block, outputs)
-        tokens = block(tokens)
-    return torch.cat([tokens[:, :1], grouped[:, 1:]], dim=1)
-
-
-def literal_blocks(blocks, tokens: torch.Tensor, attention: str) -> torch.Tensor:
-    if attention == "gem":
-        return literal_gem(blocks, tokens)
-    for block in blocks[:-1]:
-        tokens = block(tokens)
-    return blocks[-1](tokens) if attention == "vanilla" else literal_last_block(blocks[-1], tokens, attention)
-
-
 @pytest.mark.parametrize("attention", ATTENTIONS)
 @pytest.mark.parametrize(("height", "width", "grid"), [(64, 64, (4, 4)), (96, 64, (6, 4)), (70, 50, (5, 4))])
 def test_dense_features_equal_the_equations_done_plainly(model, attention, height, width, grid):
     images, visual = pictures(2, height, width), model.model.visual
     with torch.inference_mode():
-        tall, wide = grid[0] * 16 - height, grid[1] * 16 - width
-        padded = F.pad(normalised(images), (wide // 2, wide - wide // 2, tall // 2, tall - tall // 2))
-        tokens = literal_blocks(visual.transformer.resblocks, literal_tokens(visual, padded, grid), attention)
-        raw = visual.ln_post(tokens) @ visual.proj
+        raw = literal_features(visual, padded(normalised(images), 16), attention)
         features = raw / raw.norm(dim=-1, keepdim=True)
     patches, cls = model.dense_features(images, attention)
     np.testing.assert_allclose(patches.flatten(1, 2), features[:, 1:], atol=1e-4)

@@ -1,0 +1,120 @@
+"""``segearth-ov``: CLIP looks at every patch of sliding windows, and a learned upsampler turns patches into pixels.
+
+Source: SegEarth-OV (CVPR 2025).
+
+What happens to a tile, in this order::
+
+    observe   CLIP's dense features of every window, with the last block's attention changed;
+              with an upsampler: the lengths of their upsampled form
+    answer    words x features, minus a share of words x <CLS>, upsampled to pixels;
+              mean where windows overlap, softmax over all words, maximum over the words of a class
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+
+from rs_textseg_plugin.contract.errors import ModelError
+from rs_textseg_plugin.contract.recipe import ParameterValue
+from rs_textseg_plugin.engine.dense import (
+    DenseFeatures,
+    DenseSettings,
+    answer_dense,
+    least_probability,
+    observe_dense,
+)
+from rs_textseg_plugin.engine.dense_upsampled import DenseUpsampler, UpsampledFeatures
+from rs_textseg_plugin.engine.device import Budget
+from rs_textseg_plugin.engine.legend import Legend
+from rs_textseg_plugin.engine.models.clip import ClipModel
+from rs_textseg_plugin.engine.models.upsampler import Upsampler
+from rs_textseg_plugin.engine.raster import TileImage
+from rs_textseg_plugin.engine.segments import Answer
+
+_CLIP_BATCH = 32  # windows of 224 px
+
+Observation = DenseFeatures | UpsampledFeatures
+
+
+class SegEarthOv:
+    """The pipeline for one query.
+
+    Args:
+        clip: looks and reads.
+        upsampler: that was trained for this CLIP; None: what CLIP says is upsampled bilinearly.
+        parameters: all of the recipe's, checked.
+        legend: the competing classes.
+
+    Raises:
+        ModelError: the upsampler was trained for features of another length.
+    """
+
+    def __init__(
+        self, clip: ClipModel, upsampler: Upsampler | None, parameters: Mapping[str, ParameterValue], legend: Legend
+    ) -> None:
+        p: Mapping[str, Any] = parameters
+        wanted = upsampler if p["upsampling"] == "auto" else None
+        if wanted:
+            check_fit(clip, wanted)
+        self._clip, self._upsampler = clip, wanted
+        self._sharp = DenseUpsampler(clip, wanted) if wanted else None
+        self._dense = DenseSettings.of(p)
+        self._logit_scale: float = p["logit_scale"]
+        self._words = clip.embed_words(legend.words, p["templates"])
+        self.prob_threshold = least_probability(p["prob_threshold"], legend.stands_alone)
+
+    @staticmethod
+    def observation_key(parameters: Mapping[str, ParameterValue]) -> tuple[ParameterValue, ...]:
+        """Return the parameters that an observation depends on; it can be kept while they stay the same."""
+        looking = (
+            "clip_long_side_px", "clip_window_px", "clip_stride_px", "window_blend", "attention", "cls_weight",
+            "upsampling", "tile_px", "overlap_px",
+        )  # fmt: skip
+        return tuple(parameters[name] for name in looking)
+
+    def to(self, device: torch.device, dtype: torch.dtype) -> None:
+        """Move the models."""
+        self._clip.to(device, dtype)
+        if self._upsampler:
+            self._upsampler.to(device, dtype)
+
+    def observe(self, image: TileImage, budget: Budget, should_stop: Callable[[], bool]) -> Observation:
+        """Run CLIP's image side over a tile, and measure its upsampled features where there is an upsampler.
+
+        Raises:
+            Cancelled: `should_stop` said so.
+        """
+        batch = budget.batch(_CLIP_BATCH)
+        if self._sharp:
+            return self._sharp.observe(image.rgb, self._dense, batch, budget, should_stop)
+        return observe_dense(self._clip, image.rgb, self._dense, batch, should_stop)
+
+    def answer(self, observation: Observation, budget: Budget, should_stop: Callable[[], bool]) -> Answer:
+        """Say what each pixel is.
+
+        Raises:
+            Cancelled: `should_stop` said so.
+        """
+        if self._sharp and isinstance(observation, UpsampledFeatures):
+            class_map = self._sharp.answer(observation, self._words, self._logit_scale, budget, should_stop)
+            return Answer((), class_map)
+        if isinstance(observation, UpsampledFeatures):
+            raise TypeError("The observation was made with an upsampler, and there is none to answer it with.")
+        return Answer((), answer_dense(observation, self._words, self._logit_scale))
+
+
+def check_fit(clip: ClipModel, upsampler: Upsampler) -> None:
+    """Check that an upsampler takes the features that a CLIP makes.
+
+    Raises:
+        ModelError: it was trained for features of another length.
+    """
+    if upsampler.channels != clip.channels:
+        raise ModelError(
+            f"The upsampler {upsampler.name} was trained for features of {upsampler.channels} channels, and the CLIP "
+            f"{clip.name} makes {clip.channels}: take the upsampler that belongs to this CLIP, or set "
+            "upsampling=bilinear."
+        )
