@@ -149,14 +149,29 @@ def test_the_paper_s_preset_states_what_the_paper_does():
 
 
 def test_an_unknown_preset_is_refused_with_the_ones_that_exist_and_no_name_is_no_preset():
-    with pytest.raises(RecipeError, match=r"no preset 'papers': choose one of paper"):
+    with pytest.raises(RecipeError, match=r"no preset 'papers': choose one of paper, segearth-published, native"):
         find_preset("papers", "sam-clip")
     assert find_preset("", "sam-clip") == {}
 
 
 def test_a_preset_of_another_pipeline_is_refused_with_those_that_fit():
-    with pytest.raises(RecipeError, match=r"'paper' is one of the pipeline sam-clip, not of segearth-ov: choose .*"):
+    with pytest.raises(
+        RecipeError, match=r"'paper' is one of the pipeline sam-clip, not of segearth-ov: choose seg.* or nat"
+    ):
         find_preset("paper", "segearth-ov")
+    with pytest.raises(RecipeError, match=r"'native' is one of the pipeline segearth-ov, not of sam-clip: .* paper"):
+        find_preset("native", "sam-clip")
+
+
+def test_segearth_s_presets_are_its_protocol_and_the_same_at_native_resolution():
+    presets = [Recipe("segearth-ov", parameters=find_preset(name, "segearth-ov")).checked_parameters()
+               for name in ("segearth-published", "native")]  # fmt: skip
+    for values in presets:
+        assert (values["clip_window_px"], values["clip_stride_px"], values["cls_weight"]) == (224, 112, 0.3)
+        assert (values["logit_scale"], values["prob_threshold"], values["templates"]) == (50.0, None, "80")
+    assert [(v["clip_long_side_px"], v["window_blend"], v["overlap_px"]) for v in presets] == [
+        (448, "mean", 0), (0, "taper", 128),
+    ]  # fmt: skip
 
 
 def test_a_pipeline_knows_its_own_values_among_those_of_a_model_set():

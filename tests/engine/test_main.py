@@ -113,6 +113,8 @@ def test_the_help_lists_presets_with_their_values(capfd):
         run("segment", "--help")
     printed = capfd.readouterr().out
     assert "paper (sam-clip, as Sosa et al. 2026 describe it): selector=vote vote=majority" in printed
+    assert "native (segearth-ov, the whole raster at its working resolution): clip_window_px=224" in printed
+    assert "prob_threshold=auto" in printed
     assert "--preset NAME" in printed
 
 
@@ -123,6 +125,7 @@ BAD_INPUT = [
     ({"--text": " , ;"}, "names no class"),
     ({"--text": "-shadow, -cloud"}, "only negative"),
     ({"--pipeline": "sam-klip"}, "sam-klip"),
+    ({"--pipeline": "segearth-ov", "--preset": "paper"}, "'paper' is one of the pipeline sam-clip, not of segearth-ov"),
     ({"--models": "empty"}, "no SAM checkpoint"),
     ({"--models": "absent"}, "absent"),
     ({"--models": "truncated"}, "damaged or cut off"),
