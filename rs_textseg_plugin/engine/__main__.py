@@ -1,4 +1,4 @@
-"""The command line: ``python -m rs_textseg_plugin.engine segment | models | worker``."""
+"""The command line: ``python -m rs_textseg_plugin.engine segment | models | word-lists | worker``."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from rs_textseg_plugin.contract.request import Output, Request
 from rs_textseg_plugin.contract.scene import Scene, Stretch
 from rs_textseg_plugin.contract.version import VERSION
 from rs_textseg_plugin.contract.wire import RunEvent, encode
+from rs_textseg_plugin.contract.word_list import find_word_list, known_word_lists, own_lists_home, save_word_list
 
 _MAY_BEGIN_WITH_A_DASH = ("--text", "--phrase", "--extent")
 
@@ -73,6 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_segment(commands.add_parser("segment", help="segment a raster by text"))
     _add_models(commands.add_parser("models", help="list, fetch, verify or import model sets"))
+    _add_word_lists(commands.add_parser("word-lists", help="list, show or save class lists under a name"))
     worker = commands.add_parser("worker", help="serve requests as JSON lines on stdin and stdout")
     worker.set_defaults(command=_worker)
     return parser
@@ -105,6 +107,7 @@ def _add_segment(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("raster", metavar="RASTER", help="any raster that GDAL opens")
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--text", help='class list, e.g. "building|roof, road, water, -shadow"')
+    what.add_argument("--word-list", metavar="NAME", help="a class list under a name (see 'word-lists list') or a file")
     what.add_argument("--phrase", help='referring phrase or question, e.g. "the bridge across the river"')
     parser.add_argument("--pipeline", default=SAM_CLIP.name, help=f"one of: {', '.join(PIPELINES)}")
     parser.add_argument("--models", default="demo", help="a model set or a folder with checkpoints")
@@ -142,7 +145,6 @@ def _segment(options: argparse.Namespace) -> int:
 
 
 def _request(options: argparse.Namespace) -> Request:
-    query: Query = parse_phrase(options.phrase) if options.phrase is not None else parse_class_list(options.text)
     scene = Scene(
         path=options.raster,
         bands=_bands(options.bands),
@@ -153,7 +155,17 @@ def _request(options: argparse.Namespace) -> Request:
     )
     parameters = {**find_preset(options.preset, options.pipeline), **_parameters(options.param)}
     recipe = Recipe(options.pipeline, options.models, parameters, options.device, options.precision)
-    return Request(scene, query, recipe, Output(options.out, options.label_raster, options.score_raster, options.map))
+    return Request(
+        scene, _query(options), recipe, Output(options.out, options.label_raster, options.score_raster, options.map)
+    )
+
+
+def _query(options: argparse.Namespace) -> Query:
+    if options.phrase is not None:
+        return parse_phrase(options.phrase)
+    if options.word_list is not None:
+        return parse_class_list(find_word_list(options.word_list).text)
+    return parse_class_list(options.text)
 
 
 def _bands(text: str) -> tuple[int, ...]:
@@ -309,6 +321,36 @@ def _import_models(options: argparse.Namespace) -> int:
     from rs_textseg_plugin.engine.model_sets import import_set
 
     print(f"Imported to {import_set(options.name, options.files)}")
+    return 0
+
+
+def _add_word_lists(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(required=True, metavar="ACTION")
+    listing = actions.add_parser("list", help=f"the published lists and your own (in {own_lists_home()})")
+    listing.set_defaults(command=_list_word_lists)
+    showing = actions.add_parser("show", help="print the classes of a list")
+    showing.add_argument("name")
+    showing.set_defaults(command=_show_word_list)
+    saving = actions.add_parser("save", help="save a class list under a name")
+    saving.add_argument("name")
+    saving.add_argument("--text", required=True, help='class list, e.g. "building|roof, road, -shadow"')
+    saving.add_argument("--about", default="", help="what it is, in a sentence")
+    saving.set_defaults(command=_save_word_list)
+
+
+def _list_word_lists(_: argparse.Namespace) -> int:
+    for entry in known_word_lists():
+        print(f"{entry.name:24} {'yours' if entry.is_own else 'published':10} {entry.about}".rstrip())
+    return 0
+
+
+def _show_word_list(options: argparse.Namespace) -> int:
+    print(find_word_list(options.name).text)
+    return 0
+
+
+def _save_word_list(options: argparse.Namespace) -> int:
+    print(f"Saved as {save_word_list(options.name, options.text, options.about)}")
     return 0
 
 
