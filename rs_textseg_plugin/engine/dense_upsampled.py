@@ -7,7 +7,7 @@ only the pixels' lengths need all channels, and they do not depend on the text. 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -105,18 +105,17 @@ class DenseUpsampler:
             Cancelled: `should_stop` said so.
         """
         seen, (height, width) = features.dense, features.dense.canvas
-        total = np.zeros((len(words), height, width), np.float32)
-        weights = np.zeros((height, width), np.float32)
         bias = global_bias(seen, words)
-        for number, window in enumerate(seen.windows):
-            _stop_if(should_stop)
-            cosines = self._cosines(features, number, words, budget)
-            weight = taper(window, window, seen.overlap_px)
-            total[(slice(None), *window.slices)] += weight * (cosines - bias[number][:, None, None])
-            weights[window.slices] += weight
-        total *= logit_scale / weights
+
+        def logits() -> Iterator[NDArray[np.float32]]:
+            for number in range(len(seen.windows)):
+                _stop_if(should_stop)
+                cosines = self._cosines(features, number, words, budget)
+                yield logit_scale * (cosines - bias[number][:, None, None])
+
+        joined = join_windows(seen.windows, logits(), seen.canvas, seen.overlap_px)
         whole = Window(0, 0, width, height)
-        return ClassMap(total[None].astype(seen.patches.dtype), (whole,), whole, seen.canvas, seen.tile)
+        return ClassMap(joined[None].astype(seen.patches.dtype), (whole,), whole, seen.canvas, seen.tile)
 
     @torch.inference_mode()
     def _cosines(
@@ -137,6 +136,31 @@ class DenseUpsampler:
 
     def _on_device(self, values: NDArray[np.float16] | NDArray[np.float32]) -> Tensor:
         return torch.from_numpy(values.astype(np.float32)).to(self._upsampler.device)
+
+
+def join_windows(
+    windows: Sequence[Window], parts: Iterable[NDArray[np.float32]], canvas: tuple[int, int], overlap_px: int
+) -> NDArray[np.float32]:
+    """Return ``(A, height, width)`` float32: the mean of what windows say, weighted by their tapers, made in place.
+
+    Each window touches its own pixels only, so that work grows with the area and memory does not grow with the number
+    of windows; the released code adds every window as a whole canvas of zeros.
+
+    Args:
+        windows: on the canvas; they cover it.
+        parts: ``(A, window.height, window.width)`` float32 for each of them, one at a time.
+        canvas: ``(height, width)``.
+        overlap_px: windows fade into each other over that many pixels; 0: plain mean.
+    """
+    total, weights = np.zeros((0, *canvas), np.float32), np.zeros(canvas, np.float32)
+    for window, part in zip(windows, parts):
+        if not len(total):
+            total = np.zeros((len(part), *canvas), np.float32)
+        weight = taper(window, window, overlap_px)
+        total[(slice(None), *window.slices)] += weight * part
+        weights[window.slices] += weight
+    total /= weights
+    return total
 
 
 def _stop_if(should_stop: Callable[[], bool]) -> None:
