@@ -40,6 +40,7 @@ _OBJECT_MASKED = 0.6  # share of the object crops that are black around the obje
 _SMALLEST_OBJECT_PX = 24
 _ALL_CLASSES, _WITH_UNKNOWN = 0.6, 0.4  # shares of the steps
 _BACKGROUND_WEIGHT = 0.7
+_MOST_ALIKE = 0.2  # two words of different classes
 _GATES = (Gate(0.25, "miou", 0.22), Gate(0.6, "miou", 0.4))
 _EVALUATE_EVERY = 250
 _VALIDATION_WINDOWS = 48
@@ -102,7 +103,7 @@ class ClipTraining:
         shares = F.pad(shares, (0, 0, 0, 0, 0, len(words) - shares.shape[1]))  # nothing is of an unknown class
         weights = F.pad(self._weights[asked], (0, len(words) - len(asked)), value=_BACKGROUND_WEIGHT)[:, None, None]
         losses = -(F.log_softmax(logits, dim=1) * shares * weights).sum(dim=1)
-        return losses.sum() / (shares * weights).sum().clamp(min=1)
+        return losses.sum() / (shares * weights).sum().clamp(min=1) + spread_loss(texts)
 
     def _question(self) -> tuple[list[int], list[str]]:
         """Return the classes asked for and all words: theirs, a background's, and one that is unknown.
@@ -207,6 +208,16 @@ def find_known_tokens(tokenizer: Any) -> Tensor:
     known = torch.zeros(CONFIG["text_cfg"]["vocab_size"], dtype=torch.bool)
     known[tokenizer(sentences)] = True
     return known
+
+
+def spread_loss(texts: Tensor) -> Tensor:
+    """Return the mean square of what the words' similarities, ``(K, D)`` of unit length, have above `_MOST_ALIKE`.
+
+    Untrained, all sentences point in nearly the same direction, and at a fixed scale that leaves classes which look
+    alike (a roof, a car park) hardly any room to differ.
+    """
+    excess = (texts @ texts.T - torch.eye(len(texts), device=texts.device) - _MOST_ALIKE).clamp(min=0)
+    return (excess**2).sum() / max(len(texts) * (len(texts) - 1), 1)
 
 
 def class_weights(scenes: SceneStore) -> NDArray[np.float64]:

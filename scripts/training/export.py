@@ -52,6 +52,8 @@ def export(work: Path, target: Path) -> list[Path]:
     config = json.dumps(clip_training.CONFIG)
     save_file(_halved(clip_weights(_model_state(work, "clip"))), clip, {"clip_config": config})
     save_file(_halved(sam_weights(_model_state(work, "sam"))), sam, sam_training.CONFIG.to_metadata())
+    for path in (clip, sam):
+        path.chmod(0o644)  # safetensors keeps what it writes to itself
     manifest = target / "models.json"
     manifest.write_text(json.dumps(_manifest({"sam": sam, "clip": clip}), indent=2) + "\n", encoding="utf-8")
     return [clip, sam, manifest]
@@ -85,6 +87,7 @@ def _manifest(files: Mapping[str, Path]) -> dict[str, Any]:
         "pipelines": ["sam-clip"],
         "paper": "None: trained by scripts/train_demo_models.py, see the model card beside this file.",
         "is_demo": True,
+        "ground_resolution_m": [0.2, 0.3],
         "parameters": RECIPE,
         "files": [_entry(role, path) for role, path in files.items()],
     }

@@ -25,6 +25,7 @@ class Prompts:
 
     Attributes:
         points_px: ``(B, N, 2, 2)`` float32 x and y: a point and an unused place, or a box's two corners.
+        inside_px: ``(B, N, 2)`` int64 x and y, a pixel of the object.
         is_box: ``(B, N)`` bool.
         masks: ``(B, N, g, g)`` float32, share of each cell of `CELL_PX` that belongs to the object.
         near: ``(B, N, g, g)`` float32, how much each cell matters; over the object and outside each sums to 0.5.
@@ -32,6 +33,7 @@ class Prompts:
     """
 
     points_px: NDArray[np.float32]
+    inside_px: NDArray[np.int64]
     is_box: NDArray[np.bool_]
     masks: NDArray[np.float32]
     near: NDArray[np.float32]
@@ -41,6 +43,7 @@ class Prompts:
 @dataclass(frozen=True)
 class _One:
     points_px: NDArray[np.float32]
+    inside_px: tuple[int, int]
     is_box: bool
     mask: NDArray[np.float32]
     near: NDArray[np.float32]
@@ -52,6 +55,7 @@ def draw_prompts(crops: Sequence[Crop], count: int, rng: np.random.Generator) ->
     rows = [[_draw_one(crop, rng) for _ in range(count)] for crop in crops]
     return Prompts(
         np.array([[one.points_px for one in row] for row in rows], np.float32),
+        np.array([[one.inside_px for one in row] for row in rows], np.int64),
         np.array([[one.is_box for one in row] for row in rows]),
         np.array([[one.mask for one in row] for row in rows], np.float32),
         np.array([[one.near for one in row] for row in rows], np.float32),
@@ -68,9 +72,9 @@ def _draw_one(crop: Crop, rng: np.random.Generator) -> _One:
     if rng.random() < _BOXES:
         box = _jittered_box(inside, rng)
         reach_px = max(_REACH_PX / 2, 0.5 * float((box[1] - box[0]).max()))
-        return _One(box, True, shares, _nearness(shares, box.mean(axis=0), reach_px), label)
+        return _One(box, (col, row), True, shares, _nearness(shares, box.mean(axis=0), reach_px), label)
     point = np.array([col + 0.5, row + 0.5], np.float32)
-    return _One(np.stack([point, point]), False, shares, _nearness(shares, point, _REACH_PX), label)
+    return _One(np.stack([point, point]), (col, row), False, shares, _nearness(shares, point, _REACH_PX), label)
 
 
 def _pick_pixel(crop: Crop, rng: np.random.Generator) -> tuple[int, int]:

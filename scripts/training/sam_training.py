@@ -58,6 +58,7 @@ class SamWithHeads(nn.Module):
         self.sam = sam
         self.coarse = nn.Conv2d(CONFIG.prompt_dim, len(CLASSES) + 1, 1)
         self.fine = nn.Conv2d(CONFIG.prompt_dim // 8, len(CLASSES) + 2, 1)
+        self.sharpness, self.threshold = nn.Parameter(torch.tensor(5.0)), nn.Parameter(torch.tensor(-2.0))
 
     def embed(self, images: Tensor, corners: Tensor) -> tuple[Tensor, Tensor]:
         """Return features and positions, both ``(B, C, g, g)``; a small window is a part of a full one.
@@ -148,7 +149,7 @@ class SamTraining:
 
     def _losses(self) -> dict[str, Tensor]:
         small = self.training.fraction < _SMALL_SHARE
-        size_px, crops, prompts = (_SMALL_PX, 10, 8) if small else (_FULL_PX, 4, 10)
+        size_px, crops, prompts = (_SMALL_PX, 10, 6) if small else (_FULL_PX, 4, 10)
         cut = [self._cutter.cut(size_px) for _ in range(self._batch * crops)]
         asked = draw_prompts(cut, prompts, self._rng)
         corners = self._rng.integers(0, (_FULL_PX - size_px) // CONFIG.patch_size + 1, (len(cut), 2))
@@ -156,8 +157,13 @@ class SamTraining:
             features, positions = self.model.embed(self._images(cut), torch.from_numpy(corners))
             logits, ratings = self.model.decode(features, positions, self._tokens(asked, corners))
             coarse = self.model.coarse(features).float()
-            fine = self.model.fine(self.model.sam.mask_decoder.output_upscaling(features)).float()
-        return {**self._mask_losses(logits, ratings, asked), "heads": 0.5 * self._head_loss(coarse, fine, cut)}
+            upscaled = self.model.sam.mask_decoder.output_upscaling(features)
+            fine = self.model.fine(upscaled).float()
+        return {
+            **self._mask_losses(logits, ratings, asked),
+            "heads": 0.5 * self._head_loss(coarse, fine, cut),
+            "alike": self._alike_loss(upscaled.float(), asked),
+        }
 
     def _images(self, crops: Sequence[Crop]) -> Tensor:
         pixels = torch.from_numpy(np.stack([crop.rgb for crop in crops])).to(self._device).permute(0, 3, 1, 2).float()
@@ -200,6 +206,21 @@ class SamTraining:
         where = F.binary_cross_entropy_with_logits(fine[:, -1], edge.clamp(max=1))
         return what + F.cross_entropy(fine[:, :-1], classes) + 2 * where
 
+    def _alike_loss(self, upscaled: Tensor, asked: Prompts) -> Tensor:
+        """Charge cells of one object for differing from it, and others near it for being like it.
+
+        Masks are products of a token with these features, before the decoder has changed them.
+        """
+        truth, near = (torch.from_numpy(part).to(self._device) for part in (asked.masks, asked.near))
+        columns, rows = torch.from_numpy(asked.inside_px).to(self._device).unbind(dim=-1)
+        images = torch.arange(len(upscaled), device=self._device)[:, None]
+        cells = F.layer_norm(upscaled.permute(0, 2, 3, 1), upscaled.shape[1:2])  # (B, h, w, C)
+        own = cells[images, rows // CELL_PX, columns // CELL_PX]  # (B, N, C)
+        likeness = torch.einsum("bnc,bhwc->bnhw", own, cells) / cells.shape[-1]
+        logits = self.model.sharpness * likeness + self.model.threshold
+        crossed = F.binary_cross_entropy_with_logits(logits, truth, reduction="none")
+        return (crossed * near).sum(dim=(2, 3)).mean()
+
     @torch.no_grad()
     def validate(self) -> dict[str, Any]:
         """Return mean IoU of points (the best rated mask, the truly best one) and of boxes, and the ratings' error."""
@@ -233,13 +254,15 @@ def prepare(sam: Any) -> None:
     """Change two starting points that keep a small SAM from finding what a point means.
 
     The position code of a point is about 20 pixels wide by default, wider than a car: three times the frequencies
-    make it 7. And tokens ask the image with the projection that the image answers with, so that a point finds its
-    own place from the first step.
+    make it 7. And tokens and image ask each other with the projection that the other answers with, so that a point
+    and its place find each other from the first step.
     """
     sam.prompt_encoder.pe_layer.positional_encoding_gaussian_matrix *= 3
     transformer = sam.mask_decoder.transformer
-    attentions = [layer.cross_attn_token_to_image for layer in transformer.layers]
-    for attention in [*attentions, transformer.final_attn_token_to_image]:
+    attentions = [transformer.final_attn_token_to_image]
+    for layer in transformer.layers:
+        attentions += [layer.cross_attn_token_to_image, layer.cross_attn_image_to_token]
+    for attention in attentions:
         nn.init.orthogonal_(attention.q_proj.weight, gain=2)
         attention.k_proj.load_state_dict(attention.q_proj.state_dict())
 

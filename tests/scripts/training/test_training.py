@@ -17,7 +17,15 @@ from scenes.drawing import draw
 from scenes.words import CLASSES
 from training import clip_training, sam_training
 from training.attention import fast_attention_for_training, plain_attention
-from training.clip_training import ClipTraining, build_clip, cell_shares, find_known_tokens, object_picture, scores_of
+from training.clip_training import (
+    ClipTraining,
+    build_clip,
+    cell_shares,
+    find_known_tokens,
+    object_picture,
+    scores_of,
+    spread_loss,
+)
 from training.crops import Crop, Cutter
 from training.export import CLIP_FILE, SAM_FILE, draw_curves, export
 from training.loop import Gate, Training, TrainingStuck, read_log
@@ -181,6 +189,12 @@ def test_words_are_of_their_class_and_every_word_is_known_but_the_unknown(rng):
     known = find_known_tokens(tokenizer)
     assert all(known[tokenizer([word])].all() for word in (*BACKGROUND, *sum(SYNONYMS.values(), ())))
     assert not any(known[tokenizer([word])].all() for word in UNKNOWN)
+
+
+def test_words_that_point_the_same_way_cost_more():
+    apart, alike = torch.eye(3, 4), F.normalize(torch.ones(3, 4) + 0.1 * torch.eye(3, 4), dim=-1)
+    assert spread_loss(apart) == 0
+    assert spread_loss(alike).item() == pytest.approx((float(alike[0] @ alike[1]) - 0.2) ** 2, abs=1e-6)
 
 
 def test_an_object_is_shown_whole_in_the_middle():
