@@ -58,6 +58,7 @@ class ModelSet:
         paper: where the combination comes from.
         parameters: recipe values that fit this set; the user's own come first.
         is_demo: a small set for trying the product; results say so.
+        ground_resolution_m: smallest and largest pixels that the models were made for; None: not known.
     """
 
     id: str
@@ -67,6 +68,19 @@ class ModelSet:
     paper: str = ""
     parameters: Mapping[str, ParameterValue] = field(default_factory=dict)
     is_demo: bool = False
+    ground_resolution_m: tuple[float, float] | None = None
+
+    def note_on_resolution(self, metres: float) -> str:
+        """Return what to say of pixels that these models were not made for; empty where there is nothing to say."""
+        if self.ground_resolution_m is None:
+            return ""
+        smallest, largest = self.ground_resolution_m
+        if smallest <= metres <= largest:
+            return ""
+        return (
+            f"The model set {self.id!r} was made for pixels of {smallest:g} to {largest:g} m, and these have "
+            f"{metres:.3g} m: set a resolution in that range where the image has the detail, or take other models."
+        )
 
     @property
     def size_bytes(self) -> int:

@@ -141,7 +141,8 @@ class _Job:
         self._started = datetime.now(timezone.utc)
         about_format = format_notes(request.output.path, reader.grid.crs_wkt, request.query.text)
         missing = [note for role, note in info.optional_roles.items() if role not in self._models.checkpoints]
-        self._first_notes = [*reader.notes, *about_format, *missing]
+        about_size = self._models.notes(sum(ground_resolution_m(reader.grid)) / 2)
+        self._first_notes = [*reader.notes, *about_format, *missing, *about_size]
         self._late_notes: list[str] = []
         self._segments: Counter[str] = Counter()
         raster = Path(request.scene.path)

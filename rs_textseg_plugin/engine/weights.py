@@ -48,13 +48,23 @@ class ResolvedSet:
         name: as in the recipe.
         checkpoints: by role.
         parameters: recipe values that fit this set.
-        is_demo: whether results must say that a demo set made them.
+        described: its entry in the catalogue or its manifest; None: a plain folder.
     """
 
     name: str
     checkpoints: Mapping[str, Checkpoint]
     parameters: Mapping[str, ParameterValue]
-    is_demo: bool
+    described: ModelSet | None
+
+    @property
+    def is_demo(self) -> bool:
+        """Whether results must say that a demo set made them."""
+        return self.described is not None and self.described.is_demo
+
+    def notes(self, metres: float) -> list[str]:
+        """Return what to say when these models look at pixels of that size."""
+        note = self.described.note_on_resolution(metres) if self.described else ""
+        return [note] if note else []
 
     @property
     def identity(self) -> tuple[str, ...]:
@@ -78,7 +88,7 @@ def resolve_set(name: str, roles: Collection[str], optional: Collection[str] = (
     taken = [*roles, *(role for role in optional if any(file.role == role for file in files))]
     checkpoints = {role: _only_one(name, folder, role, files) for role in taken}
     parameters = listed.parameters if listed else {}
-    return ResolvedSet(name, checkpoints, parameters, bool(listed and listed.is_demo))
+    return ResolvedSet(name, checkpoints, parameters, listed)
 
 
 def _locate(name: str) -> tuple[Path, ModelSet | None]:
