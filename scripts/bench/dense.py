@@ -33,7 +33,7 @@ from rs_textseg_plugin.engine.models.bilateral import Bilateral  # noqa: E402
 from rs_textseg_plugin.engine.models.upsampler import Upsampler, UpsamplerNetwork  # noqa: E402
 
 WINDOW_PX, STRIDE_PX, GRID, CHANNELS = 224, 112, 14, 512
-JOINING_GATE, FIRST_GATE, REPEATED_GATE = 2.0, 1.5, 10.0  # ratios of minima; joining gains with the side
+JOINING_GATE, FIRST_GATE, REPEATED_GATE = 2.0, 4.0, 15.0  # ratios of minima; joining gains with the side
 
 
 def main() -> int:

@@ -114,8 +114,9 @@ class Upsampler:
             picture: as in `upsample`.
             limit_bytes: as in `upsample`; the upsampled features never exist as a whole.
         """
+        features, offset = _in_fewer_channels(features, self.offset)
         squares = features.new_zeros((features.shape[1] * FACTOR, features.shape[2] * FACTOR))
-        offsets = self.offset.split(self._channels_at_once(features, limit_bytes))
+        offsets = offset.split(self._channels_at_once(features, limit_bytes))
         for part, offset in zip(self._parts(features, limit_bytes), offsets):
             for rows, upsampled in self._last_rows(part, picture, limit_bytes):
                 squares[rows] += (upsampled + offset).square().sum(dim=-1)
@@ -146,6 +147,21 @@ class Upsampler:
         for step in first:
             planes = step(planes, picture, limit_bytes // 8, self.dtype)
         yield from last.rows(planes, picture, limit_bytes // 8, self.dtype)
+
+
+def _in_fewer_channels(features: Tensor, offset: Tensor) -> tuple[Tensor, Tensor]:
+    """Return ``(C, gh, gw)`` features and ``(C,)`` offset with the same lengths, also of everything made of them.
+
+    A window of 14 x 14 patches spans at most 196 of 512 dimensions, and with the offset 197: in an orthonormal basis
+    of that space no more channels are needed, and a rotation changes no length.
+    """
+    channels, height, width = features.shape
+    if channels <= height * width + 1:
+        return features, offset
+    vectors = torch.cat([features.flatten(1), offset[:, None]], dim=1)
+    device = "cpu" if vectors.device.type == "mps" else vectors.device  # Apple's GPU has no QR
+    coordinates = torch.linalg.qr(vectors.to(device), mode="r").R.to(vectors.device)
+    return coordinates[:, :-1].unflatten(1, (height, width)), coordinates[:, -1]
 
 
 def load_upsampler(path: Path, device: torch.device, dtype: torch.dtype) -> Upsampler:

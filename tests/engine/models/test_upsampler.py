@@ -61,6 +61,24 @@ def test_words_before_upsampling_equal_words_after_it(tmp_path, layout):
     np.testing.assert_allclose(found, cosines, atol=1e-4)
 
 
+@pytest.mark.parametrize("grid", [(3, 3), (4, 6)], ids=["fewer patches than channels", "more"])
+def test_lengths_equal_those_of_all_channels(tmp_path, grid):
+    """Lengths are measured in as many channels as a window's patches span, which must not be seen."""
+    state = published_state(20)
+    features, picture = drawn(20, *grid, (16 * grid[0], 16 * grid[1]))
+    model = loaded(tmp_path, state)
+    found = model.lengths(model.mixed(features.permute(1, 2, 0)).permute(2, 0, 1), picture)
+    np.testing.assert_allclose(found, literal_upsampled(state, features, picture).norm(dim=0), rtol=1e-4)
+
+
+def test_patches_that_are_all_alike_have_lengths_too(tmp_path):
+    model = loaded(tmp_path, published_state(20))
+    same = torch.ones(20, 3, 3)
+    found = model.lengths(same, torch.zeros(3, 48, 48))
+    upsampled = model.upsample(same, torch.zeros(3, 48, 48)) + model.offset[:, None, None]
+    np.testing.assert_allclose(found, upsampled.norm(dim=0), rtol=1e-4)
+
+
 def test_little_memory_changes_nothing(tmp_path):
     model = loaded(tmp_path, published_state(8))
     features, picture = drawn(8, 3, 4, (48, 64))
