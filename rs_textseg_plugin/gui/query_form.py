@@ -66,7 +66,7 @@ class QueryForm(QWidget):
         self.resolution = _resolution_box()
         self.device = _combo("device", _DEVICES)
         self.parameters = ParameterForm(self)
-        self.parameters.show_parameters(self._model.pipeline.parameters)
+        self._shown_method = ""
         names = ("layerProblem", "textProblem", "modelsProblem", "parametersProblem")
         self.layer_problem, self.text_problem, self.models_problem, self.parameters_problem = map(ProblemLabel, names)
 
@@ -141,8 +141,9 @@ class QueryForm(QWidget):
 
     def _show_method(self) -> None:
         info = self._model.pipeline
-        if self.method.currentData() != info.name or not self.method.toolTip():
-            _choose(self.method, info.name)
+        _choose(self.method, info.name)
+        if self._shown_method != info.name:  # whoever changed it, the user in the combo box or the model
+            self._shown_method = info.name
             self.method.setToolTip(f"<p>{tr(info.summary)}</p><p>{info.source}</p>")
             self.parameters.show_parameters(info.parameters)
 

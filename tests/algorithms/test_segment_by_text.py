@@ -123,6 +123,13 @@ def test_the_request_holds_all_values(run, monkeypatch, tmp_path):
     assert request.output.score_raster == ""
 
 
+def test_another_method_is_asked_for_with_its_own_parameters(run, monkeypatch):
+    request = request_of(run, monkeypatch, PIPELINE="segearth-ov", PARAMETERS="upsampling=bilinear; attention=gem")
+    assert request.recipe.pipeline == "segearth-ov"
+    values = request.recipe.checked_parameters()
+    assert (values["upsampling"], values["attention"], values["clip_long_side_px"]) == ("bilinear", "gem", 448)
+
+
 def test_what_is_not_given_is_at_its_default(run, monkeypatch):
     request = request_of(run, monkeypatch)
     assert request.recipe.pipeline == "sam-clip"

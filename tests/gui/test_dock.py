@@ -35,6 +35,22 @@ def test_typing_a_class_list_enables_run(qtbot, dock):
     assert shown(dock, "textProblem") is None
 
 
+def test_another_method_shows_its_own_parameters_and_its_source(qtbot, dock, model):
+    method = dock.form.method
+    assert [method.itemData(i) for i in range(method.count())] == ["sam-clip", "segearth-ov"]
+    assert dock.form.parameters.findChild(QWidget, "parameter_points_per_side")
+    method.setCurrentIndex(1)
+    assert model.state.pipeline == "segearth-ov"
+    assert dock.form.parameters.findChild(QWidget, "parameter_upsampling")
+    assert "SegEarth-OV (CVPR 2025)" in method.toolTip()
+    qtbot.keyClicks(dock.form.text, "building, road")
+    with qtbot.waitSignal(model.submitted, timeout=1000) as submitted:
+        model.submit()
+    request = submitted.args[0]
+    assert request.recipe.pipeline == "segearth-ov"
+    assert request.recipe.checked_parameters()["logit_scale"] == 50
+
+
 def test_a_wrong_class_list_is_explained_under_the_field_while_typing(qtbot, dock):
     qtbot.keyClicks(dock.form.text, "-shadow")
     assert "only negative classes" in shown(dock, "textProblem")
