@@ -133,9 +133,9 @@ class Upsampler:
         return planes.split(self._channels_at_once(planes, limit_bytes))
 
     def _channels_at_once(self, planes: Tensor, limit_bytes: int) -> int:
-        """Return how many channels fit: at the last step their bicubic form exists about three times."""
+        """Return how many channels fit: at the last step they exist five times, upsampled and with borders."""
         pixels = planes.shape[1] * planes.shape[2] * FACTOR**2
-        return max(1, limit_bytes // (3 * 4 * pixels))
+        return max(1, limit_bytes // (5 * 4 * pixels))
 
     def _upsampled(self, planes: Tensor, picture: Tensor, limit_bytes: int) -> Tensor:
         for step in self.network.steps:
