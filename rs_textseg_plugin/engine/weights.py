@@ -84,7 +84,7 @@ def resolve_set(name: str, roles: Collection[str], optional: Collection[str] = (
         ModelError: no such set or folder, a role without a file or with several, or a file that is not as listed.
     """
     folder, listed = _locate(name)
-    files = listed.files if listed else _scan(folder)
+    files = _files_in(folder, listed, optional)
     taken = [*roles, *(role for role in optional if any(file.role == role for file in files))]
     checkpoints = {role: _only_one(name, folder, role, files) for role in taken}
     parameters = listed.parameters if listed else {}
@@ -121,11 +121,25 @@ def _manifest_in(folder: Path) -> ModelSet | None:
         raise ModelError(f"The model manifest cannot be read: {error}. Correct or remove it.") from error
 
 
-def _scan(folder: Path) -> tuple[ModelFile, ...]:
-    """Return what a folder without a manifest holds: the role of each file is told from its weights."""
+def _files_in(folder: Path, listed: ModelSet | None, optional: Collection[str]) -> tuple[ModelFile, ...]:
+    """Return the files of a set: as they are listed, or what its folder holds.
+
+    Into the folder of a set that the catalogue lists, a user may have put optional models of their own.
+    """
+    if listed is None:
+        return _scan(folder)
+    lacking = set(optional) - {file.role for file in listed.files}
+    if not lacking or (folder / MANIFEST).is_file():
+        return listed.files
+    added = _scan(folder, [file.name for file in listed.files])
+    return (*listed.files, *(file for file in added if file.role in lacking))
+
+
+def _scan(folder: Path, known: Collection[str] = ()) -> tuple[ModelFile, ...]:
+    """Return what a folder holds beside the `known` files: the role of each is told from its weights."""
     files = []
     for path in sorted(folder.iterdir()):
-        if path.suffix.lower() in _SUFFIXES and path.is_file():
+        if path.suffix.lower() in _SUFFIXES and path.is_file() and path.name not in known:
             role = checkpoint_role(peek_keys_and_shapes(path))
             if role is None:
                 raise ModelError(

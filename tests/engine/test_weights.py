@@ -107,6 +107,22 @@ def test_an_optional_role_is_taken_where_the_set_has_it_and_missing_where_it_doe
     assert set(resolve_set(str(folder), BOTH).checkpoints) == {"sam", "clip"}
 
 
+def test_an_upsampler_may_be_put_into_the_folder_of_a_set_of_the_catalogue(folder, home, in_catalogue):
+    shutil.move(folder, home / "listed")
+    torch.save(published_state(32), home / "listed" / "simfeatup.ckpt")
+    found = resolve_set("listed", ("clip",), ("upsampler",))
+    assert found.checkpoints["upsampler"].path == home / "listed" / "simfeatup.ckpt"
+    assert found.checkpoints["clip"].architecture == "ViT-B-16"
+    shutil.copy(home / "listed" / "sam_tiny.pth", home / "listed" / "second.pth")
+    assert set(resolve_set("listed", BOTH, ("upsampler",)).checkpoints) == {"sam", "clip", "upsampler"}
+
+
+def test_a_manifest_is_the_last_word_on_optional_models_too(folder):
+    write_manifest(folder)
+    torch.save(published_state(32), folder / "simfeatup.ckpt")
+    assert set(resolve_set(str(folder), ("clip",), ("upsampler",)).checkpoints) == {"clip"}
+
+
 def test_a_manifest_chooses_among_the_files_of_a_folder(folder):
     shutil.copy(folder / "sam_tiny.pth", folder / "another.pth")
     torch.save({"fc.weight": torch.zeros(2, 2)}, folder / "resnet.pth")
