@@ -15,6 +15,7 @@ Letters: N prompts, T tokens a prompt, P image cells, C channels, H heads, D cha
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -25,7 +26,13 @@ _DRAWN = 8  # prompts that are upscaled at once: 13 MB each
 
 
 def decode_prompts(
-    decoder: Any, image: Tensor, positions: Tensor, sparse: Tensor, dense: Tensor, min_rating: float | None
+    decoder: Any,
+    image: Tensor,
+    positions: Tensor,
+    sparse: Tensor,
+    dense: Tensor,
+    min_rating: float | None,
+    multimask: bool = True,
 ) -> tuple[Tensor, Tensor]:
     """Draw M masks for every prompt.
 
@@ -36,20 +43,24 @@ def decode_prompts(
         sparse: ``(N, T, C)``, tokens of the prompts.
         dense: ``(1 or more, C, g, g)``, what is added to the image: the same for every prompt.
         min_rating: prompts none of whose masks is rated higher are left out of the result; None: all are in it.
+        multimask: whether the masks for ambiguous prompts are drawn (a whole, a part, a part of that), or the single
+            mask for unambiguous ones.
 
     Returns:
-        Logits ``(N', M, 4 g, 4 g)`` and predicted IoU ``(N', M)``, without the mask for unambiguous prompts.
+        Logits ``(N', M, 4 g, 4 g)`` and predicted IoU ``(N', M)``; M is 1 where `multimask` is False.
     """
+    wanted = slice(1, None) if multimask else slice(0, 1)
     own = torch.cat([decoder.iou_token.weight, decoder.mask_tokens.weight])
     tokens = torch.cat([own.expand(len(sparse), -1, -1), sparse], dim=1)
     cells = (image + dense[:1]).flatten(2).transpose(1, 2)
     queries, cells = _transform(decoder.transformer, tokens, cells, positions.flatten(2).transpose(1, 2))
-    ratings = decoder.iou_prediction_head(queries[:, 0])[:, 1:]
+    ratings = decoder.iou_prediction_head(queries[:, 0])[:, wanted]
     if min_rating is not None:
         kept = (ratings > min_rating).any(dim=1)
         queries, cells, ratings = queries[kept], cells[kept], ratings[kept]
-    mask_tokens = queries[:, 2 : 1 + decoder.num_mask_tokens]
-    return _draw(decoder, mask_tokens, cells, (image.shape[2], image.shape[3])), ratings
+    mask_tokens = queries[:, 1 : 1 + decoder.num_mask_tokens][:, wanted]
+    networks = list(decoder.output_hypernetworks_mlps)[wanted]
+    return _draw(decoder, networks, mask_tokens, cells, (image.shape[2], image.shape[3])), ratings
 
 
 def _transform(transformer: Any, tokens: Tensor, cells: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
@@ -118,9 +129,8 @@ def _mix(weights: Tensor, cells: Tensor) -> Tensor:
     return weights @ cells[0] if len(cells) == 1 else weights @ cells
 
 
-def _draw(decoder: Any, mask_tokens: Tensor, cells: Tensor, grid: tuple[int, int]) -> Tensor:
+def _draw(decoder: Any, networks: Sequence[Any], mask_tokens: Tensor, cells: Tensor, grid: tuple[int, int]) -> Tensor:
     """Upscale the image cells ``(N, P, C)`` four times and compare them with the mask tokens ``(N, M, C)``."""
-    networks = list(decoder.output_hypernetworks_mlps)[1:]
     shapes = torch.stack([network(mask_tokens[:, i]) for i, network in enumerate(networks)], dim=1)
     values = [_compare(decoder.output_upscaling, *some) for some in zip(cells.split(_DRAWN), shapes.split(_DRAWN))]
     # From (N, row, column, row, column, row, column, M), coarse to fine, to (N, M, rows, columns).

@@ -101,12 +101,53 @@ class SamModel:
             Logits ``(N', M, h, w)`` float32 over the model's padded square, above 0 inside the mask, and predicted
             IoU ``(N', M)`` float32, on the model's device.
         """
-        scale = np.asarray(embedding.input_size) / np.asarray(embedding.original_size)
-        points = torch.as_tensor(points_px * scale[::-1], dtype=self._coordinate_dtype, device=self.device)
+        points = self._in_model_px(embedding, points_px[:, None])
         labels = torch.full((len(points), 1), _FOREGROUND, dtype=torch.int, device=self.device)
-        return self._decode(embedding, min_rating, points=(points[:, None], labels))
+        return self._decode(embedding, min_rating, True, points=(points, labels))
 
-    def _decode(self, embedding: SamEmbedding, min_rating: float | None, **prompts: Any) -> tuple[Tensor, Tensor]:
+    @torch.inference_mode()
+    def decode_point_sets(
+        self, embedding: SamEmbedding, points_px: NDArray[np.float64], is_inside: NDArray[np.bool_], multimask: bool
+    ) -> tuple[Tensor, Tensor]:
+        """Draw what each set of points describes together.
+
+        Args:
+            embedding: of the tile.
+            points_px: ``(N, P, 2)`` x and y in the tile's pixels, N and P of at least 1. Sets of other lengths go into
+                another call: SAM has no padding that changes nothing.
+            is_inside: ``(N, P)`` bool, whether a point lies on the object or beside it.
+            multimask: see `decode_prompts`.
+
+        Returns:
+            As `decode_points`; M is 1 where `multimask` is False.
+        """
+        labels = torch.as_tensor(is_inside, dtype=torch.int, device=self.device)
+        return self._decode(embedding, None, multimask, points=(self._in_model_px(embedding, points_px), labels))
+
+    @torch.inference_mode()
+    def decode_boxes(
+        self, embedding: SamEmbedding, boxes_px: NDArray[np.float64], multimask: bool
+    ) -> tuple[Tensor, Tensor]:
+        """Draw what is in each box.
+
+        Args:
+            embedding: of the tile.
+            boxes_px: ``(N, 4)`` left, top, right, bottom in the tile's pixels, N of at least 1.
+            multimask: see `decode_prompts`.
+
+        Returns:
+            As `decode_points`; M is 1 where `multimask` is False.
+        """
+        corners = self._in_model_px(embedding, boxes_px.reshape(-1, 2, 2))
+        return self._decode(embedding, None, multimask, boxes=corners.flatten(1))
+
+    def _in_model_px(self, embedding: SamEmbedding, points_px: NDArray[np.float64]) -> Tensor:
+        scale = np.asarray(embedding.input_size) / np.asarray(embedding.original_size)
+        return torch.as_tensor(points_px * scale[::-1], dtype=self._coordinate_dtype, device=self.device)
+
+    def _decode(
+        self, embedding: SamEmbedding, min_rating: float | None, multimask: bool, **prompts: Any
+    ) -> tuple[Tensor, Tensor]:
         """Run the decoder for prompts in the frame of the model's input, as the prompt encoder takes them."""
         everything = {"points": None, "boxes": None, "masks": None, **prompts}
         # The prompts' positions need float32, so only the decoder itself is cast.
@@ -114,7 +155,7 @@ class SamModel:
         positions = self.sam.prompt_encoder.get_dense_pe()
         with self._autocast():
             logits, predicted_iou = decode_prompts(
-                self.sam.mask_decoder, embedding.image_embeddings, positions, sparse, dense, min_rating
+                self.sam.mask_decoder, embedding.image_embeddings, positions, sparse, dense, min_rating, multimask
             )
         return logits.float(), predicted_iou.float()
 

@@ -53,3 +53,16 @@ def test_prompts_whose_masks_are_all_rated_low_are_left_out():
     torch.testing.assert_close(fewer_ratings, ratings[kept])
     none, _ = decode_prompts(sam.mask_decoder, image, positions, sparse, dense, 1e9)
     assert none.shape == (0, 3, 64, 64)
+
+
+@torch.inference_mode()
+def test_the_single_mask_for_unambiguous_prompts_is_the_reference_decoder_s():
+    sam = tiny_sam(5)
+    image = torch.randn(1, 256, 16, 16, generator=torch.Generator().manual_seed(5))
+    sparse, dense = prompts(sam, 3, 5)
+    positions = sam.prompt_encoder.get_dense_pe()
+    expected, expected_ratings = sam.mask_decoder(image, positions, sparse, dense, multimask_output=False)
+    masks, ratings = decode_prompts(sam.mask_decoder, image, positions, sparse, dense, None, multimask=False)
+    assert masks.shape == expected.shape == (3, 1, 64, 64)
+    torch.testing.assert_close(masks, expected, rtol=1e-4, atol=1e-4 * float(expected.abs().max()))
+    torch.testing.assert_close(ratings, expected_ratings, rtol=1e-4, atol=1e-5)

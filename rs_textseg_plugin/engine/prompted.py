@@ -1,0 +1,117 @@
+"""One mask for each prompt that was meant for one object: boxes, and sets of points on it and beside it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from rs_textseg_plugin.contract.errors import Cancelled
+from rs_textseg_plugin.engine.mask_blocks import CoarseFrame, find_stable_masks
+from rs_textseg_plugin.engine.models.sam import SamEmbedding, SamModel
+from rs_textseg_plugin.engine.proposals import Proposal
+from rs_textseg_plugin.engine.segments import PackedMask
+
+_STABILITY_OFFSET = 1.0  # as in segment_anything; here stability is measured and nothing is dropped for it
+
+
+@dataclass(frozen=True)
+class PointSet:
+    """Points that describe one object together.
+
+    Attributes:
+        points_px: ``(P, 2)`` float64, x and y in the tile's pixels, P of at least 1.
+        is_inside: ``(P,)`` bool, whether a point lies on the object or beside it.
+    """
+
+    points_px: NDArray[np.float64]
+    is_inside: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """How prompts are answered.
+
+    Attributes:
+        multimask: SAM draws three masks and the one that it rates best is taken; else it draws a single one.
+        batch: prompts that go through the decoder at once.
+        should_stop: asked before every batch.
+    """
+
+    multimask: bool
+    batch: int
+    should_stop: Callable[[], bool]
+
+
+def draw_boxes(
+    boxes_px: NDArray[np.float64], model: SamModel, embedding: SamEmbedding, drawing: Drawing
+) -> list[Proposal | None]:
+    """Return the mask in each box ``(N, 4)`` (left, top, right, bottom in the tile's pixels); None: it has no pixel.
+
+    Raises:
+        Cancelled: `Drawing.should_stop` said so.
+    """
+    frame = _frame(model, embedding)
+    drawn: list[Proposal | None] = []
+    for start in range(0, len(boxes_px), drawing.batch):
+        _stop_if_asked(drawing)
+        batch = boxes_px[start : start + drawing.batch]
+        drawn += _best_masks(*model.decode_boxes(embedding, batch, drawing.multimask), frame)
+    return drawn
+
+
+def draw_point_sets(
+    sets: Sequence[PointSet], model: SamModel, embedding: SamEmbedding, drawing: Drawing
+) -> list[Proposal | None]:
+    """Return the mask that each set of points describes; None: it has no pixel.
+
+    Sets of one length share a call; padding shorter ones would change their masks.
+
+    Raises:
+        Cancelled: `Drawing.should_stop` said so.
+    """
+    frame = _frame(model, embedding)
+    drawn: list[Proposal | None] = [None] * len(sets)
+    for numbers in _alike(sets, drawing.batch):
+        _stop_if_asked(drawing)
+        points = np.stack([sets[number].points_px for number in numbers])
+        is_inside = np.stack([sets[number].is_inside for number in numbers])
+        masks = _best_masks(*model.decode_point_sets(embedding, points, is_inside, drawing.multimask), frame)
+        for number, mask in zip(numbers, masks):
+            drawn[number] = mask
+    return drawn
+
+
+def _alike(sets: Sequence[PointSet], batch: int) -> list[list[int]]:
+    """Return the numbers of the sets in batches of one length."""
+    by_length: dict[int, list[int]] = defaultdict(list)
+    for number, one in enumerate(sets):
+        by_length[len(one.points_px)].append(number)
+    return [numbers[i : i + batch] for numbers in by_length.values() for i in range(0, len(numbers), batch)]
+
+
+def _frame(model: SamModel, embedding: SamEmbedding) -> CoarseFrame:
+    return CoarseFrame(model.input_px, embedding.input_size, embedding.original_size)
+
+
+@torch.inference_mode()
+def _best_masks(logits: Tensor, ratings: Tensor, frame: CoarseFrame) -> list[Proposal | None]:
+    """Cut the best rated of each prompt's masks ``(N, M, h, w)`` out at the tile's resolution."""
+    best = ratings.argmax(dim=1)
+    rows = torch.arange(len(best), device=best.device)
+    own_ratings = ratings[rows, best].tolist()
+    drawn: list[Proposal | None] = [None] * len(own_ratings)
+    for one in find_stable_masks(logits[rows, best], rows, frame, _STABILITY_OFFSET, 0.0):
+        mask = PackedMask.of(one.inside)
+        drawn[one.index] = Proposal(one.window, mask, own_ratings[one.index], one.stability)
+    return drawn
+
+
+def _stop_if_asked(drawing: Drawing) -> None:
+    if drawing.should_stop():
+        raise Cancelled("The run was cancelled.")
