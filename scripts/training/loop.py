@@ -1,11 +1,11 @@
-"""What both trainings share: a schedule by the clock, checkpoints that a run goes on from, and a log."""
+"""What the trainings share: a schedule by the clock, checkpoints that a run goes on from, and a log."""
 
 from __future__ import annotations
 
 import json
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,20 +50,27 @@ class Training:
         rate: highest learning rate.
         minutes: of training in all, over all runs.
         gates: checked with every line of the log.
+        make_optimizer: makes the optimiser from model and rate; `adamw` by default.
+        warm_up_steps: in which the learning rate rises.
     """
 
     def __init__(
-        self, name: str, folder: Path, model: nn.Module, rate: float, minutes: float, gates: tuple[Gate, ...] = ()
+        self,
+        name: str,
+        folder: Path,
+        model: nn.Module,
+        rate: float,
+        minutes: float,
+        gates: tuple[Gate, ...] = (),
+        make_optimizer: Callable[[nn.Module, float], torch.optim.Optimizer] | None = None,
+        warm_up_steps: int = _WARM_UP_STEPS,
     ) -> None:
         self.name, self.model, self.minutes = name, model, minutes
         self.spent_s, self.steps = 0.0, 0
-        self._rate, self._gates = rate, gates
+        self._rate, self._gates, self._warm_up_steps = rate, gates, warm_up_steps
         self._state = folder / f"{name}.state.pt"
         self._log = folder / f"{name}.log.jsonl"
-        decayed = [p for p in model.parameters() if p.ndim > 1]
-        others = [p for p in model.parameters() if p.ndim <= 1]
-        groups = [{"params": decayed, "weight_decay": 0.05}, {"params": others, "weight_decay": 0.0}]
-        self.optimizer = torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.98))
+        self.optimizer = (make_optimizer or adamw)(model, rate)
         self.resumed = self._resume()
 
     @property
@@ -111,7 +118,7 @@ class Training:
 
     def _set_rate(self) -> None:
         """Warm up, then follow half a cosine down to `_LOWEST`."""
-        warm = min((self.steps + 1) / _WARM_UP_STEPS, 1.0)
+        warm = min((self.steps + 1) / self._warm_up_steps, 1.0)
         falling = _LOWEST + (1 - _LOWEST) * 0.5 * (1 + math.cos(math.pi * self.fraction))
         for group in self.optimizer.param_groups:
             group["lr"] = self._rate * warm * falling
@@ -120,7 +127,11 @@ class Training:
         """Take one step down; a step without a finite gradient is left out."""
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        norm = nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        self.follow_gradients()
+
+    def follow_gradients(self, longest: float = 1.0) -> None:
+        """Take one step down the gradients that are there, shortened to that length; not if they are not finite."""
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), longest)
         if torch.isfinite(norm):
             self.optimizer.step()
 
@@ -141,6 +152,14 @@ class Training:
                     f"{figures[gate.figure]:.3f}, less than the {gate.least} that make the rest worth while: "
                     "find out why before you go on."
                 )
+
+
+def adamw(model: nn.Module, rate: float) -> torch.optim.Optimizer:
+    """Return the optimiser of the demo models: weights decay, biases and the like do not."""
+    decayed = [p for p in model.parameters() if p.ndim > 1]
+    others = [p for p in model.parameters() if p.ndim <= 1]
+    groups = [{"params": decayed, "weight_decay": 0.05}, {"params": others, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.98))
 
 
 def read_log(folder: Path, name: str) -> list[dict[str, Any]]:
