@@ -77,6 +77,28 @@ PRESETS: dict[str, Preset] = {
             "overlap_px": 128,
         },
     ),
+    # Text2Seg's second branch as it is described, without the slips of its released code: one set of points a class
+    # from one window over the tile, one mask each, nothing dropped.
+    "surgery-published": Preset(
+        "surgery-sam",
+        "as Text2Seg and CLIP Surgery describe it: a tile is seen at 224 px",
+        {
+            "result": "masks",
+            "clip_long_side_px": 224,
+            "clip_window_px": 224,
+            "clip_stride_px": 224,
+            "window_blend": "mean",
+            "redundant": "empty",
+            "points": "published",
+            "heat_threshold": 0.8,
+            "heat_down_sample": 2,
+            "multimask": False,
+            "box_nms_thresh": 1.0,
+            "prob_threshold": 0.0,
+            "overlap_px": 0,
+            "objects": "regions",
+        },
+    ),
 }
 
 

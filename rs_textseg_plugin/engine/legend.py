@@ -73,8 +73,9 @@ class Legend:
         """Turn word logits ``(A, ...)`` into class probabilities ``(K, ...)``.
 
         Softmax over all words, then the maximum over the words of a class, as SegEarth-OV does: the result sums
-        to at most 1, and adding a word lowers every other.
+        to at most 1, and adding a word lowers every other. Logits beyond the ``A`` words compete and belong to no
+        class.
         """
         exponent = np.exp(logits - logits.max(axis=0, keepdims=True))
-        probabilities = exponent / exponent.sum(axis=0, keepdims=True)
+        probabilities = (exponent / exponent.sum(axis=0, keepdims=True))[: len(self.word_class)]
         return np.stack([probabilities[self.word_class == k].max(axis=0) for k in range(self.size)])

@@ -19,6 +19,7 @@ from qgis.core import (
 )
 
 from rs_textseg_plugin.algorithms.provider import RsTextSegProvider
+from rs_textseg_plugin.contract.recipe import PIPELINES
 from rs_textseg_plugin.host.result_layers import REQUEST_PROPERTY
 from rs_textseg_plugin.runtime.worker_process import WorkerProcessClient
 
@@ -273,7 +274,7 @@ def test_names_and_choices_that_scripts_use_are_stable(algorithm):
     main = {"INPUT", "TEXT", "PIPELINE", "MODELS", "EXTENT", "OUTPUT"}
     assert set(names) == main | {"PARAMETERS", "BANDS", "RESOLUTION", "DEVICE", "LABEL_RASTER", "SCORE_RASTER"}
     assert algorithm.parameterDefinition("PIPELINE").usesStaticStrings()
-    assert algorithm.parameterDefinition("PIPELINE").options() == ["sam-clip", "segearth-ov"]
+    assert algorithm.parameterDefinition("PIPELINE").options() == list(PIPELINES)
     assert algorithm.parameterDefinition("DEVICE").options() == ["auto", "cpu", "cuda", "mps"]
 
 

@@ -6,6 +6,7 @@ from qgis.PyQt.QtCore import Qt
 from qgis.PyQt.QtWidgets import QLabel, QWidget
 
 from rs_textseg_plugin.contract.events import ClassSummary, Failed, Finished, Found, Progress
+from rs_textseg_plugin.contract.recipe import PIPELINES
 from rs_textseg_plugin.gui.dock import RsTextSegDock
 
 
@@ -37,7 +38,7 @@ def test_typing_a_class_list_enables_run(qtbot, dock):
 
 def test_another_method_shows_its_own_parameters_and_its_source(qtbot, dock, model):
     method = dock.form.method
-    assert [method.itemData(i) for i in range(method.count())] == ["sam-clip", "segearth-ov"]
+    assert [method.itemData(i) for i in range(method.count())] == list(PIPELINES)
     assert dock.form.parameters.findChild(QWidget, "parameter_points_per_side")
     method.setCurrentIndex(1)
     assert model.state.pipeline == "segearth-ov"

@@ -6,7 +6,7 @@ patch do so without training. Each is a choice in `contract.shared_parameters.AT
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -20,17 +20,20 @@ _ATTENDING = {
     "clearclip": "q",  # ClearCLIP
     "maskclip": "",  # MaskCLIP: no attention at all, every token keeps its own value
 }
-_GEM_BLOCKS = 6  # GEM's depth of 7, from which its released code changes one block less
+_CHANGED_BLOCKS = 6  # GEM's and CLIP Surgery's depth of 7, from which their released codes change one block less
 
 
 def run_blocks(blocks: Sequence[Any], tokens: Tensor, attention: str) -> Tensor:
     """Send tokens ``(N, 1 + P, C)`` through a ViT's blocks; the last ones as `attention` says.
 
     ``vanilla`` is the model as trained. ``self-self``, ``sclip``, ``clearclip`` and ``maskclip`` are `_answer_alone`
-    in the last block; ``gem`` is `_gem` in the last six.
+    in the last block; ``gem`` (GEM, Bousselham et al., CVPR 2024) and ``surgery`` (CLIP Surgery's architecture
+    surgery, Li et al. 2023) are `_two_paths` in the last six.
     """
     if attention == "gem":
-        return _gem(blocks, tokens)
+        return _two_paths(blocks, tokens, _grouping)
+    if attention == "surgery":
+        return _two_paths(blocks, tokens, _value_value)
     for block in blocks[:-1]:
         tokens = block(tokens)
     if attention == "vanilla":
@@ -50,19 +53,25 @@ def _answer_alone(block: Any, tokens: Tensor, attending: str) -> Tensor:
     return _joined_heads(block, torch.stack(mixed).sum(dim=0) if mixed else value)
 
 
-def _gem(blocks: Sequence[Any], tokens: Tensor) -> Tensor:
-    """Return the tokens of GEM (Bousselham et al., CVPR 2024); <CLS> is the trained path's.
+def _two_paths(blocks: Sequence[Any], tokens: Tensor, attend: Callable[[Any, Tensor], Tensor]) -> Tensor:
+    """Return the tokens of a path beside the trained one; <CLS> is the trained path's.
 
-    Beside the trained path a second one starts where the changed blocks do and only adds up what their
-    self-self attentions say of the trained path's tokens: no MLP.
+    The second path starts where the changed blocks do and only adds up what their own attentions say of the trained
+    path's tokens: no MLP.
     """
-    for block in blocks[:-_GEM_BLOCKS]:
+    for block in blocks[:-_CHANGED_BLOCKS]:
         tokens = block(tokens)
-    grouped = tokens
-    for block in blocks[-_GEM_BLOCKS:]:
-        grouped = grouped + block.ls_1(_grouping(block, block.ln_1(tokens)))
+    beside = tokens
+    for block in blocks[-_CHANGED_BLOCKS:]:
+        beside = beside + block.ls_1(attend(block, block.ln_1(tokens)))
         tokens = block(tokens)
-    return torch.cat([tokens[:, :1], grouped[:, 1:]], dim=1)
+    return torch.cat([tokens[:, :1], beside[:, 1:]], dim=1)
+
+
+def _value_value(block: Any, x: Tensor) -> Tensor:
+    """Return CLIP Surgery's attention of normalised tokens: ``out_proj(softmax(v v^T / sqrt(d)) v)``."""
+    value = _projections(block, x)[2]
+    return _joined_heads(block, F.scaled_dot_product_attention(value, value, value))
 
 
 def _grouping(block: Any, x: Tensor) -> Tensor:

@@ -81,6 +81,15 @@ class ClipModel:
         """Length of the vectors that words, pictures and patches become."""
         return int(self.model.visual.output_dim)
 
+    @property
+    def patch_px(self) -> int:
+        """Side of a patch.
+
+        Raises:
+            ModelError: the image tower is no standard ViT.
+        """
+        return int(self._vit().patch_size[0])
+
     @torch.inference_mode()
     def embed_words(self, words: Sequence[str], templates: str) -> NDArray[np.float32]:
         """Return ``(A, D)`` float32 of unit length: each word's mean over its sentences, normalised twice.

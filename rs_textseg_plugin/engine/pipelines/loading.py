@@ -8,11 +8,12 @@ from typing import Any
 
 import torch
 
-from rs_textseg_plugin.contract.recipe import SAM_CLIP, SEGEARTH_OV, ParameterValue
+from rs_textseg_plugin.contract.recipe import SAM_CLIP, SEGEARTH_OV, SURGERY_SAM, ParameterValue
 from rs_textseg_plugin.engine.legend import Legend
 from rs_textseg_plugin.engine.pipelines.protocol import Pipeline
 from rs_textseg_plugin.engine.pipelines.sam_clip import SamClip
 from rs_textseg_plugin.engine.pipelines.segearth_ov import SegEarthOv
+from rs_textseg_plugin.engine.pipelines.surgery_sam import SurgerySam
 from rs_textseg_plugin.engine.shelf import ModelShelf
 from rs_textseg_plugin.engine.weights import ResolvedSet
 
@@ -47,4 +48,15 @@ def load_segearth_ov(order: Order) -> Pipeline[Any]:
     return SegEarthOv(clip, upsampler, order.parameters, order.legend)
 
 
-LOADERS: Mapping[str, Loader] = {SAM_CLIP.name: load_sam_clip, SEGEARTH_OV.name: load_segearth_ov}
+def load_surgery_sam(order: Order) -> Pipeline[Any]:
+    """Load ``surgery-sam``."""
+    sam = order.shelf.sam(order.models.checkpoints["sam"], order.device, order.dtype)
+    clip = order.shelf.clip(order.models.checkpoints["clip"], order.device, order.dtype)
+    return SurgerySam(sam, clip, order.parameters, order.legend)
+
+
+LOADERS: Mapping[str, Loader] = {
+    SAM_CLIP.name: load_sam_clip,
+    SEGEARTH_OV.name: load_segearth_ov,
+    SURGERY_SAM.name: load_surgery_sam,
+}

@@ -1,0 +1,150 @@
+"""The methods of Text2Seg and their parameters."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from rs_textseg_plugin.contract.parameter import Parameter
+from rs_textseg_plugin.contract.pipeline_info import PipelineInfo
+from rs_textseg_plugin.contract.shared_parameters import (
+    COMPETITOR,
+    DENSE,
+    OURS,
+    POLYGONS,
+    TEMPLATES,
+    TILING,
+)
+
+_PAPER = "Text2Seg (SIGSPATIAL GeoAI 2024)"
+_SURGERY = "CLIP Surgery (2023), released code"
+
+_MULTIMASK = Parameter(
+    "multimask",
+    False,
+    "bool",
+    "Whether SAM draws three masks for each prompt, of which the one that it rates best is taken; else it draws one.",
+    f"false: {_PAPER}; true: {_SURGERY}",
+)
+
+_PROMPTS_PER_BATCH = Parameter(
+    "prompts_per_batch", 64, "int", "Prompts that go through SAM's decoder at once.", OURS, 1, 4096
+)
+
+# Surgery replaces the last blocks' attention and subtracts redundant features instead of <CLS>.
+_HEAT_LOOK = tuple(
+    replace(parameter, source=f"{OURS}; {_PAPER} looks at the whole picture in one window of 224 px")
+    for parameter in DENSE
+    if parameter.name not in ("attention", "cls_weight")
+)
+
+_HEAT = (
+    *_HEAT_LOOK,
+    Parameter(
+        "redundant",
+        "empty",
+        "str",
+        "What is subtracted from every word: what CLIP says of the empty string (empty), or what all words of the list "
+        "share (classes).",
+        f"empty: {_PAPER}; classes: {_SURGERY}, several texts",
+        choices=("empty", "classes"),
+    ),
+    replace(TEMPLATES, source=f"{OURS}; {_SURGERY} has 85 sentences, five of them its own"),
+    Parameter(
+        "logit_scale",
+        100.0,
+        "float",
+        "Sharpness of the softmax over words and 'nothing', which has a heat of 0.",
+        f"100: CLIP; the softmax is {OURS}",
+        0.01,
+        1000,
+    ),
+    Parameter(
+        "points",
+        "regions",
+        "str",
+        "regions: each connected region in which a class wins has points of its own; published: one set a class, on "
+        "the hottest and the coldest cells of the tile.",
+        f"published: {_SURGERY}, and {_PAPER}; regions: {OURS}",
+        choices=("regions", "published"),
+    ),
+    Parameter(
+        "heat_threshold",
+        0.8,
+        "float",
+        "Cells at least that hot are points, on a scale from the coldest to the hottest (points=published).",
+        _SURGERY,
+        0,
+        1,
+    ),
+    Parameter(
+        "heat_down_sample",
+        2,
+        "int",
+        "The heat map is made so many times smaller before points are chosen (points=published).",
+        _SURGERY,
+        1,
+        64,
+    ),
+    Parameter(
+        "region_min_px", 64, "int", "Smaller regions have no points, in working pixels (points=regions).", OURS, 1
+    ),
+    Parameter(
+        "max_regions",
+        100,
+        "int",
+        "At most so many regions of a class have points, the largest first (points=regions).",
+        OURS,
+        1,
+        10_000,
+    ),
+)
+
+_DUPLICATES = Parameter(
+    "box_nms_thresh", 0.7, "float", "Of masks whose boxes overlap more (IoU), the best rated stays.", OURS, 0, 1
+)
+
+_THRESHOLD = Parameter(
+    "prob_threshold",
+    None,
+    "float",
+    "A mask in which its class is less probable on average is dropped; auto is 0.1, and 0.6 where one class "
+    "stands alone.",
+    f"{OURS}, as in the other methods; {_PAPER} keeps every mask",
+    0,
+    1,
+)
+
+SURGERY_SAM = PipelineInfo(
+    name="surgery-sam",
+    title="CLIP Surgery + SAM",
+    summary="CLIP's heat map of each word gives points, and SAM draws what they lie on.",
+    source="Text2Seg (SIGSPATIAL GeoAI 2024), branch 2; CLIP Surgery (2023)",
+    roles=("sam", "clip"),
+    takes="classes",
+    parameters=(
+        Parameter(
+            "result",
+            "masks",
+            "str",
+            "masks: what SAM draws; heat: the map itself, without SAM's masks (the score raster holds it).",
+            f"masks: {_PAPER}; heat: {OURS}",
+            choices=("masks", "heat"),
+        ),
+        *_HEAT,
+        _MULTIMASK,
+        _PROMPTS_PER_BATCH,
+        _DUPLICATES,
+        _THRESHOLD,
+        COMPETITOR,
+        *TILING,
+        Parameter(
+            "objects",
+            "regions",
+            "str",
+            "regions: touching pixels of a class are one polygon; instances: one polygon per mask.",
+            f"regions: {_PAPER}; instances: {OURS}",
+            choices=("regions", "instances"),
+        ),
+        *POLYGONS,
+    ),
+)

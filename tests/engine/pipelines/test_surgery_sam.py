@@ -1,0 +1,200 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pyogrio
+import pytest
+import rasterio
+import torch
+from literal_segearth import normalised
+from literal_surgery import literal_points, literal_similarity, literal_surgery_features
+from rasters import texture
+from tiny_models import open_clip, tiny_clip, tiny_sam
+
+from rs_textseg_plugin.contract.errors import Cancelled
+from rs_textseg_plugin.contract.events import Finished
+from rs_textseg_plugin.contract.grid import Window
+from rs_textseg_plugin.contract.query import parse_class_list
+from rs_textseg_plugin.contract.recipe import SURGERY_SAM, Recipe, find_preset
+from rs_textseg_plugin.contract.request import Output, Request
+from rs_textseg_plugin.contract.scene import Scene
+from rs_textseg_plugin.engine.device import Budget
+from rs_textseg_plugin.engine.legend import Legend
+from rs_textseg_plugin.engine.models.clip import ClipModel
+from rs_textseg_plugin.engine.models.sam import SamModel
+from rs_textseg_plugin.engine.models.torchvision_ops import ensure_torchvision
+from rs_textseg_plugin.engine.pipelines.surgery_sam import SurgerySam
+from rs_textseg_plugin.engine.raster import TileImage
+from rs_textseg_plugin.engine.service import Engine
+
+ensure_torchvision()
+
+from segment_anything import SamPredictor  # noqa: E402
+
+CPU = torch.device("cpu")
+TILE = (96, 128)
+SMALL = {"templates": "1", "clip_long_side_px": 112, "clip_window_px": 64, "clip_stride_px": 48}
+
+
+def never() -> bool:
+    return False
+
+
+@pytest.fixture(scope="module")
+def clip() -> ClipModel:
+    return ClipModel(tiny_clip(7), open_clip.get_tokenizer("ViT-B-16"), "tiny", CPU, torch.float32)
+
+
+@pytest.fixture(scope="module")
+def sam() -> SamModel:
+    sam = tiny_sam(4)
+    with torch.no_grad():
+        for parameter in sam.mask_decoder.parameters():
+            parameter.mul_(2)
+    return SamModel(sam, CPU, torch.float32)
+
+
+def tile_of(height: int, width: int, valid: np.ndarray | None = None) -> TileImage:
+    rgb = np.ascontiguousarray(texture(height, width).transpose(1, 2, 0))
+    valid = np.ones((height, width), bool) if valid is None else valid
+    return TileImage(rgb, valid, Window(0, 0, width, height))
+
+
+def pipeline(sam, clip, text="building|roof, road, -shadow", **given) -> SurgerySam:
+    parameters = SURGERY_SAM.read_parameters({**SMALL, **given})
+    return SurgerySam(sam, clip, parameters, Legend.of(parse_class_list(text), str(parameters["competitor"])))
+
+
+def answered(method: SurgerySam, tile: TileImage):
+    return method.answer(method.observe(tile, Budget(CPU), never), Budget(CPU), never)
+
+
+def whole(segment, size=TILE) -> np.ndarray:
+    mask = np.zeros(size, bool)
+    mask[segment.window.slices] = segment.mask.unpack()
+    return mask
+
+
+def test_the_published_form_is_the_literal_chain_of_its_steps(sam, clip):
+    tile = tile_of(64, 64)
+    published = find_preset("surgery-published", "surgery-sam")
+    given = {**published, "clip_long_side_px": 64, "clip_window_px": 64, "clip_stride_px": 64, "overlap_px": 0}
+    answer = answered(pipeline(sam, clip, "building, road", **given), tile)
+    words = torch.from_numpy(clip.embed_words(["building", "road", ""], "1"))
+    with torch.inference_mode():
+        features = literal_surgery_features(clip.model.visual, normalised(tile.rgb[None]))
+        similarity = literal_similarity(features, words[:-1], words[-1])[0]
+    predictor = SamPredictor(sam.sam)
+    predictor.set_image(tile.rgb)
+    assert answer.class_map is None
+    assert sorted(segment.label for segment in answer.segments) == [0, 1]
+    for segment in answer.segments:
+        points, labels = literal_points(similarity[:, segment.label], 4, (64, 64), 0.8, 2)
+        masks, _, _ = predictor.predict(np.array(points), np.array(labels), multimask_output=False)
+        assert masks[0].any()
+        assert (whole(segment, (64, 64)) != masks[0]).mean() < 0.01  # features are kept in half precision
+
+
+@pytest.mark.parametrize("points", ["regions", "published"])
+def test_every_mask_has_the_mean_probability_of_its_pixels_and_one_above_the_threshold(sam, clip, points):
+    text, given = "building|roof, road, tree, ship, -shadow", {"prob_threshold": 0.1, "logit_scale": 20.0}
+    method = pipeline(sam, clip, text, points=points, **given)
+    heat = pipeline(sam, clip, text, result="heat", **given)
+    tile = tile_of(*TILE)
+    answer, class_map = answered(method, tile), answered(heat, tile).class_map
+    legend = Legend.of(parse_class_list(text), "background")
+    probabilities = class_map.probabilities(legend, Window(0, 0, TILE[1], TILE[0]))
+    assert len(answer.segments) > 0
+    for segment in answer.segments:
+        np.testing.assert_allclose(segment.scores, probabilities[:, whole(segment)].mean(axis=1), atol=1e-5)
+        assert segment.scores[segment.label] >= 0.1
+        assert segment.label < 4  # a negative class is never drawn
+
+
+def test_a_threshold_that_no_mask_reaches_gives_nothing(sam, clip):
+    assert answered(pipeline(sam, clip, prob_threshold=1.0), tile_of(*TILE)).segments == ()
+
+
+@pytest.mark.parametrize("points", ["regions", "published"])
+def test_pixels_without_data_have_no_points_and_no_say(sam, clip, points):
+    valid = np.zeros(TILE, bool)
+    assert answered(pipeline(sam, clip, points=points), tile_of(*TILE, valid)).segments == ()
+    valid[:, :64] = True
+    settings = {"points": points, "prob_threshold": 0.0, "logit_scale": 20.0}
+    answer = answered(pipeline(sam, clip, **settings), tile_of(*TILE, valid))
+    for segment in answer.segments:
+        assert (whole(segment) & valid).any()
+
+
+def test_eighty_classes_at_once_end_well(sam, clip):
+    text = ", ".join(f"thing {number}" for number in range(80))
+    answer = answered(pipeline(sam, clip, text, prob_threshold=0.0, max_regions=1), tile_of(*TILE))
+    assert all(len(segment.scores) == 80 for segment in answer.segments)
+
+
+def test_a_cancel_is_heard_while_points_are_drawn(sam, clip):
+    method = pipeline(sam, clip, points="published", prob_threshold=0.0)
+    seen = method.observe(tile_of(*TILE), Budget(CPU), never)
+    with pytest.raises(Cancelled):
+        method.answer(seen, Budget(CPU), lambda: True)
+    with pytest.raises(Cancelled):
+        method.observe(tile_of(*TILE), Budget(CPU), lambda: True)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("redundant", "classes"), ("points", "published"), ("multimask", True), ("templates", "7"),
+                        ("prob_threshold", 0.3), ("result", "heat"), ("region_min_px", 3)],
+)  # fmt: skip
+def test_what_concerns_the_text_or_the_points_needs_no_second_look(name, value):
+    values = Recipe(pipeline="surgery-sam").checked_parameters()
+    assert SurgerySam.observation_key({**values, name: value}) == SurgerySam.observation_key(values)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("clip_long_side_px", 0), ("clip_window_px", 448), ("clip_stride_px", 56),
+                        ("window_blend", "mean"), ("tile_px", 512), ("overlap_px", 0)],
+)  # fmt: skip
+def test_what_concerns_the_look_needs_a_second_one(name, value):
+    values = Recipe(pipeline="surgery-sam").checked_parameters()
+    assert SurgerySam.observation_key({**values, name: value}) != SurgerySam.observation_key(values)
+
+
+@pytest.fixture
+def raster(tmp_path):
+    path = tmp_path / "scene.tif"
+    profile = {"driver": "GTiff", "width": 150, "height": 110, "count": 3, "dtype": "uint8", "crs": "EPSG:32633"}
+    with rasterio.open(path, "w", **profile, transform=rasterio.Affine(0.5, 0, 500000, 0, -0.5, 5000000)) as file:
+        file.write(texture(110, 150))
+    return path
+
+
+def request_for(raster, models, text="building, road", **given) -> Request:
+    parameters = {**SMALL, "clip_long_side_px": 0, "tile_px": 96, "overlap_px": 32, "prob_threshold": 0.0,
+                  "logit_scale": 20.0, **given}  # fmt: skip
+    recipe = Recipe("surgery-sam", str(models), parameters, device="cpu")
+    output = Output(*(str(raster.with_name(name)) for name in ("out.gpkg", "labels.tif", "scores.tif")))
+    return Request(Scene(str(raster)), parse_class_list(text), recipe, output)
+
+
+def test_a_raster_is_segmented_and_a_second_question_encodes_nothing_again(raster, tiny_models, monkeypatch):
+    looks = []
+    embed, look = SamModel.embed, ClipModel.dense_features
+    monkeypatch.setattr(SamModel, "embed", lambda *a: looks.append("sam") or embed(*a))
+    monkeypatch.setattr(ClipModel, "dense_features", lambda *a, **k: looks.append("clip") or look(*a, **k))
+    engine, request = Engine(), request_for(raster, tiny_models, points="published", objects="instances")
+    finished = list(engine.run(request, never))[-1]
+    assert isinstance(finished, Finished)
+    assert set(pyogrio.read_info(finished.path)["fields"]) >= {"class", "score", "runner_up", "margin", "area_m2"}
+    assert looks.count("sam") == 4  # one for each tile
+    before = len(looks)
+    list(engine.run(replace(request, query=parse_class_list("ship, pier")), never))
+    assert len(looks) == before
+
+
+def test_the_heat_map_is_the_score_raster_where_that_is_asked_for(raster, tiny_models):
+    list(Engine().run(request_for(raster, tiny_models, result="heat"), never))
+    with rasterio.open(raster.with_name("scores.tif")) as file:
+        scores = file.read(1)
+    assert np.isfinite(scores).mean() > 0.9
+    assert len(np.unique(scores[np.isfinite(scores)])) > 100
