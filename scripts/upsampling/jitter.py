@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+import torch.nn.functional as F  # noqa: N812 (torch's own convention)
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -33,18 +34,11 @@ class AxisView:
     zoom: float = 1.0
     is_flipped: bool = False
 
-    def matrix(self, length: int) -> NDArray[np.float32]:
-        """Return ``(length, length)``: the view's samples from the picture's, linear in between; rows sum to 1."""
+    def places(self, length: int) -> NDArray[np.float64]:
+        """Return where the ``length`` samples of the view lie: -1 and 1 are the outer edges of the picture."""
         shares = (np.arange(length) + 0.5) / length
         places = self.start + (1 - shares if self.is_flipped else shares) / self.zoom
-        places = 1 - np.abs(1 - places % 2)  # reflected at the picture's edges
-        samples = np.clip(places * length - 0.5, 0, length - 1)
-        lower = np.minimum(samples.astype(np.int64), max(length - 2, 0))
-        upper = np.minimum(lower + 1, length - 1)
-        matrix, rows = np.zeros((length, length)), np.arange(length)
-        np.add.at(matrix, (rows, lower), 1 - (samples - lower))
-        np.add.at(matrix, (rows, upper), samples - lower)
-        return matrix.astype(np.float32)
+        return 1 - 2 * np.abs(1 - places % 2)  # reflected at the edges
 
 
 @dataclass(frozen=True)
@@ -59,14 +53,17 @@ class Jitter:
         return cls(tuple(_draw_view(size_px, rng) for _ in range(count)))
 
     def apply(self, values: Tensor) -> Tensor:
-        """Return the views of ``(B, C, H, W)``, in the same shape: of the pictures, or of what was made of them."""
-        rows, columns = (self._matrices(axis, values) for axis in (0, 1))
-        return rows @ values @ columns.mT
+        """Return the views of ``(B, C, H, W)``, in the same shape: of the pictures, or of what was made of them.
 
-    def _matrices(self, axis: int, values: Tensor) -> Tensor:
-        length = values.shape[2 + axis]
-        stack = np.stack([view[axis].matrix(length) for view in self.views])
-        return torch.from_numpy(stack).to(values)[:, None]
+        Bilinear between samples; beyond the outermost ones they are repeated.
+        """
+        height, width = values.shape[2:]
+        rows, columns = (self._places(axis, length).to(values) for axis, length in ((0, height), (1, width)))
+        grid = torch.stack([columns[:, None].expand(-1, height, -1), rows[:, :, None].expand(-1, -1, width)], dim=-1)
+        return F.grid_sample(values, grid, mode="bilinear", padding_mode="border", align_corners=False)
+
+    def _places(self, axis: int, length: int) -> Tensor:
+        return torch.from_numpy(np.stack([view[axis].places(length) for view in self.views]))
 
 
 def _draw_view(size_px: int, rng: np.random.Generator) -> tuple[AxisView, AxisView]:

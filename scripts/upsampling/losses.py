@@ -18,6 +18,7 @@ IMAGE_WEIGHT = 0.1
 PROJECTED = 30  # random directions that features are compared in
 
 _BLUR_RADIUS, _BLUR_SIGMA = 2, 1.0
+_DROPOUT = 0.2
 _BLIND = 0.2  # share of the patches whose kernel does not see the features while training
 _SMALLEST_SCALE = 1e-4
 
@@ -27,7 +28,9 @@ class AttentionDownsampler(nn.Module):
 
     The kernel is 16 whatever the CLIP's patch, since the upsampler makes 16 x 16 of any patch.
 
-    ``weights = softmax over the 256 of (feature . v + v0) * w + b``, on features blurred by a Gaussian of 5 x 5.
+    ``weights = softmax over the 256 of (feature . v + v0) * w + b``, on features blurred by a Gaussian of 5 x 5. Views,
+    blurring and means are linear, so features can be projected first: then v is one more direction beside a few
+    others, and all channels are needed nowhere. The dropout before v leaves out whole channels here.
 
     Args:
         channels: of the features.
@@ -35,18 +38,22 @@ class AttentionDownsampler(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.attention = nn.Sequential(nn.Dropout(0.2), nn.Conv2d(channels, 1, 1))
+        self.attention = nn.Linear(channels, 1)
         self.w = nn.Parameter(0.01 + 0.01 * torch.randn(FACTOR, FACTOR))
         self.b = nn.Parameter(0.01 * torch.randn(FACTOR, FACTOR))
 
-    def forward(self, features: Tensor) -> Tensor:
-        """Return ``(B, D, gh, gw)`` for ``(B, D, 16 gh, 16 gw)``."""
-        blurred = blur(features)
-        logits = _in_patches(self.attention(blurred))
+    def direction(self, count: int) -> Tensor:
+        """Return v for as many pictures, ``(count, D, 1)``."""
+        return F.dropout(self.attention.weight.expand(count, -1), _DROPOUT, self.training)[:, :, None]
+
+    def forward(self, planes: Tensor) -> Tensor:
+        """Return ``(B, P, gh, gw)`` for ``(B, P + 1, 16 gh, 16 gw)``: any projections, and that on v."""
+        blurred = blur(planes)
+        logits = _in_patches(blurred[:, -1:] + self.attention.bias)
         if self.training:
             logits = logits * (torch.rand(*logits.shape[:4], 1, 1, device=logits.device) > _BLIND)
         weights = (logits * self.w + self.b).flatten(-2).softmax(dim=-1).unflatten(-1, (FACTOR, FACTOR))
-        return (_in_patches(blurred) * weights).sum(dim=(-2, -1))
+        return (_in_patches(blurred[:, :-1]) * weights).sum(dim=(-2, -1))
 
 
 def _in_patches(values: Tensor) -> Tensor:
@@ -101,23 +108,27 @@ class Rebuilder(nn.Module):
         return torch.tanh(self.last(F.gelu(hidden)))
 
 
-def reconstruction_loss(made_small: Tensor, wanted: Tensor, scales: Tensor, directions: Tensor | None) -> Tensor:
+def reconstruction_loss(made_small: Tensor, wanted: Tensor, scales: Tensor) -> Tensor:
     """Return the mean of ``mse / (2 s^2) + log s``.
 
     Args:
-        made_small: ``(B, D, gh, gw)``, the upsampled features' view made small.
-        wanted: ``(B, D, gh, gw)``, what the CLIP says of the view.
+        made_small: ``(B, P, gh, gw)``, the upsampled features' view made small.
+        wanted: ``(B, P, gh, gw)``, what the CLIP says of the view.
         scales: ``(B, 1, gh, gw)``, s.
-        directions: ``(B, D, P)`` that the difference is projected on (Johnson and Lindenstrauss); None: all of it.
     """
-    difference = made_small - wanted
-    if directions is not None:
-        difference = torch.einsum("bdhw,bdp->bphw", difference, directions)
-    return (difference.square() / (2 * scales.square()) + scales.log()).mean()
+    return ((made_small - wanted).square() / (2 * scales.square()) + scales.log()).mean()
+
+
+def projected(features: Tensor, directions: Tensor) -> Tensor:
+    """Return ``(B, P, H, W)`` for features ``(B, D, H, W)`` and directions ``(B, D, P)``."""
+    return (directions.mT @ features.flatten(2)).unflatten(2, features.shape[2:])
 
 
 def random_directions(count: int, channels: int, device: torch.device) -> Tensor:
-    """Return ``(count, channels, PROJECTED)`` vectors of unit length."""
+    """Return ``(count, channels, PROJECTED)`` vectors of unit length: distances in them are about right.
+
+    Source: Johnson and Lindenstrauss, as used by FeatUp.
+    """
     return F.normalize(torch.randn(count, channels, PROJECTED, device=device), dim=1)
 
 

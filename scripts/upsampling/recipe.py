@@ -12,6 +12,8 @@ Different, on purpose:
 * The CLIP's features are those that the product feeds (`features.Featurizer`), and pictures are normalised as for
   CLIP, since that is what guides the upsampling in the product.
 * The learning rate falls along half a cosine over the time that is given, so that a short training ends well.
+* Features are projected before views of them are taken and they are made small again, which is the same, since all of
+  that is linear; only the dropout before the downsampler's attention leaves out whole channels.
 * Kernel and grids follow the upsampler's fixed factor of 16: a patch of any size becomes 16 x 16 features, and these
   one patch again. With patches of 8 px they are twice as fine as the pixels; the picture is rebuilt on the coarser
   grid of the two.
@@ -43,6 +45,7 @@ from upsampling.losses import (
     ScaleNet,
     image_loss,
     on_common_pixels,
+    projected,
     random_directions,
     reconstruction_loss,
 )
@@ -154,15 +157,23 @@ class UpsamplerTraining:
         upsampled.backward(seen.grad)
         return float(sums[0] / _VIEWS), float(sums[1] / _VIEWS)
 
-    def losses(self, upsampled: Tensor, images: Tensor, jitter: Jitter, directions: Tensor | None = None) -> Losses:
-        """Return what a view of the pictures ``(B, 3, H, W)`` and of their upsampled features costs."""
-        pictures, features = jitter.apply(images), jitter.apply(upsampled)
-        wanted = self._featurizer.features(pictures)
-        made_small = self.parts.downsampler(features)
+    def losses(self, upsampled: Tensor, images: Tensor, jitter: Jitter, directions: Tensor) -> Losses:
+        """Return what a view of the pictures ``(B, 3, H, W)`` and of their upsampled features costs.
+
+        Args:
+            upsampled: ``(B, D, 16 gh, 16 gw)``.
+            images: normalised.
+            jitter: the view.
+            directions: ``(B, D, P)`` in which features are compared.
+        """
+        wanted = self._featurizer.features(jitter.apply(images))
+        scales, wanted = self.parts.scale(wanted), projected(wanted, directions)
+        seen = torch.cat([directions, self.parts.downsampler.direction(len(images))], dim=2)
+        made_small = self.parts.downsampler(jitter.apply(projected(upsampled, seen)))
         error = F.mse_loss(made_small, wanted) / wanted.var(dim=(0, 2, 3), correction=0).mean().clamp(min=1e-12)
-        rec = reconstruction_loss(made_small, wanted, self.parts.scale(wanted), directions)
-        features, pictures = on_common_pixels(features, pictures)
-        return Losses(rec, image_loss(self.parts.rebuilder(features), pictures), error)
+        features, pictures = (jitter.apply(one) for one in on_common_pixels(upsampled, images))
+        rebuilt = image_loss(self.parts.rebuilder(features), pictures)
+        return Losses(reconstruction_loss(made_small, wanted, scales), rebuilt, error)
 
     def _validation_pictures(self) -> list[tuple[Tensor, Jitter]]:
         """Return the same pictures and views each time; nothing is labelled, so they may overlap with others."""
@@ -186,9 +197,10 @@ class UpsamplerTraining:
         sums: dict[str, float] = {}
         for images, jitter in self._validation:
             small = self._featurizer.features(images)
+            all_channels = torch.eye(small.shape[1], device=small.device).expand(len(small), -1, -1)
             bilinear = F.interpolate(small, scale_factor=float(FACTOR), mode="bilinear", align_corners=False)
             for ending, upsampled in (("", upsample(self.parts.upsampler, small, images)), ("_bilinear", bilinear)):
-                losses = self.losses(upsampled, images, jitter)
+                losses = self.losses(upsampled, images, jitter, all_channels)
                 for name in ("rec", "img", "error"):
                     sums[name + ending] = sums.get(name + ending, 0.0) + float(getattr(losses, name))
         self.parts.train()

@@ -16,19 +16,21 @@ def smooth_pictures(size: int) -> torch.Tensor:
 
 def test_a_view_that_changes_nothing_is_the_picture():
     pictures = torch.rand(1, 3, 7, 9)
-    torch.testing.assert_close(Jitter(((AxisView(), AxisView()),)).apply(pictures), pictures, atol=1e-6, rtol=0)
+    torch.testing.assert_close(Jitter(((AxisView(), AxisView()),)).apply(pictures), pictures, atol=1e-5, rtol=0)
 
 
 def test_flips_moves_and_zooms_are_what_they_say():
     picture = torch.arange(8.0)[None, None, None].expand(1, 1, 8, 8)
     flipped = Jitter(((AxisView(), AxisView(is_flipped=True)),)).apply(picture)
-    torch.testing.assert_close(flipped[0, 0, 0], torch.arange(7.0, -1, -1))
+    torch.testing.assert_close(flipped[0, 0, 0], torch.arange(7.0, -1, -1), atol=1e-5, rtol=0)
     moved = Jitter(((AxisView(), AxisView(start=2 / 8)),)).apply(picture)
-    torch.testing.assert_close(moved[0, 0, 0], torch.tensor([2.0, 3, 4, 5, 6, 7, 7, 6]))  # reflected at the edge
+    torch.testing.assert_close(moved[0, 0, 0], torch.tensor([2.0, 3, 4, 5, 6, 7, 7, 6]), atol=1e-5, rtol=0)  # reflected
     before = Jitter(((AxisView(), AxisView(start=-2 / 8)),)).apply(picture)
-    torch.testing.assert_close(before[0, 0, 0], torch.tensor([1.0, 0, 0, 1, 2, 3, 4, 5]))
+    torch.testing.assert_close(before[0, 0, 0], torch.tensor([1.0, 0, 0, 1, 2, 3, 4, 5]), atol=1e-5, rtol=0)
     zoomed = Jitter(((AxisView(), AxisView(start=2 / 8, zoom=2.0)),)).apply(picture)
-    torch.testing.assert_close(zoomed[0, 0, 0], torch.tensor([1.75, 2.25, 2.75, 3.25, 3.75, 4.25, 4.75, 5.25]))
+    torch.testing.assert_close(
+        zoomed[0, 0, 0], torch.tensor([1.75, 2.25, 2.75, 3.25, 3.75, 4.25, 4.75, 5.25]), atol=1e-5, rtol=0
+    )
 
 
 def test_the_same_view_of_features_that_are_the_picture_is_the_picture_s_view():

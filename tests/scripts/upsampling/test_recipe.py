@@ -68,9 +68,9 @@ def test_features_made_small_right_cost_nothing(training):
         training.parts.downsampler.b.fill_(-1e4)
         training.parts.downsampler.b[8, 8] = 0  # only the middle of each patch counts, which the blur leaves alone
         training.parts.eval()
-        found = training.losses(blocks, images, same)
+        found = training.losses(blocks, images, same, torch.eye(32)[None])
         mean = wanted.mean(dim=(0, 2, 3), keepdim=True).expand_as(blocks)
-        missed = training.losses(mean, images, same)
+        missed = training.losses(mean, images, same, torch.eye(32)[None])
     assert found.error.item() == pytest.approx(0, abs=1e-6)
     assert found.rec.item() == pytest.approx(0, abs=1e-6)
     assert missed.error.item() == pytest.approx(1, abs=1e-3)
