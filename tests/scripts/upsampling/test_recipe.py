@@ -15,7 +15,7 @@ from upsampling import recipe
 from upsampling.features import LAST_BLOCK, Featurizer
 from upsampling.jitter import AxisView, Jitter
 from upsampling.pictures import PictureSource
-from upsampling.recipe import Parts, UpsamplerTraining
+from upsampling.recipe import NEAR_BICUBIC, PUBLISHED, Parts, UpsamplerTraining
 
 CPU = torch.device("cpu")
 
@@ -39,6 +39,7 @@ def test_both_layouts_have_the_published_names_and_shapes(layout, is_shared):
 def test_a_step_is_that_of_all_views_at_once(training, monkeypatch):
     """The gradients that are collected view by view are those of the whole sum."""
     training.parts.eval()  # no dropout
+    torch.nn.init.normal_(training.parts.upsampler.fixup_proj[1].weight, std=0.1)
     drawn = [Jitter.draw(1, 32, np.random.default_rng(number)) for number in range(5)]
     directions = torch.nn.functional.normalize(torch.randn(1, 32, 30), dim=1)
     pictures = training._source.cut(1, np.random.default_rng(0))
@@ -86,3 +87,26 @@ def test_the_first_steps_are_gentle_and_the_optimiser_is_the_published_one(train
     assert lengths == [1e-4] * 10 + [math.inf] * 2
     assert isinstance(training.training.optimizer, torch.optim.NAdam)
     assert training.training.optimizer.defaults["lr"] == 1e-3
+
+
+def test_the_first_weights_are_near_those_of_bicubic_upsampling_or_the_published_ones():
+    torch.manual_seed(0)
+    features, picture = torch.randn(1, 6, 8, 8), torch.rand(1, 3, 128, 128)
+    bicubic = torch.nn.functional.interpolate(features, scale_factor=16.0, mode="bicubic")
+    missed = {}
+    for start in (NEAR_BICUBIC, PUBLISHED):
+        network = Parts(6, "simfeatup", start).upsampler.eval()
+        with torch.no_grad():
+            found = recipe.upsample(network, features, picture)
+        missed[start] = ((found - bicubic).square().mean() / bicubic.var()).item()
+    assert missed[NEAR_BICUBIC] < 0.2
+    assert missed[PUBLISHED] > 0.5
+
+
+def test_what_has_no_correction_yet_can_learn_one():
+    network = Parts(6, "jbu").upsampler
+    recipe.upsample(network, torch.randn(1, 6, 2, 2), torch.rand(1, 3, 32, 32)).square().sum().backward()
+    for step in network.steps:
+        assert step.fixup_proj[3].weight.grad.abs().max() > 0
+        assert step.range_proj[0].weight.grad.abs().max() > 0
+    assert network.fixup_proj[1].weight.grad.abs().max() > 0
