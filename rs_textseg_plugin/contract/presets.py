@@ -77,6 +77,19 @@ PRESETS: dict[str, Preset] = {
             "overlap_px": 128,
         },
     ),
+    # Text2Seg's first branch as it is described: every box above the thresholds, one mask each, their union.
+    "grounding-published": Preset(
+        "grounding-sam",
+        "as Text2Seg describes it",
+        {
+            "box_threshold": 0.35,
+            "text_threshold": 0.25,
+            "box_duplicates": 1.0,
+            "multimask": False,
+            "overlap_px": 0,
+            "objects": "regions",
+        },
+    ),
     # Text2Seg's second branch as it is described, without the slips of its released code: one set of points a class
     # from one window over the tile, one mask each, nothing dropped.
     "surgery-published": Preset(

@@ -17,9 +17,10 @@ from rs_textseg_plugin.contract.presets import PRESETS, Preset, find_preset
 from rs_textseg_plugin.contract.sam_clip_table import SAM_CLIP
 from rs_textseg_plugin.contract.segearth_ov_table import SEGEARTH_OV
 from rs_textseg_plugin.contract.shared_parameters import COMPETITOR
-from rs_textseg_plugin.contract.text2seg_tables import SURGERY_SAM
+from rs_textseg_plugin.contract.text2seg_tables import GROUNDING_SAM, SURGERY_SAM
 
 __all__ = [
+    "GROUNDING_SAM",
     "PIPELINES",
     "PRESETS",
     "SAM_CLIP",
@@ -36,7 +37,7 @@ __all__ = [
     "wants_instances",
 ]
 
-PIPELINES: dict[str, PipelineInfo] = {info.name: info for info in (SAM_CLIP, SEGEARTH_OV, SURGERY_SAM)}
+PIPELINES: dict[str, PipelineInfo] = {info.name: info for info in (SAM_CLIP, SEGEARTH_OV, GROUNDING_SAM, SURGERY_SAM)}
 
 
 def find_pipeline(name: str) -> PipelineInfo:

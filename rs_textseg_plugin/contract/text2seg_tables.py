@@ -114,6 +114,62 @@ _THRESHOLD = Parameter(
     1,
 )
 
+_DINO = "Grounding DINO, released code"
+
+_BOXES = (
+    Parameter(
+        "box_threshold",
+        0.35,
+        "float",
+        "Boxes none of whose words fits better are dropped.",
+        f"{_PAPER}; {_DINO}",
+        0,
+        1,
+    ),
+    Parameter(
+        "text_threshold",
+        0.25,
+        "float",
+        "A word that fits a box no better does not name it; a box that no word names is dropped.",
+        f"{_PAPER}; {_DINO}",
+        0,
+        1,
+    ),
+    Parameter(
+        "box_duplicates",
+        0.7,
+        "float",
+        "Of boxes of one class that overlap more (IoU) in a tile, the best one stays.",
+        f"{OURS}; {_PAPER} keeps all, which is 1",
+        0,
+        1,
+    ),
+)
+
+GROUNDING_SAM = PipelineInfo(
+    name="grounding-sam",
+    title="Grounding DINO + SAM",
+    summary="Grounding DINO puts a box around each thing that the words name, and SAM draws what is in it.",
+    source="Text2Seg (SIGSPATIAL GeoAI 2024), branch 1; Grounding DINO (ECCV 2024)",
+    roles=("sam", "detector"),
+    takes="classes",
+    parameters=(
+        *_BOXES,
+        _MULTIMASK,
+        _PROMPTS_PER_BATCH,
+        *TILING,
+        Parameter(
+            "objects",
+            "instances",
+            "str",
+            "instances: one polygon per box; regions: touching pixels of a class are one polygon.",
+            f"regions: {_PAPER}; instances: {OURS}",
+            choices=("instances", "regions"),
+        ),
+        *POLYGONS,
+    ),
+)
+
 SURGERY_SAM = PipelineInfo(
     name="surgery-sam",
     title="CLIP Surgery + SAM",

@@ -23,6 +23,7 @@ from rs_textseg_plugin.contract.errors import EngineError, ModelError
 from rs_textseg_plugin.contract.recipe import PIPELINES
 from rs_textseg_plugin.engine.models.checkpoint import checkpoint_role, peek_keys_and_shapes
 from rs_textseg_plugin.engine.models.clip import load_clip
+from rs_textseg_plugin.engine.models.grounding_dino import FILES_BESIDE, load_grounding_dino
 from rs_textseg_plugin.engine.models.sam import load_sam
 from rs_textseg_plugin.engine.models.upsampler import load_upsampler
 from rs_textseg_plugin.engine.weights import Checkpoint, resolve_set, verified
@@ -97,14 +98,19 @@ def verify_set(name: str) -> str:
     Raises:
         ModelError: one of them is damaged or foreign, or no pipeline has all that it needs.
     """
-    roles = [role for info in PIPELINES.values() for role in (*info.roles, *info.optional_roles)]
-    needed = set.intersection(*(set(info.roles) for info in PIPELINES.values()))
-    resolved = resolve_set(name, sorted(needed), [role for role in dict.fromkeys(roles) if role not in needed])
+    roles = dict.fromkeys(role for info in PIPELINES.values() for role in (*info.roles, *info.optional_roles))
+    resolved = resolve_set(name, (), tuple(roles))
     lines = []
     for checkpoint in resolved.checkpoints.values():
         _load(checkpoint)
         lines.append(f"{checkpoint.role}: {checkpoint.path} is whole, SHA-256 {checkpoint.sha256}")
     served = [info.name for info in PIPELINES.values() if set(info.roles) <= set(resolved.checkpoints)]
+    if not served:
+        needs = "; ".join(f"{info.name}: {' and '.join(info.roles)}" for info in PIPELINES.values())
+        raise ModelError(
+            f"The model set {name!r} holds {' and '.join(resolved.checkpoints) or 'no checkpoint'}, which no method "
+            f"can work with alone ({needs}): add what is missing."
+        )
     return "\n".join([*lines, f"It serves {', '.join(served)}."])
 
 
@@ -114,6 +120,8 @@ def _load(checkpoint: Checkpoint) -> None:
         load_sam(checkpoint.path, cpu, torch.float32)
     elif checkpoint.role == "upsampler":
         load_upsampler(checkpoint.path, cpu, torch.float32)
+    elif checkpoint.role == "detector":
+        load_grounding_dino(checkpoint.path, cpu, torch.float32)
     else:
         load_clip(checkpoint.path, checkpoint.architecture, cpu, torch.float32)
 
@@ -129,13 +137,23 @@ def import_set(name: str, files: Sequence[Path]) -> Path:
         raise ModelError(f"The set name {name!r} is no plain name: write one without slashes.")
     if folder.exists() or any(entry.id == name and is_installed(entry) for entry in load_catalog()):
         raise ModelError(f"There is a model set {name!r} already ({folder}): choose another name, or remove it first.")
-    for file in files:
-        if checkpoint_role(peek_keys_and_shapes(file)) is None:
+    roles = {file: checkpoint_role(peek_keys_and_shapes(file)) for file in files}
+    for file, role in roles.items():
+        if role is None:
             raise ModelError(
-                f"The file {file} is neither a SAM nor a CLIP checkpoint, nor an upsampler for one: "
+                f"The file {file} is neither a SAM nor a CLIP checkpoint, nor an upsampler for one, nor a detector: "
                 "nothing was imported."
             )
     folder.mkdir(parents=True)
-    for file in files:
+    for file, role in roles.items():
         shutil.copyfile(file, folder / file.name)
+        if role == "detector":
+            _copy_beside(file, folder)
     return folder
+
+
+def _copy_beside(weights: Path, folder: Path) -> None:
+    """Copy what a detector's folder holds beside its weights: configuration, preprocessor and tokenizer."""
+    for name in FILES_BESIDE:
+        if weights.with_name(name).is_file():
+            shutil.copyfile(weights.with_name(name), folder / name)

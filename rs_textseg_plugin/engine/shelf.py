@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import torch
 
 from rs_textseg_plugin.engine.models.clip import ClipModel, load_clip
+from rs_textseg_plugin.engine.models.grounding_dino import GroundingDino, load_grounding_dino
 from rs_textseg_plugin.engine.models.sam import SamModel, load_sam
 from rs_textseg_plugin.engine.models.upsampler import Upsampler, load_upsampler
 from rs_textseg_plugin.engine.pipelines.protocol import Kept
@@ -27,6 +28,7 @@ class ModelShelf:
         self._sam: dict[str, SamModel] = {}
         self._clip: dict[tuple[str, str], ClipModel] = {}
         self._upsampler: dict[str, Upsampler] = {}
+        self._detector: dict[str, GroundingDino] = {}
 
     def sam(self, checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -> SamModel:
         """Return that SAM on that device and in that precision."""
@@ -53,6 +55,15 @@ class ModelShelf:
             self._upsampler.clear()
             self._upsampler[checkpoint.sha256] = load_upsampler(checkpoint.path, device, dtype)
         model = self._upsampler[checkpoint.sha256]
+        model.to(device, dtype)
+        return model
+
+    def detector(self, checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -> GroundingDino:
+        """Return that detector on that device and in that precision."""
+        if checkpoint.sha256 not in self._detector:
+            self._detector.clear()
+            self._detector[checkpoint.sha256] = load_grounding_dino(checkpoint.path, device, dtype)
+        model = self._detector[checkpoint.sha256]
         model.to(device, dtype)
         return model
 

@@ -184,7 +184,7 @@ def test_words_against_a_lone_class_and_objects_have_an_answer_for_every_pipelin
     for name in PIPELINES:
         values = Recipe(name).checked_parameters()
         assert competitor(values) == "background"
-        assert wants_instances(values) is False
+        assert wants_instances(values) is (name == "grounding-sam")
     assert competitor({"competitor": "sea|sand"}) == "sea|sand"
     assert competitor({}) == "background"
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tiny_detector import write_tiny_detector
 from tiny_upsamplers import published_state
 
 from rs_textseg_plugin.contract import catalog
@@ -216,7 +217,9 @@ def test_a_set_is_verified_with_whatever_it_holds_and_says_which_pipelines_it_se
     assert [line.split(":")[0] for line in lines] == ["clip", "upsampler", "It serves segearth-ov."]
     assert verify_set("both").endswith("It serves sam-clip, segearth-ov, surgery-sam.")
     import_set("lonely", [tiny_models / "sam_tiny.pth"])
-    with pytest.raises(ModelError, match="holds no CLIP checkpoint"):
+    with pytest.raises(
+        ModelError, match=r"'lonely' holds sam, which no method can work with alone .*sam-clip: sam and clip"
+    ):
         verify_set("lonely")
 
 
@@ -225,3 +228,11 @@ def test_what_is_no_model_is_not_imported(home, tmp_path):
     with pytest.raises(ModelError, match=r"resnet\.pth is neither a SAM nor a CLIP .* nothing was imported"):
         import_set("mine", [tmp_path / "resnet.pth"])
     assert not (home / "mine").exists()
+
+
+def test_a_detector_is_imported_with_what_lies_beside_its_weights(home, tiny_models, tmp_path):
+    weights = write_tiny_detector(tmp_path / "dino")
+    folder = import_set("boxes", [tiny_models / "sam_tiny.pth", weights])
+    assert (folder / "config.json").is_file()
+    lines = verify_set("boxes").splitlines()
+    assert [line.split(":")[0] for line in lines] == ["sam", "detector", "It serves grounding-sam."]

@@ -41,7 +41,8 @@ _NOT_WEIGHTS = ("input_resolution", "context_length", "vocab_size")  # tensors i
 _SAM_PARTS = ("image_encoder.", "prompt_encoder.", "mask_decoder.")
 _CLIP_TEXT = ("token_embedding.weight", "text.")
 _UPSAMPLERS = ("up.range_temp", "up1.range_temp")  # SimFeatUp's and FeatUp's JBU stack
-_ROLE_NAMES = {"sam": "SAM", "clip": "CLIP", "upsampler": "SimFeatUp or FeatUp"}
+_DETECTOR_PARTS = ("model.backbone.", "model.text_backbone.", "model.decoder.")  # transformers' Grounding DINO
+_ROLE_NAMES = {"sam": "SAM", "clip": "CLIP", "upsampler": "SimFeatUp or FeatUp", "detector": "Grounding DINO"}
 UPSAMPLER_PREFIX = "upsampler."  # before every name, where a training saved it
 
 
@@ -108,14 +109,17 @@ def read_metadata(path: Path) -> dict[str, str]:
 
 
 def checkpoint_role(shapes: Shapes) -> str | None:
-    """Return ``sam``, ``clip`` or ``upsampler`` for weights in the published layouts of those, else None.
+    """Return ``sam``, ``clip``, ``upsampler`` or ``detector`` for weights in the published layouts of those, else None.
 
-    That of CLIP is open_clip's, those of upsamplers SimFeatUp's and FeatUp's JBU stack.
+    That of CLIP is open_clip's, those of upsamplers SimFeatUp's and FeatUp's JBU stack, that of a detector is
+    transformers' Grounding DINO.
     """
     if all(any(key.startswith(part) for key in shapes) for part in _SAM_PARTS):
         return "sam"
     if any(name in shapes or UPSAMPLER_PREFIX + name in shapes for name in _UPSAMPLERS):
         return "upsampler"
+    if all(any(key.startswith(part) for key in shapes) for part in _DETECTOR_PARTS):
+        return "detector"
     has_text = any(key.startswith(_CLIP_TEXT) for key in shapes)
     return "clip" if has_text and any(key.startswith("visual.") for key in shapes) else None
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import torch
 
-from rs_textseg_plugin.contract.recipe import SAM_CLIP, SEGEARTH_OV, SURGERY_SAM, ParameterValue
+from rs_textseg_plugin.contract.recipe import GROUNDING_SAM, SAM_CLIP, SEGEARTH_OV, SURGERY_SAM, ParameterValue
 from rs_textseg_plugin.engine.legend import Legend
+from rs_textseg_plugin.engine.pipelines.grounding_sam import GroundingSam
 from rs_textseg_plugin.engine.pipelines.protocol import Pipeline
 from rs_textseg_plugin.engine.pipelines.sam_clip import SamClip
 from rs_textseg_plugin.engine.pipelines.segearth_ov import SegEarthOv
@@ -48,6 +49,13 @@ def load_segearth_ov(order: Order) -> Pipeline[Any]:
     return SegEarthOv(clip, upsampler, order.parameters, order.legend)
 
 
+def load_grounding_sam(order: Order) -> Pipeline[Any]:
+    """Load ``grounding-sam``."""
+    sam = order.shelf.sam(order.models.checkpoints["sam"], order.device, order.dtype)
+    detector = order.shelf.detector(order.models.checkpoints["detector"], order.device, order.dtype)
+    return GroundingSam(sam, detector, order.parameters, order.legend)
+
+
 def load_surgery_sam(order: Order) -> Pipeline[Any]:
     """Load ``surgery-sam``."""
     sam = order.shelf.sam(order.models.checkpoints["sam"], order.device, order.dtype)
@@ -58,5 +66,6 @@ def load_surgery_sam(order: Order) -> Pipeline[Any]:
 LOADERS: Mapping[str, Loader] = {
     SAM_CLIP.name: load_sam_clip,
     SEGEARTH_OV.name: load_segearth_ov,
+    GROUNDING_SAM.name: load_grounding_sam,
     SURGERY_SAM.name: load_surgery_sam,
 }
