@@ -78,6 +78,13 @@ def test_a_second_run_goes_on_where_the_first_stopped_and_changes_the_weights(tr
     assert 0 < change < 0.1
 
 
+def test_a_training_whose_time_is_spent_takes_no_further_step(trained, raster, models):
+    folder, _ = trained
+    before = (folder / "out" / "up.safetensors").read_bytes(), read_log(folder / "work", "upsampler")
+    assert run(raster, models, folder, minutes=0.001) == 0
+    assert ((folder / "out" / "up.safetensors").read_bytes(), read_log(folder / "work", "upsampler")) == before
+
+
 def test_the_log_says_whether_it_is_better_than_bilinear_upsampling(trained):
     folder, _ = trained
     first, *_, last = read_log(folder / "work", "upsampler")

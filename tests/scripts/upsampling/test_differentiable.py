@@ -60,3 +60,12 @@ def test_every_parameter_gets_a_gradient_and_dropout_works_in_training_only():
     assert not torch.equal(upsample(network, features, pictures), upsample(network, features, pictures))
     network.eval()
     assert torch.equal(upsample(network, features, pictures), upsample(network, features, pictures))
+
+
+def test_the_last_mixing_leaves_out_channels_in_training():
+    torch.manual_seed(4)
+    network = UpsamplerNetwork(6, 3, 8, False).eval()
+    features, pictures = torch.randn(1, 6, 2, 2), torch.randn(1, 3, 32, 32)
+    whole = upsample(network, features, pictures)
+    network.fixup_proj.train()
+    assert any(not torch.equal(upsample(network, features, pictures), whole) for _ in range(20))

@@ -99,11 +99,11 @@ def test_features_may_be_projected_before_they_are_viewed_and_made_small():
 def test_the_reconstruction_loss_weighs_the_error_with_the_scale():
     wanted = torch.zeros(1, 2, 1, 2)
     made_small = torch.tensor([[[[3.0, 0.0]], [[1.0, 0.0]]]])
-    scales = torch.tensor([[[[2.0, 0.5]]]])
-    expected = ((9 / 8 + 1 / 8) + 2 * math.log(2) + 2 * math.log(0.5)) / 4
+    scales = torch.tensor([[[[2.0, 0.25]]]])
+    expected = ((9 / 8 + 1 / 8) + 2 * math.log(2) + 2 * math.log(0.25)) / 4
     assert reconstruction_loss(made_small, wanted, scales).item() == pytest.approx(expected)
     directions = torch.tensor([[[0.6], [0.8]]])  # 3 * 0.6 + 1 * 0.8 = 2.6
-    expected = (2.6**2 / 8 + math.log(2) + math.log(0.5)) / 2
+    expected = (2.6**2 / 8 + math.log(2) + math.log(0.25)) / 2
     assert reconstruction_loss(projected(made_small, directions), torch.zeros(1), scales).item() == pytest.approx(
         expected
     )
@@ -126,9 +126,11 @@ def test_a_scale_is_one_before_training_and_never_zero():
     assert net(torch.randn(1, 4, 2, 2)).min().item() == pytest.approx(1e-4)
 
 
-def test_a_white_picture_rebuilt_as_white_costs_nothing_and_as_black_four():
+def test_a_picture_rebuilt_as_it_is_costs_nothing_and_black_for_white_four():
     white = ((1 - MEAN) / STD).expand(1, 3, 4, 4)
     assert image_loss(torch.ones(1, 3, 4, 4), white).item() == pytest.approx(0, abs=1e-6)
+    black = (-MEAN / STD).expand(1, 3, 4, 4)
+    assert image_loss(-torch.ones(1, 3, 4, 4), black).item() == pytest.approx(0, abs=1e-6)
     assert image_loss(-torch.ones(1, 3, 4, 4), white).item() == pytest.approx(4, abs=1e-5)
 
 
