@@ -103,7 +103,7 @@ class SamModel:
         """
         points = self._in_model_px(embedding, points_px[:, None])
         labels = torch.full((len(points), 1), _FOREGROUND, dtype=torch.int, device=self.device)
-        return self._decode(embedding, min_rating, True, points=(points, labels))
+        return self._decode(embedding, min_rating, points=(points, labels))
 
     @torch.inference_mode()
     def decode_point_sets(
@@ -122,7 +122,8 @@ class SamModel:
             As `decode_points`; M is 1 where `multimask` is False.
         """
         labels = torch.as_tensor(is_inside, dtype=torch.int, device=self.device)
-        return self._decode(embedding, None, multimask, points=(self._in_model_px(embedding, points_px), labels))
+        points = self._in_model_px(embedding, points_px)
+        return self._decode(embedding, None, multimask, points=(points, labels))
 
     @torch.inference_mode()
     def decode_boxes(
@@ -146,7 +147,7 @@ class SamModel:
         return torch.as_tensor(points_px * scale[::-1], dtype=self._coordinate_dtype, device=self.device)
 
     def _decode(
-        self, embedding: SamEmbedding, min_rating: float | None, multimask: bool, **prompts: Any
+        self, embedding: SamEmbedding, min_rating: float | None, multimask: bool = True, **prompts: Any
     ) -> tuple[Tensor, Tensor]:
         """Run the decoder for prompts in the frame of the model's input, as the prompt encoder takes them."""
         everything = {"points": None, "boxes": None, "masks": None, **prompts}
