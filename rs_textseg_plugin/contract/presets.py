@@ -112,6 +112,33 @@ PRESETS: dict[str, Preset] = {
             "objects": "regions",
         },
     ),
+    # The paper's combination: every mask of every branch. The released third branch takes the softmax over the masks,
+    # so that an absent class gets its best mask; here it is over the words.
+    "text2seg-published": Preset(
+        "text2seg",
+        "the union of all branches, as Text2Seg describes it",
+        {
+            "branches": "boxes, points, crops",
+            "combine": "union",
+            "box_threshold": 0.35,
+            "text_threshold": 0.25,
+            "box_duplicates": 1.0,
+            "clip_long_side_px": 224,
+            "clip_window_px": 224,
+            "clip_stride_px": 224,
+            "window_blend": "mean",
+            "redundant": "empty",
+            "points": "published",
+            "heat_threshold": 0.8,
+            "heat_down_sample": 2,
+            "points_per_side": 16,
+            "crop_background": "black",
+            "multimask": False,
+            "prob_threshold": 0.0,
+            "overlap_px": 0,
+            "objects": "regions",
+        },
+    ),
 }
 
 

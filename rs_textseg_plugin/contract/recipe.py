@@ -17,7 +17,7 @@ from rs_textseg_plugin.contract.presets import PRESETS, Preset, find_preset
 from rs_textseg_plugin.contract.sam_clip_table import SAM_CLIP
 from rs_textseg_plugin.contract.segearth_ov_table import SEGEARTH_OV
 from rs_textseg_plugin.contract.shared_parameters import COMPETITOR
-from rs_textseg_plugin.contract.text2seg_tables import GROUNDING_SAM, SURGERY_SAM
+from rs_textseg_plugin.contract.text2seg_tables import GROUNDING_SAM, SURGERY_SAM, TEXT2SEG, read_branches
 
 __all__ = [
     "GROUNDING_SAM",
@@ -26,6 +26,7 @@ __all__ = [
     "SAM_CLIP",
     "SEGEARTH_OV",
     "SURGERY_SAM",
+    "TEXT2SEG",
     "Parameter",
     "ParameterValue",
     "PipelineInfo",
@@ -37,7 +38,8 @@ __all__ = [
     "wants_instances",
 ]
 
-PIPELINES: dict[str, PipelineInfo] = {info.name: info for info in (SAM_CLIP, SEGEARTH_OV, GROUNDING_SAM, SURGERY_SAM)}
+_ALL = (SAM_CLIP, SEGEARTH_OV, GROUNDING_SAM, SURGERY_SAM, TEXT2SEG)
+PIPELINES: dict[str, PipelineInfo] = {info.name: info for info in _ALL}
 
 
 def find_pipeline(name: str) -> PipelineInfo:
@@ -109,5 +111,7 @@ def _check_together(values: Mapping[str, Any]) -> None:
             f"The parameter clip_stride_px={stride_px} is larger than clip_window_px={window_px}, "
             "which would leave pixels unseen: make it smaller."
         )
+    if "branches" in values:
+        read_branches(str(values["branches"]))
     if not competitor(values).strip(" |"):
         raise RecipeError("The parameter competitor names no word: write one, for example competitor=background.")

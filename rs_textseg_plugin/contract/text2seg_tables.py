@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from rs_textseg_plugin.contract.errors import RecipeError
 from rs_textseg_plugin.contract.parameter import Parameter
 from rs_textseg_plugin.contract.pipeline_info import PipelineInfo
+from rs_textseg_plugin.contract.sam_clip_table import SAM_CLIP
 from rs_textseg_plugin.contract.shared_parameters import (
     COMPETITOR,
     DENSE,
@@ -204,3 +206,89 @@ SURGERY_SAM = PipelineInfo(
         *POLYGONS,
     ),
 )
+
+BRANCHES = ("boxes", "points", "crops")
+
+_PROPOSALS = (
+    "points_per_side", "points_per_batch", "pred_iou_thresh", "stability_score_thresh", "stability_score_offset",
+    "box_nms_thresh", "crop_background",
+)  # fmt: skip
+
+TEXT2SEG = PipelineInfo(
+    name="text2seg",
+    title="Text2Seg",
+    summary="Grounding DINO's boxes, CLIP Surgery's points and CLIP's choice among SAM's masks, joined.",
+    source="Text2Seg (SIGSPATIAL GeoAI 2024), all three branches",
+    roles=("sam", "clip"),
+    takes="classes",
+    parameters=(
+        Parameter(
+            "branches",
+            ", ".join(BRANCHES),
+            "str",
+            "Which branches are joined, separated by commas: boxes (as grounding-sam), points (as surgery-sam), crops "
+            "(as sam-clip with selector=crop).",
+            f"{_PAPER}: any of them",
+        ),
+        Parameter(
+            "combine",
+            "vote",
+            "str",
+            "vote: at each pixel every branch gives its class its score, and the class with the highest mean over the "
+            "branches wins; union: every mask of every branch is kept.",
+            f"union: {_PAPER}; vote: {OURS}",
+            choices=("vote", "union"),
+        ),
+        Parameter(
+            "least_vote",
+            0.25,
+            "float",
+            "A pixel whose best class has a lower mean score over the branches stays without a class (combine=vote).",
+            OURS,
+            0,
+            1,
+        ),
+        *_BOXES,
+        *_HEAT,
+        *(
+            replace(parameter, default=16, source=f"16: {_PAPER}, released code")
+            if parameter.name == "points_per_side"
+            else parameter
+            for parameter in SAM_CLIP.parameters
+            if parameter.name in _PROPOSALS
+        ),
+        _MULTIMASK,
+        _PROMPTS_PER_BATCH,
+        _THRESHOLD,
+        COMPETITOR,
+        *TILING,
+        Parameter(
+            "objects",
+            "regions",
+            "str",
+            "regions: touching pixels of a class are one polygon; instances: one polygon per mask (combine=union).",
+            f"regions: {_PAPER}; instances: {OURS}",
+            choices=("regions", "instances"),
+        ),
+        *POLYGONS,
+    ),
+    optional_roles={
+        "detector": "The model set has no detector (Grounding DINO), so the branch 'boxes' could not take part.",
+    },
+)
+
+
+def read_branches(text: str) -> tuple[str, ...]:
+    """Return the branches that a text names, in the order of `BRANCHES`.
+
+    Raises:
+        RecipeError: an unknown branch, or none.
+    """
+    named = [word.strip() for word in text.split(",") if word.strip()]
+    unknown = [word for word in named if word not in BRANCHES]
+    if unknown or not named:
+        raise RecipeError(
+            f"The parameter branches={text!r} names {f'no branch {unknown[0]!r} that exists' if unknown else 'none'}: "
+            f"write some of {', '.join(BRANCHES)}, separated by commas."
+        )
+    return tuple(branch for branch in BRANCHES if branch in named)

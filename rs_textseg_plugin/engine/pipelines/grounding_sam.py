@@ -122,9 +122,11 @@ class GroundingSam:
 
     def observe(self, image: TileImage, budget: Budget, should_stop: Callable[[], bool]) -> Observation:
         """Run SAM's image encoder over a tile."""
-        return self.observe_embedded(image, self._sam.embed(image.rgb))
+        return self.observe_embedded(image, self._sam.embed(image.rgb), budget, should_stop)
 
-    def observe_embedded(self, image: TileImage, embedding: SamEmbedding) -> Observation:
+    def observe_embedded(
+        self, image: TileImage, embedding: SamEmbedding, budget: Budget, should_stop: Callable[[], bool]
+    ) -> Observation:
         """Do what `observe` does for a tile that SAM has seen already."""
         return Observation(image.rgb, embedding.image_embeddings.to(torch.float16).cpu().numpy(), image.valid)
 

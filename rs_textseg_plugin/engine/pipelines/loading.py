@@ -8,13 +8,21 @@ from typing import Any
 
 import torch
 
-from rs_textseg_plugin.contract.recipe import GROUNDING_SAM, SAM_CLIP, SEGEARTH_OV, SURGERY_SAM, ParameterValue
+from rs_textseg_plugin.contract.recipe import (
+    GROUNDING_SAM,
+    SAM_CLIP,
+    SEGEARTH_OV,
+    SURGERY_SAM,
+    TEXT2SEG,
+    ParameterValue,
+)
 from rs_textseg_plugin.engine.legend import Legend
 from rs_textseg_plugin.engine.pipelines.grounding_sam import GroundingSam
 from rs_textseg_plugin.engine.pipelines.protocol import Pipeline
 from rs_textseg_plugin.engine.pipelines.sam_clip import SamClip
 from rs_textseg_plugin.engine.pipelines.segearth_ov import SegEarthOv
 from rs_textseg_plugin.engine.pipelines.surgery_sam import SurgerySam
+from rs_textseg_plugin.engine.pipelines.text2seg import Text2Seg
 from rs_textseg_plugin.engine.shelf import ModelShelf
 from rs_textseg_plugin.engine.weights import ResolvedSet
 
@@ -63,9 +71,19 @@ def load_surgery_sam(order: Order) -> Pipeline[Any]:
     return SurgerySam(sam, clip, order.parameters, order.legend)
 
 
+def load_text2seg(order: Order) -> Pipeline[Any]:
+    """Load ``text2seg``, with the detector where the set has one."""
+    sam = order.shelf.sam(order.models.checkpoints["sam"], order.device, order.dtype)
+    clip = order.shelf.clip(order.models.checkpoints["clip"], order.device, order.dtype)
+    found = order.models.checkpoints.get("detector")
+    detector = order.shelf.detector(found, order.device, order.dtype) if found else None
+    return Text2Seg(sam, clip, detector, order.parameters, order.legend)
+
+
 LOADERS: Mapping[str, Loader] = {
     SAM_CLIP.name: load_sam_clip,
     SEGEARTH_OV.name: load_segearth_ov,
     GROUNDING_SAM.name: load_grounding_sam,
     SURGERY_SAM.name: load_surgery_sam,
+    TEXT2SEG.name: load_text2seg,
 }

@@ -30,7 +30,7 @@ from rs_textseg_plugin.engine.dense import DenseFeatures, DenseSettings, answer_
 from rs_textseg_plugin.engine.device import Budget
 from rs_textseg_plugin.engine.legend import Legend
 from rs_textseg_plugin.engine.models.clip import ClipModel
-from rs_textseg_plugin.engine.models.sam import SamModel
+from rs_textseg_plugin.engine.models.sam import SamEmbedding, SamModel
 from rs_textseg_plugin.engine.proposals import Proposal, ProposalSettings, propose, propose_at, without_duplicates
 from rs_textseg_plugin.engine.raster import TileImage
 from rs_textseg_plugin.engine.region_points import region_points
@@ -128,7 +128,12 @@ class SamClip:
         Raises:
             Cancelled: `should_stop` said so.
         """
-        embedding = self._sam.embed(image.rgb)
+        return self.observe_embedded(image, self._sam.embed(image.rgb), budget, should_stop)
+
+    def observe_embedded(
+        self, image: TileImage, embedding: SamEmbedding, budget: Budget, should_stop: Callable[[], bool]
+    ) -> Observation:
+        """Do what `observe` does for a tile that SAM has seen already."""
         proposals = propose(self._sam, embedding, self._proposals_within(budget), image.valid, should_stop)
         dense, crops = None, None
         if self._selector == "vote":

@@ -1,0 +1,189 @@
+"""``text2seg``: boxes, points and crops, joined.
+
+Source: Text2Seg, all three branches.
+
+What happens to a tile, in this order::
+
+    observe   SAM's features, once for all branches; what each branch sees beside them
+    answer    every branch answers for itself, see `grounding_sam`, `surgery_sam` and `sam_clip` (selector=crop)
+              union: every mask of every branch, as published
+              vote: at each pixel a branch gives the class of its best mask there the score of that mask; the mean over
+                    the branches is the class's probability. What no branch is sure of, or one branch alone says with
+                    little confidence, stays without a class
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from rs_textseg_plugin.contract.errors import ModelError
+from rs_textseg_plugin.contract.grid import Window
+from rs_textseg_plugin.contract.recipe import GROUNDING_SAM, SAM_CLIP, SURGERY_SAM, ParameterValue
+from rs_textseg_plugin.contract.text2seg_tables import read_branches
+from rs_textseg_plugin.engine.class_map import ClassMap
+from rs_textseg_plugin.engine.device import Budget
+from rs_textseg_plugin.engine.legend import Legend
+from rs_textseg_plugin.engine.models.clip import ClipModel
+from rs_textseg_plugin.engine.models.sam import SamModel
+from rs_textseg_plugin.engine.pipelines.grounding_sam import Detector, GroundingSam
+from rs_textseg_plugin.engine.pipelines.sam_clip import SamClip
+from rs_textseg_plugin.engine.pipelines.surgery_sam import SurgerySam
+from rs_textseg_plugin.engine.raster import TileImage
+from rs_textseg_plugin.engine.segments import NO_CLASS, Answer, Segment
+
+_IMPOSSIBLE = -30.0  # a logit that stands for a probability of 0; half precision holds it
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What each branch saw of a tile before any text.
+
+    Attributes:
+        seen: by branch.
+        size: ``(height, width)`` of the tile in pixels.
+    """
+
+    seen: Mapping[str, Any]
+    size: tuple[int, int]
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that keeping this costs, in bytes."""
+        return sum(int(one.nbytes) for one in self.seen.values())
+
+
+class Text2Seg:
+    """The pipeline for one query.
+
+    Args:
+        sam: proposes and draws.
+        clip: looks and reads.
+        detector: finds boxes; None: the branch ``boxes`` is left out.
+        parameters: all of the recipe's, checked.
+        legend: the competing classes.
+
+    Raises:
+        ModelError: no branch is left.
+    """
+
+    def __init__(
+        self,
+        sam: SamModel,
+        clip: ClipModel,
+        detector: Detector | None,
+        parameters: Mapping[str, ParameterValue],
+        legend: Legend,
+    ) -> None:
+        p: Mapping[str, Any] = parameters
+        self._sam, self._legend = sam, legend
+        self._own = _parameters_of_branches(parameters)
+        self._branches: dict[str, Any] = {}
+        for branch in read_branches(p["branches"]):
+            if branch == "boxes" and detector:
+                self._branches[branch] = GroundingSam(sam, detector, self._own[branch], legend)
+            elif branch == "points":
+                self._branches[branch] = SurgerySam(sam, clip, self._own[branch], legend)
+            elif branch == "crops":
+                self._branches[branch] = SamClip(sam, clip, self._own[branch], legend)
+        if not self._branches:
+            raise ModelError(
+                "The parameter branches=boxes needs a detector, and the model set has none: add a Grounding DINO "
+                "folder to the set, or take the branches points and crops."
+            )
+        self._votes = p["combine"] == "vote"
+        self.prob_threshold: float = p["least_vote"]
+
+    def observation_key(self, parameters: Mapping[str, ParameterValue]) -> Hashable:
+        """Return what an observation depends on; it can be kept while that stays the same."""
+        own = _parameters_of_branches(parameters)
+        return tuple((name, branch.observation_key(own[name])) for name, branch in self._branches.items())
+
+    def to(self, device: torch.device, dtype: torch.dtype) -> None:
+        """Move the models."""
+        for branch in self._branches.values():
+            branch.to(device, dtype)
+
+    def observe(self, image: TileImage, budget: Budget, should_stop: Callable[[], bool]) -> Observation:
+        """Run SAM's image encoder over a tile, and then what each branch looks with.
+
+        Raises:
+            Cancelled: `should_stop` said so.
+        """
+        embedding = self._sam.embed(image.rgb)
+        seen = {
+            name: branch.observe_embedded(image, embedding, budget, should_stop)
+            for name, branch in self._branches.items()
+        }
+        height, width = image.valid.shape
+        return Observation(seen, (height, width))
+
+    def answer(self, observation: Observation, budget: Budget, should_stop: Callable[[], bool]) -> Answer:
+        """Let every branch answer, and join what they say.
+
+        Raises:
+            Cancelled: `should_stop` said so.
+        """
+        said = [
+            branch.answer(observation.seen[name], budget, should_stop).segments
+            for name, branch in self._branches.items()
+        ]
+        found = [segment for segments in said for segment in segments]
+        if not self._votes:
+            return Answer(tuple(found), None)
+        means = mean_votes(said, observation.size)
+        return Answer((), vote_map(means, self._legend, observation.size), tuple(segment.label for segment in found))
+
+
+def _parameters_of_branches(parameters: Mapping[str, ParameterValue]) -> dict[str, dict[str, ParameterValue]]:
+    return {
+        "boxes": GROUNDING_SAM.read_parameters(GROUNDING_SAM.own(parameters)),
+        "points": SURGERY_SAM.read_parameters(SURGERY_SAM.own(parameters)),
+        "crops": SAM_CLIP.read_parameters({**SAM_CLIP.own(parameters), "selector": "crop"}),
+    }
+
+
+def mean_votes(said: Sequence[Sequence[Segment]], size: tuple[int, int]) -> dict[int, NDArray[np.float32]]:
+    """Return each class's mean score at every pixel, ``(H, W)`` by class index, for classes that any branch found.
+
+    Args:
+        said: the segments of each branch. Where several of one branch and class overlap, the highest score counts.
+        size: ``(height, width)`` of the tile.
+
+    Where the means of a pixel add up to more than 1, they are brought to 1.
+    """
+    means: dict[int, NDArray[np.float32]] = {}
+    for segments in said:
+        best: dict[int, NDArray[np.float32]] = {}
+        for segment in segments:
+            if segment.label != NO_CLASS:
+                canvas = best.setdefault(segment.label, np.zeros(size, np.float32))
+                part = canvas[segment.window.slices]
+                np.maximum(part, segment.mask.unpack() * segment.scores[segment.label], out=part)
+        for label, canvas in best.items():
+            means[label] = means.get(label, np.float32(0)) + canvas / np.float32(len(said))
+    total = np.maximum(sum(means.values(), np.zeros(size, np.float32)), 1)
+    return {label: canvas / total for label, canvas in means.items()}
+
+
+def vote_map(means: Mapping[int, NDArray[np.float32]], legend: Legend, size: tuple[int, int]) -> ClassMap:
+    """Return probabilities as a map; what they lack to 1 belongs to no class."""
+    words = len(legend.words)
+    logits = np.full((1, words + 1, *size), _IMPOSSIBLE, np.float16)
+    rest = np.ones(size, np.float32)
+    for label, probability in means.items():
+        first_word = int(np.flatnonzero(legend.word_class == label)[0])
+        logits[0, first_word] = _log(probability)
+        rest -= probability
+    logits[0, words] = _log(rest)
+    whole = Window(0, 0, size[1], size[0])
+    return ClassMap(logits, (whole,), whole, size, size)
+
+
+def _log(probability: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.log(np.maximum(probability, np.float32(np.exp(_IMPOSSIBLE))))

@@ -1,0 +1,222 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import rasterio
+import torch
+from rasters import texture
+from tiny_detector import write_tiny_detector
+from tiny_models import open_clip, tiny_clip, tiny_sam
+
+from rs_textseg_plugin.contract.errors import Cancelled, ModelError, RecipeError
+from rs_textseg_plugin.contract.events import Finished
+from rs_textseg_plugin.contract.grid import Window
+from rs_textseg_plugin.contract.query import parse_class_list
+from rs_textseg_plugin.contract.recipe import GROUNDING_SAM, SAM_CLIP, SURGERY_SAM, TEXT2SEG, Recipe, read_branches
+from rs_textseg_plugin.contract.request import Output, Request
+from rs_textseg_plugin.contract.scene import Scene
+from rs_textseg_plugin.engine.device import Budget
+from rs_textseg_plugin.engine.legend import Legend
+from rs_textseg_plugin.engine.models.clip import ClipModel
+from rs_textseg_plugin.engine.models.grounding_dino import load_grounding_dino
+from rs_textseg_plugin.engine.models.sam import SamModel
+from rs_textseg_plugin.engine.pipelines.grounding_sam import GroundingSam
+from rs_textseg_plugin.engine.pipelines.sam_clip import SamClip
+from rs_textseg_plugin.engine.pipelines.surgery_sam import SurgerySam
+from rs_textseg_plugin.engine.pipelines.text2seg import Text2Seg, mean_votes, vote_map
+from rs_textseg_plugin.engine.raster import TileImage
+from rs_textseg_plugin.engine.segments import NO_CLASS, PackedMask, Segment
+from rs_textseg_plugin.engine.service import Engine
+
+CPU = torch.device("cpu")
+TILE = (64, 96)
+TEXT = "building|roof, road, -shadow"
+SMALL = {
+    "templates": "1", "clip_long_side_px": 96, "clip_window_px": 64, "clip_stride_px": 32, "points_per_side": 3,
+    "pred_iou_thresh": 0.0, "stability_score_thresh": 0.0, "prob_threshold": 0.0, "logit_scale": 20.0,
+    "box_threshold": 0.1, "text_threshold": 0.1,
+}  # fmt: skip
+
+
+def never() -> bool:
+    return False
+
+
+@pytest.fixture(scope="module")
+def clip() -> ClipModel:
+    return ClipModel(tiny_clip(7), open_clip.get_tokenizer("ViT-B-16"), "tiny", CPU, torch.float32)
+
+
+@pytest.fixture(scope="module")
+def sam() -> SamModel:
+    sam = tiny_sam(4)
+    with torch.no_grad():
+        for parameter in sam.mask_decoder.parameters():
+            parameter.mul_(2)
+    return SamModel(sam, CPU, torch.float32)
+
+
+@pytest.fixture(scope="module")
+def detector(tmp_path_factory):
+    return load_grounding_dino(write_tiny_detector(tmp_path_factory.mktemp("dino"), 1), CPU, torch.float32)
+
+
+@pytest.fixture(scope="module")
+def tile() -> TileImage:
+    rgb = np.ascontiguousarray(texture(*TILE).transpose(1, 2, 0))
+    return TileImage(rgb, np.ones(TILE, bool), Window(0, 0, TILE[1], TILE[0]))
+
+
+def legend(text=TEXT) -> Legend:
+    return Legend.of(parse_class_list(text), "background")
+
+
+def pipeline(sam, clip, detector, text=TEXT, **given) -> Text2Seg:
+    return Text2Seg(sam, clip, detector, TEXT2SEG.read_parameters({**SMALL, **given}), legend(text))
+
+
+def answered(method, tile):
+    return method.answer(method.observe(tile, Budget(CPU), never), Budget(CPU), never)
+
+
+def described(segments):
+    return [(s.window, s.mask.bits.tobytes(), s.label, s.scores.round(6).tolist()) for s in segments]
+
+
+def test_the_union_is_every_mask_of_the_three_methods_each_for_itself(sam, clip, detector, tile):
+    alone = [
+        GroundingSam(sam, detector, GROUNDING_SAM.read_parameters(GROUNDING_SAM.own(SMALL)), legend()),
+        SurgerySam(sam, clip, SURGERY_SAM.read_parameters(SURGERY_SAM.own(SMALL)), legend()),
+        SamClip(sam, clip, SAM_CLIP.read_parameters({**SAM_CLIP.own(SMALL), "selector": "crop"}), legend()),
+    ]
+    expected = [described(answered(one, tile).segments) for one in alone]
+    assert all(expected)
+    answer = answered(pipeline(sam, clip, detector, combine="union"), tile)
+    assert described(answer.segments) == [one for part in expected for one in part]
+    assert answer.class_map is None
+    for branch, part in zip(("boxes", "points", "crops"), expected):
+        assert (
+            described(answered(pipeline(sam, clip, detector, combine="union", branches=branch), tile).segments) == part
+        )
+
+
+def test_sam_encodes_a_tile_once_for_all_branches(sam, clip, detector, tile, monkeypatch):
+    looks, embed = [], SamModel.embed
+    monkeypatch.setattr(SamModel, "embed", lambda *a: looks.append(1) or embed(*a))
+    answered(pipeline(sam, clip, detector), tile)
+    assert len(looks) == 1
+
+
+def segment(place, label, score) -> Segment:
+    rows, columns = place
+    mask = np.ones((rows.stop - rows.start, columns.stop - columns.start), bool)
+    scores = np.full(3, 0.05, np.float32)
+    scores[label] = score
+    return Segment(Window(columns.start, rows.start, mask.shape[1], mask.shape[0]), PackedMask.of(mask), label, scores)
+
+
+WHOLE = Window(0, 0, TILE[1], TILE[0])
+LEFT, MIDDLE, RIGHT = np.s_[0:64, 0:40], np.s_[0:64, 30:60], np.s_[0:64, 50:96]
+
+
+def probabilities(said) -> np.ndarray:
+    names = legend()
+    return vote_map(mean_votes(said, TILE), names, TILE).probabilities(names, WHOLE)
+
+
+def test_a_class_has_the_mean_over_the_branches_of_their_scores():
+    said = [[segment(LEFT, 0, 0.9)], [segment(MIDDLE, 0, 0.6), segment(RIGHT, 1, 0.3)], []]
+    found = probabilities(said)
+    expected = np.zeros((3, *TILE))
+    expected[0][LEFT] += 0.3
+    expected[0][MIDDLE] += 0.2
+    expected[1][RIGHT] += 0.1
+    np.testing.assert_allclose(found, expected, atol=1e-3)
+
+
+def test_masks_of_one_branch_and_class_do_not_add_up():
+    found = probabilities([[segment(LEFT, 0, 0.4), segment(LEFT, 0, 0.7)]])
+    np.testing.assert_allclose(found[0][LEFT], 0.7, atol=1e-3)
+
+
+def test_scores_that_add_up_to_more_than_one_share_it():
+    found = probabilities([[segment(LEFT, 0, 0.9), segment(LEFT, 1, 0.6)]])
+    np.testing.assert_allclose(found[:2, 0, 0], [0.6, 0.4], atol=1e-3)
+
+
+def test_what_no_branch_found_has_no_probability_and_what_abstained_does_not_vote():
+    assert probabilities([[], [replace(segment(LEFT, 0, 0.9), label=NO_CLASS)]]).max() < 1e-12
+
+
+def test_a_vote_is_the_map_of_the_branches_masks_and_counts_them(sam, clip, detector, tile):
+    union = answered(pipeline(sam, clip, detector, combine="union"), tile).segments
+    vote = answered(pipeline(sam, clip, detector), tile)
+    assert vote.segments == ()
+    assert sorted(vote.merged) == sorted(one.label for one in union)
+    assert vote.class_map.probabilities(legend(), WHOLE).max() > 0.1
+
+
+def test_a_least_vote_that_is_not_reached_leaves_the_pixel_without_a_class(sam, clip, detector):
+    assert pipeline(sam, clip, detector, least_vote=0.7).prob_threshold == 0.7
+
+
+def test_without_a_detector_the_other_branches_go_on_and_boxes_alone_are_refused(sam, clip, tile):
+    assert answered(pipeline(sam, clip, None), tile).merged
+    with pytest.raises(ModelError, match="branches=boxes needs a detector"):
+        pipeline(sam, clip, None, branches="boxes")
+
+
+def test_eighty_classes_at_once_end_well(sam, clip, detector, tile):
+    text = ", ".join(f"thing {number}" for number in range(80))
+    answer = answered(pipeline(sam, clip, detector, text, max_regions=1), tile)
+    assert answer.class_map.probabilities(legend(text), WHOLE).shape == (80, *TILE)
+
+
+def test_a_cancel_is_heard(sam, clip, detector, tile):
+    method = pipeline(sam, clip, detector)
+    with pytest.raises(Cancelled):
+        method.observe(tile, Budget(CPU), lambda: True)
+    seen = method.observe(tile, Budget(CPU), never)
+    with pytest.raises(Cancelled):
+        method.answer(seen, Budget(CPU), lambda: True)
+
+
+def test_branches_are_read_in_one_order_and_unknown_ones_are_refused():
+    assert read_branches(" crops,boxes ,") == ("boxes", "crops")
+    with pytest.raises(RecipeError, match="no branch 'box' that exists: write some of boxes, points, crops"):
+        read_branches("box")
+    with pytest.raises(RecipeError, match="names none"):
+        Recipe("text2seg", parameters={"branches": " , "}).checked_parameters()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "again"), [("combine", "union", False), ("least_vote", 0.5, False), ("box_threshold", 0.5, False),
+                                 ("redundant", "classes", False), ("clip_long_side_px", 0, True),
+                                 ("points_per_side", 4, True), ("overlap_px", 0, True)],
+)  # fmt: skip
+def test_what_an_observation_depends_on(sam, clip, detector, name, value, again):
+    method, values = pipeline(sam, clip, detector), TEXT2SEG.read_parameters({})
+    assert (method.observation_key({**values, name: value}) != method.observation_key(values)) is again
+
+
+def test_the_branches_are_part_of_what_an_observation_depends_on(sam, clip, detector):
+    values = TEXT2SEG.read_parameters({})
+    some = pipeline(sam, clip, detector, branches="points")
+    assert some.observation_key(values) != pipeline(sam, clip, detector).observation_key(values)
+
+
+@pytest.mark.parametrize("combine", ["vote", "union"])
+def test_a_raster_is_segmented_and_a_missing_detector_is_said(tmp_path, tiny_models, combine):
+    path = tmp_path / "scene.tif"
+    profile = {"driver": "GTiff", "width": 100, "height": 64, "count": 3, "dtype": "uint8", "crs": "EPSG:32633"}
+    with rasterio.open(path, "w", **profile, transform=rasterio.Affine(0.5, 0, 500000, 0, -0.5, 5000000)) as file:
+        file.write(texture(64, 100))
+    given = {**SMALL, "tile_px": 64, "overlap_px": 16, "combine": combine, "least_vote": 0.01}
+    recipe = Recipe("text2seg", str(tiny_models), given, device="cpu")
+    request = Request(Scene(str(path)), parse_class_list("building, road"), recipe, Output(str(tmp_path / "out.gpkg")))
+    finished = list(Engine().run(request, never))[-1]
+    assert isinstance(finished, Finished)
+    assert sum(row.count for row in finished.classes) > 0
+    assert any("no detector" in note for note in finished.notes)
