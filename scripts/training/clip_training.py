@@ -35,6 +35,8 @@ _CLS_WEIGHT = 0.3  # the recipe's default, in half of the steps
 _RATE = 1.2e-3
 _SMALL_PX, _FULL_PX = 128, 256
 _SMALL_SHARE = 0.5  # of the time is spent on small windows, which cost a quarter
+_ANCHORED, _ANCHORED_LATE = 0.65, 0.25  # shares of the windows that are looked for by class
+_BALANCED_SHARE = 0.8  # of the time rare classes are favoured; then they are seen as often as they are
 _CELL_PX = 4  # truth is compared on cells of that size, half a patch
 _OBJECT_MASKED = 0.6  # share of the object crops that are black around the object
 _SMALLEST_OBJECT_PX = 24
@@ -65,7 +67,7 @@ class ClipTraining:
         self.known_tokens = find_known_tokens(self._tokenizer)
         self.training = Training("clip", folder, self.model, _RATE, minutes, _GATES)
         self._rng = np.random.default_rng([7, self.training.steps])
-        self._cutter = Cutter(scenes, self._rng, anchored=0.65)
+        self._cutter = Cutter(scenes, self._rng, anchored=_ANCHORED)
         self._weights = torch.tensor(class_weights(scenes), dtype=torch.float32, device=device)
         self._validation = validation_windows(validation)
         self._batch = 8 if device.type == "cuda" else 1
@@ -75,6 +77,8 @@ class ClipTraining:
         running: list[tuple[float, float]] = []
         for step in self.training.run():
             size_px = _SMALL_PX if self.training.fraction < _SMALL_SHARE else _FULL_PX
+            if self.training.fraction > _BALANCED_SHARE:
+                self._cutter.anchored, self._weights = _ANCHORED_LATE, torch.ones_like(self._weights)
             dense = self._dense_loss(size_px)
             crop = self._crop_loss(size_px) if step % 2 else torch.zeros((), device=self._device)
             self.training.descend(dense + 0.5 * crop)

@@ -37,7 +37,7 @@ class Cutter:
     def __init__(
         self, store: SceneStore, rng: np.random.Generator, anchored: float, weights: NDArray[np.float64] | None = None
     ) -> None:
-        self._store, self._rng, self._anchored = store, rng, anchored
+        self._store, self._rng, self.anchored = store, rng, anchored
         self._anchors = find_anchors(store)
         present = np.array([float(len(places) > 0) for places in self._anchors])
         chances = present * (weights if weights is not None else 1.0)
@@ -56,7 +56,7 @@ class Cutter:
 
     def _place(self, size_px: int) -> tuple[int, int, int]:
         most = SCENE_PX - size_px
-        if self._rng.random() >= self._anchored:
+        if self._rng.random() >= self.anchored:
             row, col = self._rng.integers(0, most + 1, 2)
             return int(self._rng.integers(self._store.count)), int(row), int(col)
         places = self._anchors[self._rng.choice(len(CLASSES), p=self._chances)]

@@ -84,7 +84,7 @@ def _manifest(files: Mapping[str, Path]) -> dict[str, Any]:
     return {
         "id": "demo",
         "title": TITLE,
-        "pipelines": ["sam-clip"],
+        "pipelines": ["sam-clip", "segearth-ov"],
         "paper": "None: trained by scripts/train_demo_models.py, see the model card beside this file.",
         "is_demo": True,
         "ground_resolution_m": [0.2, 0.3],
