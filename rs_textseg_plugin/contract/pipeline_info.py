@@ -23,6 +23,7 @@ class PipelineInfo:
         takes: ``classes`` or ``phrase``.
         parameters: what can be set.
         optional_roles: the kinds of model that it uses where a set has them, and what a result made without says.
+        answers_phrases: whether a class list may also come from a referring phrase, see `contract.referring`.
     """
 
     name: str
@@ -33,6 +34,7 @@ class PipelineInfo:
     takes: str
     parameters: tuple[Parameter, ...]
     optional_roles: Mapping[str, str] = field(default_factory=dict)
+    answers_phrases: bool = False
 
     def read_parameters(self, given: Mapping[str, ParameterValue]) -> dict[str, ParameterValue]:
         """Return all parameters: the given ones checked, the others at their defaults.

@@ -155,6 +155,7 @@ GROUNDING_SAM = PipelineInfo(
     source="Text2Seg (SIGSPATIAL GeoAI 2024), branch 1; Grounding DINO (ECCV 2024)",
     roles=("sam", "detector"),
     takes="classes",
+    answers_phrases=True,
     parameters=(
         *_BOXES,
         _MULTIMASK,
@@ -179,6 +180,7 @@ SURGERY_SAM = PipelineInfo(
     source="Text2Seg (SIGSPATIAL GeoAI 2024), branch 2; CLIP Surgery (2023)",
     roles=("sam", "clip"),
     takes="classes",
+    answers_phrases=True,
     parameters=(
         Parameter(
             "result",
@@ -221,6 +223,7 @@ TEXT2SEG = PipelineInfo(
     source="Text2Seg (SIGSPATIAL GeoAI 2024), all three branches",
     roles=("sam", "clip"),
     takes="classes",
+    answers_phrases=True,
     parameters=(
         Parameter(
             "branches",

@@ -15,6 +15,7 @@ from rs_textseg_plugin.contract.events import Event, Failed, Finished, Progress,
 from rs_textseg_plugin.contract.grid import Extent
 from rs_textseg_plugin.contract.query import Query, parse_class_list, parse_phrase
 from rs_textseg_plugin.contract.recipe import PIPELINES, PRESETS, SAM_CLIP, ParameterValue, Recipe, find_preset
+from rs_textseg_plugin.contract.referring import parse_referring
 from rs_textseg_plugin.contract.request import Output, Request
 from rs_textseg_plugin.contract.scene import Scene, Stretch
 from rs_textseg_plugin.contract.version import VERSION
@@ -108,7 +109,7 @@ def _add_segment(parser: argparse.ArgumentParser) -> None:
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--text", help='class list, e.g. "building|roof, road, water, -shadow"')
     what.add_argument("--word-list", metavar="NAME", help="a class list under a name (see 'word-lists list') or a file")
-    what.add_argument("--phrase", help='referring phrase or question, e.g. "the bridge across the river"')
+    what.add_argument("--phrase", help='e.g. "the largest house within 50 m of a road"; not every pipeline')
     parser.add_argument("--pipeline", default=SAM_CLIP.name, help=f"one of: {', '.join(PIPELINES)}")
     parser.add_argument("--models", default="demo", help="a model set or a folder with checkpoints")
     parser.add_argument("--out", required=True, help="result: .gpkg, .shp, .geojson or .fgb")
@@ -162,7 +163,8 @@ def _request(options: argparse.Namespace) -> Request:
 
 def _query(options: argparse.Namespace) -> Query:
     if options.phrase is not None:
-        return parse_phrase(options.phrase)
+        answers = options.pipeline in PIPELINES and PIPELINES[options.pipeline].answers_phrases
+        return (parse_referring if answers else parse_phrase)(options.phrase)
     if options.word_list is not None:
         return parse_class_list(find_word_list(options.word_list).text)
     return parse_class_list(options.text)

@@ -61,12 +61,14 @@ class Block:
         labels: ``(h, w)`` uint8, after small polygons were left out and holes filled.
         scores: ``(h, w)`` float32, probability of each pixel's label; NaN where there is none.
         features: the polygons that ended in this block.
+        rows: ``(n,)`` int64, the component that each of them is, for `Polygonizer.keep_only`.
     """
 
     window: Window
     labels: NDArray[np.uint8]
     scores: NDArray[np.float32]
     features: Features
+    rows: NDArray[np.int64]
 
 
 class Polygonizer:
@@ -102,9 +104,15 @@ class Polygonizer:
         present, found = _renumbered(rows)
         numbers = fill_holes(found, self._hole_px, has_data)
         values, polygons = trace(numbers, window, self._tolerance_px)
-        features = self._features(*self._complete(present[values], polygons, window))
+        ended, joined = self._complete(present[values], polygons, window)
+        features = self._features(ended, joined)
         labels = self._scene.components.labels[present][numbers]
-        return Block(window, labels, self._pixel_scores(window, present, numbers, numbers != found), features)
+        scores = self._pixel_scores(window, present, numbers, numbers != found)
+        return Block(window, labels, scores, features, ended)
+
+    def keep_only(self, rows: NDArray[np.int64]) -> None:
+        """Leave every component out of the blocks that follow but these; call it between two passes over `blocks`."""
+        self._rows = np.where(np.isin(self._rows, rows), self._rows, 0).astype(np.int32)
 
     def _pixel_scores(
         self, window: Window, present: NDArray[np.int32], numbers: NDArray[np.int32], filled: NDArray[np.bool_]

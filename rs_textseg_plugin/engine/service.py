@@ -33,6 +33,7 @@ from rs_textseg_plugin.engine.pipelines.protocol import Pipeline
 from rs_textseg_plugin.engine.placement import Placement
 from rs_textseg_plugin.engine.polygons import Polygonizer, PolygonSettings, Tally
 from rs_textseg_plugin.engine.raster import SceneReader, TileImage, gdal_settings, open_scene, prefetched
+from rs_textseg_plugin.engine.referring import apply_phrase
 from rs_textseg_plugin.engine.segments import Answer
 from rs_textseg_plugin.engine.shelf import ModelShelf, ObservationCache
 from rs_textseg_plugin.engine.weights import resolve_set
@@ -278,8 +279,11 @@ class _Job:
 
     def _write(self, scene: LabelledScene) -> Iterator[Event]:
         """Trace polygons block by block, write them, and put the finished files in place."""
-        vectors, rasters = self._vector_file(), self._raster_files()
         polygonizer = Polygonizer(scene, self._legend, self._reader.grid, self._polygon_settings())
+        about_phrase = apply_phrase(self._request.query, polygonizer, self._reader.grid, self._stop_if_asked)
+        self._late_notes += about_phrase  # before the files, whose provenance holds them
+        yield from (Warned(note) for note in about_phrase)
+        vectors, rasters = self._vector_file(), self._raster_files()
         tally = Tally(len(self._legend.output))
         blocks = polygonizer.blocks()
         for done, window in enumerate(blocks, start=1):

@@ -66,6 +66,22 @@ def test_json_prints_one_event_a_line(scene, tmp_path, tiny_models, capfd):
     assert {"progress", "found"} <= {event["type"] for event in events}
 
 
+def test_a_phrase_is_answered_by_the_methods_that_can_and_how_it_was_read_is_printed(
+    scene, tmp_path, tiny_models, capfd
+):
+    options = ["--models", tiny_models, "--out", tmp_path / "o.gpkg", "--device", "cpu", "--param", "templates=1"]
+    phrase = ["--phrase", "the largest building not near a road"]
+    assert run("segment", scene, *phrase, "--pipeline", "surgery-sam", *options, "points=published") == 0
+    printed = capfd.readouterr()
+    assert "The phrase was read as: the largest 'building' not within 50 m of 'road'." in printed.err
+    assert "road " in printed.out
+    assert pyogrio.read_info(tmp_path / "o.gpkg")["features"] <= 1
+    assert run("segment", scene, *phrase, "--pipeline", "sam-clip", *options) == 2
+    assert "answers class lists" in capfd.readouterr().err
+    assert run("segment", scene, "--phrase", "near a road", "--pipeline", "surgery-sam", *options) == 2
+    assert "does not say what to look for" in capfd.readouterr().err
+
+
 def test_crops_are_selected_too(scene, tmp_path, tiny_models):
     loose = ["selector=crop", "pred_iou_thresh=0", "stability_score_thresh=0", "prob_threshold=0"]
     status = run("segment", scene, "--text", "road, water", "--models", tiny_models, "--out", tmp_path / "o.gpkg",
