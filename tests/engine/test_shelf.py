@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tiny_detector import write_tiny_detector
 from tiny_models import open_clip, tiny_clip, tiny_sam
 from tiny_upsamplers import published_state
 
@@ -49,6 +50,21 @@ def test_a_copy_of_the_same_weights_elsewhere_is_the_same_model(tiny_models, tmp
     shelf = ModelShelf()
     assert shelf.sam(here[0], CPU, torch.float32) is shelf.sam(there[0], CPU, torch.float32)
     assert shelf.clip(here[1], CPU, torch.float32) is shelf.clip(there[1], CPU, torch.float32)
+
+
+def test_a_detector_is_loaded_once_and_another_makes_room(tmp_path):
+    paths = [write_tiny_detector(tmp_path / f"{seed}", seed) for seed in (1, 2)]
+    checkpoints = [verified(path, ModelFile("detector", path.name)) for path in paths]
+    shelf = ModelShelf()
+    first = shelf.detector(checkpoints[0], CPU, torch.float32)
+    shutil.rmtree(tmp_path / "1")  # a second load would fail
+    assert shelf.detector(checkpoints[0], CPU, torch.bfloat16) is first
+    assert first.dtype == torch.bfloat16
+    gone = weakref.ref(first)
+    del first
+    shelf.detector(checkpoints[1], CPU, torch.float32)
+    gc.collect()
+    assert gone() is None
 
 
 def test_an_upsampler_is_loaded_once_and_another_makes_room(tmp_path):
