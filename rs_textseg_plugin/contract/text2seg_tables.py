@@ -9,6 +9,7 @@ from rs_textseg_plugin.contract.parameter import Parameter
 from rs_textseg_plugin.contract.pipeline_info import PipelineInfo
 from rs_textseg_plugin.contract.sam_clip_table import SAM_CLIP
 from rs_textseg_plugin.contract.shared_parameters import (
+    ATTENTIONS,
     COMPETITOR,
     DENSE,
     OURS,
@@ -41,6 +42,15 @@ _HEAT_LOOK = tuple(
 
 _HEAT = (
     *_HEAT_LOOK,
+    Parameter(
+        "heat_attention",
+        "surgery",
+        "str",
+        "Attention in CLIP's last blocks: surgery (v-v in the last six, on a path beside the trained one), or one of "
+        "those that sam-clip has, for a CLIP that surgery does not suit.",
+        f"surgery: {_SURGERY}; the others: {OURS}",
+        choices=("surgery", *ATTENTIONS),
+    ),
     Parameter(
         "redundant",
         "empty",

@@ -74,7 +74,7 @@ class SurgerySam:
     ) -> None:
         p: Mapping[str, Any] = parameters
         self._sam, self._clip, self._legend, self._parameters = sam, clip, legend, p
-        self._dense = DenseSettings.of({**p, "attention": "surgery", "cls_weight": 0.0})
+        self._dense = DenseSettings.of({**p, "attention": p["heat_attention"], "cls_weight": 0.0})
         words = clip.embed_words((*legend.words, ""), p["templates"])
         self._words, self._empty = words[:-1], words[-1]
         self.prob_threshold = least_probability(p["prob_threshold"], legend.stands_alone)
@@ -83,7 +83,8 @@ class SurgerySam:
     def observation_key(parameters: Mapping[str, ParameterValue]) -> tuple[ParameterValue, ...]:
         """Return the parameters that an observation depends on; it can be kept while they stay the same."""
         looking = (
-            "clip_long_side_px", "clip_window_px", "clip_stride_px", "window_blend", "tile_px", "overlap_px",
+            "clip_long_side_px", "clip_window_px", "clip_stride_px", "window_blend", "heat_attention", "tile_px",
+            "overlap_px",
         )  # fmt: skip
         return ("surgery-sam", *(parameters[name] for name in looking))
 

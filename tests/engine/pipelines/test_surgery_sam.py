@@ -112,6 +112,14 @@ def test_every_mask_has_the_mean_probability_of_its_pixels_and_one_above_the_thr
         assert segment.label < 4  # a negative class is never drawn
 
 
+def test_another_attention_gives_other_heat(sam, clip):
+    maps = [
+        answered(pipeline(sam, clip, result="heat", heat_attention=one), tile_of(*TILE)).class_map.window_logits
+        for one in ("surgery", "self-self", "vanilla")
+    ]
+    assert all(np.abs(maps[0] - other).max() > 0.1 for other in maps[1:])
+
+
 def test_a_threshold_that_no_mask_reaches_gives_nothing(sam, clip):
     assert answered(pipeline(sam, clip, prob_threshold=1.0), tile_of(*TILE)).segments == ()
 
@@ -153,7 +161,7 @@ def test_what_concerns_the_text_or_the_points_needs_no_second_look(name, value):
 
 @pytest.mark.parametrize(
     ("name", "value"), [("clip_long_side_px", 0), ("clip_window_px", 448), ("clip_stride_px", 56),
-                        ("window_blend", "mean"), ("tile_px", 512), ("overlap_px", 0)],
+                        ("window_blend", "mean"), ("heat_attention", "gem"), ("tile_px", 512), ("overlap_px", 0)],
 )  # fmt: skip
 def test_what_concerns_the_look_needs_a_second_one(name, value):
     values = Recipe(pipeline="surgery-sam").checked_parameters()
