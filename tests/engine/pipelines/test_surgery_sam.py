@@ -124,6 +124,21 @@ def test_a_threshold_that_no_mask_reaches_gives_nothing(sam, clip):
     assert answered(pipeline(sam, clip, prob_threshold=1.0), tile_of(*TILE)).segments == ()
 
 
+def test_a_word_that_the_image_is_less_like_than_like_nothing_gets_no_mask_whatever_the_threshold(sam, clip):
+    method, tile = pipeline(sam, clip, "building", prob_threshold=0.0, multimask=True), tile_of(*TILE)
+    seen = method.observe(tile, Budget(CPU), never)
+    alike = seen.dense.patches.astype(np.float32).mean(axis=(0, 1, 2))
+    alike /= np.linalg.norm(alike)
+    seen = replace(seen, dense=replace(seen.dense, patches=np.broadcast_to(alike, seen.dense.patches.shape)))
+    method._empty = np.zeros_like(alike)
+    masks = {}
+    for sign in (1, -1):
+        method._words = np.stack([sign * alike, -alike])  # the second word only competes
+        masks[sign] = len(method.answer(seen, Budget(CPU), never).segments)
+    assert masks[1] > 0
+    assert masks[-1] == 0
+
+
 @pytest.mark.parametrize("points", ["regions", "published"])
 def test_pixels_without_data_have_no_points_and_no_say(sam, clip, points):
     valid = np.zeros(TILE, bool)
