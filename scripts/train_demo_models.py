@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Trains the demo CLIP and the demo SAM on drawn scenes, and writes them with their manifest and model card.
 
-    scripts/train_demo_models.py WORK_FOLDER [--steps scenes clip sam export] [--clip-minutes 85] [--sam-minutes 85]
+    scripts/train_demo_models.py WORK_FOLDER [--steps scenes clip sam export] [--clip-minutes 110] [--sam-minutes 72]
 
 WORK_FOLDER keeps scenes, states and logs: the command goes on where it was stopped. The trainings can run beside each
 other, which uses two cores best: one command with ``--steps clip --threads 1``, and after some minutes one with
@@ -72,8 +72,8 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--steps", nargs="+", choices=STEPS, default=list(STEPS))
     parser.add_argument("--out", type=Path, default=DEMO, help="folder of the model set (default: %(default)s)")
     parser.add_argument("--scenes", type=int, default=3000, help="to draw for the training (default: %(default)s)")
-    parser.add_argument("--clip-minutes", type=float, default=85, help="(default: %(default)s)")
-    parser.add_argument("--sam-minutes", type=float, default=85, help="(default: %(default)s)")
+    parser.add_argument("--clip-minutes", type=float, default=110, help="(default: %(default)s)")
+    parser.add_argument("--sam-minutes", type=float, default=72, help="(default: %(default)s)")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="(default: all cores)")
     return parser.parse_args()
 

@@ -22,8 +22,6 @@ sys.path.insert(0, str(stage(SESSION_FOLDER / "staged", link=True).parent))
 # No user's folders, and the engine in the interpreter that runs the tests.
 os.environ.setdefault("RS_TEXTSEG_ENGINE_PYTHON", sys.executable)
 os.environ["RS_TEXTSEG_MODELS"] = str(SESSION_FOLDER / "models")
-# A set of the default name is "here" for the dock; it is empty, so nothing can be loaded from it.
-(SESSION_FOLDER / "models" / "demo").mkdir(parents=True)
 
 
 @pytest.fixture

@@ -84,16 +84,16 @@ SAM_CLIP = PipelineInfo(
         ),
         Parameter(
             "vote",
-            "majority",
+            "soft",
             "str",
             "majority: each mask takes the class of most of its pixels; soft: the mean probabilities inside the masks "
             "that cover a pixel, weighted by SAM's rating of each, are averaged with the pixel's own (selector=vote).",
-            f"majority: {SOSA}; soft: {OURS}",
+            f"majority: {SOSA}; soft: {OURS}, better on scenes with truth (docs/decisions/0011-soft-vote.md)",
             choices=("majority", "soft"),
         ),
         Parameter(
             "vote_weight",
-            1.0,
+            3.0,
             "float",
             "How much a mask that SAM is sure of counts beside the pixel's own probability (vote=soft).",
             OURS,

@@ -23,17 +23,20 @@ import matplotlib.pyplot as plt  # after the choice of a backend that needs no d
 
 CLIP_FILE, SAM_FILE = "clip_demo.safetensors", "sam_demo.safetensors"
 TITLE = "Demo (small, trained on drawn scenes only)"
-# What fits these two models, found on drawn scenes that no training saw (docs/demo_models.md).
+# What fits these two models, found on drawn scenes that no training saw (see the model card).
 RECIPE: dict[str, Any] = {
     "tile_px": 256,
     "overlap_px": 64,
     "clip_long_side_px": 0,
     "clip_window_px": 256,
     "clip_stride_px": 128,
-    "points_per_side": 16,
+    "points_per_side": 12,
     "pred_iou_thresh": 0.5,
     "stability_score_thresh": 0.7,
     "cls_weight": 0.0,
+    "heat_attention": "self-self",
+    "min_area_m2": 4.0,
+    "fill_holes_m2": 4.0,
 }
 
 
@@ -84,7 +87,7 @@ def _manifest(files: Mapping[str, Path]) -> dict[str, Any]:
     return {
         "id": "demo",
         "title": TITLE,
-        "pipelines": ["sam-clip", "segearth-ov"],
+        "pipelines": ["sam-clip", "segearth-ov", "surgery-sam", "text2seg"],
         "paper": "None: trained by scripts/train_demo_models.py, see the model card beside this file.",
         "is_demo": True,
         "ground_resolution_m": [0.2, 0.3],

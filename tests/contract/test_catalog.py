@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -15,10 +16,13 @@ from rs_textseg_plugin.contract.catalog import (
     load_catalog,
     models_home,
     read_manifest,
+    set_folder,
+    shipped_home,
 )
 from rs_textseg_plugin.contract.recipe import PIPELINES, find_pipeline
 
 SETS = load_catalog()
+FETCHED = [entry for entry in SETS if not entry.is_demo]
 FILES = [(entry, file) for entry in SETS for file in entry.files]
 ROLES = {role for info in PIPELINES.values() for role in (*info.roles, *info.optional_roles)}
 
@@ -53,7 +57,7 @@ def test_a_file_has_a_known_role_a_digest_a_size_and_a_licence(entry, file):
     assert re.fullmatch("[0-9a-f]{6,64}", file.sha256)
     assert file.size_bytes > 0
     assert file.licence
-    assert file.source.startswith("https://")
+    assert file.source.startswith("https://") or entry.is_demo
     assert [other.name for other in entry.files].count(file.name) == 1
 
 
@@ -106,7 +110,7 @@ def test_a_file_that_is_no_manifest_is_refused_with_its_path(tmp_path, content):
 
 
 def test_a_set_is_installed_once_all_its_files_are_in_its_folder(home):
-    entry = SETS[0]
+    entry = FETCHED[0]
     (home / entry.id).mkdir()
     for file in entry.files:
         assert not is_installed(entry)
@@ -117,10 +121,33 @@ def test_a_set_is_installed_once_all_its_files_are_in_its_folder(home):
 def test_known_sets_are_those_of_the_catalogue_and_the_imported_folders(home):
     (home / "mine").mkdir()
     (home / "note.txt").touch()
-    assert known_sets() == {**{entry.id: False for entry in SETS}, "mine": True}
+    assert known_sets() == {"demo": True, **{entry.id: False for entry in FETCHED}, "mine": True}
+
+
+def test_the_set_that_ships_needs_no_fetching_and_nothing_of_the_same_name_hides_it(home):
+    (home / "demo").mkdir()
+    folder = set_folder("demo")
+    assert folder == shipped_home() / "demo"
+    (entry,) = (entry for entry in SETS if entry.is_demo)
+    assert entry.id == "demo"
+    assert all((folder / file.name).stat().st_size == file.size_bytes for file in entry.files)
+    assert entry.size_bytes < 16e6
+
+
+def test_pixels_of_another_size_than_the_models_know_are_told(home):
+    entry = replace(FETCHED[0], id="small", ground_resolution_m=(0.2, 0.3))
+    assert entry.note_on_resolution(0.25) == entry.note_on_resolution(0.2) == entry.note_on_resolution(0.3) == ""
+    note = entry.note_on_resolution(10)
+    assert all(words in note for words in ("'small'", "0.2 to 0.3 m", "10 m", "resolution"))
+    assert FETCHED[0].note_on_resolution(10) == ""
+
+
+def test_folders_of_the_plugin_that_are_no_sets_are_none(home):
+    assert (shipped_home() / "icons").is_dir()
+    assert set_folder("icons") is None
 
 
 def test_without_a_models_folder_only_the_catalogue_is_known(home, monkeypatch):
     monkeypatch.setenv("RS_TEXTSEG_MODELS", str(home / "missing"))
     assert models_home() == home / "missing"
-    assert not any(known_sets().values())
+    assert [name for name, is_here in known_sets().items() if is_here] == ["demo"]

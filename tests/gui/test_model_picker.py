@@ -22,8 +22,15 @@ def install(models_folder, name):
 
 
 def test_a_set_that_does_not_exist_is_not_offered(models_folder):
-    assert "demo" not in [choice.id for choice in model_choices("sam-clip")]
-    assert "'demo'" in why_not_usable("demo")
+    assert "imaginary" not in [choice.id for choice in model_choices("sam-clip")]
+    assert "'imaginary'" in why_not_usable("imaginary")
+
+
+def test_the_demo_set_is_here_and_is_called_what_it_is(models_folder):
+    (demo,) = (choice for choice in model_choices("sam-clip") if choice.id == "demo")
+    assert demo.is_here
+    assert demo.label.startswith("Demo ")
+    assert why_not_usable("demo") == ""
 
 
 def test_sets_that_are_here_come_before_the_others_which_say_so(models_folder):

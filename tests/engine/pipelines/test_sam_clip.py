@@ -97,7 +97,7 @@ def literal_vote(method: SamClip, observation: Observation, masks, threshold, sh
 
 @pytest.mark.parametrize(("threshold", "share"), [(0.0, 0.0), (0.4, 0.5), (0.7, 0.8)])
 def test_the_vote_equals_its_definition_done_pixel_by_pixel(models, threshold, share):
-    method = pipeline(models, prob_threshold=threshold, vote_share=share)
+    method = pipeline(models, vote="majority", prob_threshold=threshold, vote_share=share)
     masks, valid = random_masks(12), np.ones(TILE, bool)
     valid[:, :9] = False
     observation = seen(masks, valid=valid)
@@ -110,7 +110,8 @@ def test_the_vote_equals_its_definition_done_pixel_by_pixel(models, threshold, s
 
 
 def test_uncovered_pixels_can_be_left_out(models):
-    assert pipeline(models, uncovered="nothing").answer(seen(random_masks(2)), Budget(CPU), never).class_map is None
+    method = pipeline(models, vote="majority", uncovered="nothing")
+    assert method.answer(seen(random_masks(2)), Budget(CPU), never).class_map is None
 
 
 def test_a_class_that_stands_alone_needs_a_higher_probability(models):
@@ -120,7 +121,7 @@ def test_a_class_that_stands_alone_needs_a_higher_probability(models):
 
 
 def test_a_threshold_of_one_abstains_everywhere(models):
-    answer = pipeline(models, prob_threshold=1.0).answer(seen(random_masks(5)), Budget(CPU), never)
+    answer = pipeline(models, vote="majority", prob_threshold=1.0).answer(seen(random_masks(5)), Budget(CPU), never)
     assert {segment.label for segment in answer.segments} == {NO_CLASS}
 
 
@@ -303,7 +304,7 @@ def asked_for_regions(clip: ClipModel, cells: int = 8, rating: float = 0.95, **g
 
 
 def test_each_region_of_the_dense_map_is_asked_at_its_innermost_pixel(models):
-    sam, method, observation = asked_for_regions(models[1], logit_scale=500)
+    sam, method, observation = asked_for_regions(models[1], logit_scale=500, vote="majority")
     segments = method.answer(observation, Budget(CPU), never).segments
     assert sam.mask_decoder.calls == 1
     by_label = {segment.label: segment.window for segment in segments}
@@ -315,9 +316,9 @@ def test_each_region_of_the_dense_map_is_asked_at_its_innermost_pixel(models):
 
 def test_small_regions_and_those_beyond_the_limit_are_not_asked(models):
     for given in ({"region_min_px": 3000}, {"region_max_points": 1}):
-        _, method, observation = asked_for_regions(models[1], logit_scale=500, **given)
+        _, method, observation = asked_for_regions(models[1], logit_scale=500, vote="majority", **given)
         assert [one.label for one in method.answer(observation, Budget(CPU), never).segments] == [0]
-    sam, method, observation = asked_for_regions(models[1], prob_threshold=1.0)
+    sam, method, observation = asked_for_regions(models[1], vote="majority", prob_threshold=1.0)
     assert method.answer(observation, Budget(CPU), never).segments == ()
     assert sam.mask_decoder.calls == 0
 
