@@ -65,7 +65,13 @@ def test_only_values_that_differ_from_the_default_are_given():
 def test_ways_to_vote_have_editors_that_give_back_their_values():
     form = ParameterForm()
     form.show_parameters(PIPELINES["sam-clip"].parameters)
-    values = {"vote": "majority", "vote_weight": 2.5, "region_prompts": True, "region_min_px": 30, "region_max_points": 0}
+    values = {
+        "vote": "majority",
+        "vote_weight": 2.5,
+        "region_prompts": True,
+        "region_min_px": 30,
+        "region_max_points": 0,
+    }
     form.show_values(values)
     assert form.values() == values
     assert form.findChild(QCheckBox, "parameter_region_prompts").isChecked()
