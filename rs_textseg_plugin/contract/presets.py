@@ -37,6 +37,22 @@ _SEGEARTH: Mapping[str, ParameterValue] = {
     "tile_px": 1024,
 }
 
+# Text2Seg's branches and their union: tiles that do not overlap, one mask for each prompt, one map of classes.
+_TEXT2SEG: Mapping[str, ParameterValue] = {"multimask": False, "overlap_px": 0, "objects": "regions"}
+_BOXES: Mapping[str, ParameterValue] = {"box_threshold": 0.35, "text_threshold": 0.25, "box_duplicates": 1.0}
+_POINTS: Mapping[str, ParameterValue] = {
+    "clip_long_side_px": 224,
+    "clip_window_px": 224,
+    "clip_stride_px": 224,
+    "window_blend": "mean",
+    "heat_attention": "surgery",
+    "redundant": "empty",
+    "points": "published",
+    "heat_threshold": 0.8,
+    "heat_down_sample": 2,
+    "prob_threshold": 0.0,
+}
+
 PRESETS: dict[str, Preset] = {
     # What Sosa et al. 2026 (contrastive branch) states, joined with SegEarth-OV where it builds on that. What the
     # paper leaves open (vote_share, uncovered, thresholds) stays as in our table.
@@ -81,37 +97,14 @@ PRESETS: dict[str, Preset] = {
     "grounding-published": Preset(
         "grounding-sam",
         "as Text2Seg describes it",
-        {
-            "box_threshold": 0.35,
-            "text_threshold": 0.25,
-            "box_duplicates": 1.0,
-            "multimask": False,
-            "overlap_px": 0,
-            "objects": "regions",
-        },
+        {**_TEXT2SEG, **_BOXES},
     ),
     # Text2Seg's second branch as it is described, without the slips of its released code: one set of points a class
     # from one window over the tile, one mask each, nothing dropped.
     "surgery-published": Preset(
         "surgery-sam",
         "as Text2Seg and CLIP Surgery describe it: a tile is seen at 224 px",
-        {
-            "result": "masks",
-            "clip_long_side_px": 224,
-            "clip_window_px": 224,
-            "clip_stride_px": 224,
-            "window_blend": "mean",
-            "heat_attention": "surgery",
-            "redundant": "empty",
-            "points": "published",
-            "heat_threshold": 0.8,
-            "heat_down_sample": 2,
-            "multimask": False,
-            "box_nms_thresh": 1.0,
-            "prob_threshold": 0.0,
-            "overlap_px": 0,
-            "objects": "regions",
-        },
+        {**_TEXT2SEG, **_POINTS, "result": "masks", "box_nms_thresh": 1.0},
     ),
     # The paper's combination: every mask of every branch. The released third branch takes the softmax over the masks,
     # so that an absent class gets its best mask; here it is over the words.
@@ -119,26 +112,13 @@ PRESETS: dict[str, Preset] = {
         "text2seg",
         "the union of all branches, as Text2Seg describes it",
         {
+            **_TEXT2SEG,
+            **_BOXES,
+            **_POINTS,
             "branches": "boxes, points, crops",
             "combine": "union",
-            "box_threshold": 0.35,
-            "text_threshold": 0.25,
-            "box_duplicates": 1.0,
-            "clip_long_side_px": 224,
-            "clip_window_px": 224,
-            "clip_stride_px": 224,
-            "window_blend": "mean",
-            "heat_attention": "surgery",
-            "redundant": "empty",
-            "points": "published",
-            "heat_threshold": 0.8,
-            "heat_down_sample": 2,
             "points_per_side": 16,
             "crop_background": "black",
-            "multimask": False,
-            "prob_threshold": 0.0,
-            "overlap_px": 0,
-            "objects": "regions",
         },
     ),
 }

@@ -104,6 +104,7 @@ def _search_anchors(store: SceneStore) -> list[NDArray[np.int32]]:
             rows, columns = np.nonzero(thinned == index + 1)
             if len(rows):
                 chosen = rng.choice(len(rows), min(_PER_CLASS, len(rows)), replace=False)
-                places = np.stack([np.full(len(chosen), scene), rows[chosen] * 3 + 1, columns[chosen] * 3 + 1], axis=1)
+                at = [rows[chosen] * _STEP_PX + 1, columns[chosen] * _STEP_PX + 1]
+                places = np.stack([np.full(len(chosen), scene), *at], axis=1)
                 found[index].append(places.astype(np.int32))
     return [np.concatenate(parts) if parts else np.empty((0, 3), np.int32) for parts in found]

@@ -66,6 +66,7 @@ def test_ctrl_return_runs_from_the_text_field_and_esc_cancels(qtbot, dock, model
     with qtbot.waitSignal(model.submitted, timeout=1000):
         qtbot.keyClick(dock.form.text, Qt.Key.Key_Return, Qt.KeyboardModifier.ControlModifier)
     model.take_start()
+    assert dock.panel.cancel.isEnabled()
     with qtbot.waitSignal(model.cancel_wanted, timeout=1000):
         qtbot.keyClick(dock.panel.cancel, Qt.Key.Key_Escape)
 

@@ -82,6 +82,7 @@ def test_an_edit_is_told(qtbot):
     form.show_parameters((KINDS[0][0],))
     with qtbot.waitSignal(form.changed, timeout=1000):
         form.findChild(object, "parameter_points").setValue(3)
+    assert form.values() == {"points": 3}
 
 
 def test_the_tooltip_says_what_a_parameter_does_and_where_its_default_comes_from():

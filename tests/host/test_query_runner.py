@@ -35,8 +35,11 @@ def test_a_completed_run_comes_with_its_request_and_frees_the_runner(qtbot, runn
 
 
 def test_events_are_passed_on(qtbot, runner, make_request):
-    with qtbot.waitSignals([runner.started, runner.progressed, runner.found, runner.warned], timeout=5000):
-        runner.start(make_request("warn, road"))
+    request = make_request("warn, road")
+    passed = [runner.started, runner.progressed, runner.found, runner.warned]
+    with qtbot.waitSignals(passed, timeout=5000) as told:
+        runner.start(request)
+    assert told.all_signals_and_args[0].args[0] is request
     qtbot.waitUntil(lambda: not runner.is_running)
 
 

@@ -17,6 +17,10 @@ from rs_textseg_plugin.contract.recipe import (
     ParameterValue,
 )
 from rs_textseg_plugin.engine.legend import Legend
+from rs_textseg_plugin.engine.models.clip import ClipModel
+from rs_textseg_plugin.engine.models.grounding_dino import GroundingDino
+from rs_textseg_plugin.engine.models.sam import SamModel
+from rs_textseg_plugin.engine.models.upsampler import Upsampler
 from rs_textseg_plugin.engine.pipelines.grounding_sam import GroundingSam
 from rs_textseg_plugin.engine.pipelines.protocol import Pipeline
 from rs_textseg_plugin.engine.pipelines.sam_clip import SamClip
@@ -29,7 +33,7 @@ from rs_textseg_plugin.engine.weights import ResolvedSet
 
 @dataclass(frozen=True)
 class Order:
-    """What a pipeline is made of."""
+    """What a pipeline is made of; models come from the shelf, one copy of each."""
 
     shelf: ModelShelf
     models: ResolvedSet
@@ -38,46 +42,52 @@ class Order:
     device: torch.device
     dtype: torch.dtype
 
+    def sam(self) -> SamModel:
+        """Return the set's SAM."""
+        return self.shelf.sam(self.models.checkpoints["sam"], self.device, self.dtype)
+
+    def clip(self) -> ClipModel:
+        """Return the set's CLIP."""
+        return self.shelf.clip(self.models.checkpoints["clip"], self.device, self.dtype)
+
+    def upsampler(self) -> Upsampler | None:
+        """Return the set's upsampler; None: it has none."""
+        found = self.models.checkpoints.get("upsampler")
+        return self.shelf.upsampler(found, self.device, self.dtype) if found else None
+
+    def detector(self) -> GroundingDino | None:
+        """Return the set's detector; None: it has none."""
+        found = self.models.checkpoints.get("detector")
+        return self.shelf.detector(found, self.device, self.dtype) if found else None
+
 
 Loader = Callable[[Order], Pipeline[Any]]
 
 
 def load_sam_clip(order: Order) -> Pipeline[Any]:
     """Load ``sam-clip``."""
-    sam = order.shelf.sam(order.models.checkpoints["sam"], order.device, order.dtype)
-    clip = order.shelf.clip(order.models.checkpoints["clip"], order.device, order.dtype)
-    return SamClip(sam, clip, order.parameters, order.legend)
+    return SamClip(order.sam(), order.clip(), order.parameters, order.legend)
 
 
 def load_segearth_ov(order: Order) -> Pipeline[Any]:
     """Load ``segearth-ov``, with the upsampler where the set has one."""
-    clip = order.shelf.clip(order.models.checkpoints["clip"], order.device, order.dtype)
-    found = order.models.checkpoints.get("upsampler")
-    upsampler = order.shelf.upsampler(found, order.device, order.dtype) if found else None
-    return SegEarthOv(clip, upsampler, order.parameters, order.legend)
+    return SegEarthOv(order.clip(), order.upsampler(), order.parameters, order.legend)
 
 
 def load_grounding_sam(order: Order) -> Pipeline[Any]:
     """Load ``grounding-sam``."""
-    sam = order.shelf.sam(order.models.checkpoints["sam"], order.device, order.dtype)
     detector = order.shelf.detector(order.models.checkpoints["detector"], order.device, order.dtype)
-    return GroundingSam(sam, detector, order.parameters, order.legend)
+    return GroundingSam(order.sam(), detector, order.parameters, order.legend)
 
 
 def load_surgery_sam(order: Order) -> Pipeline[Any]:
     """Load ``surgery-sam``."""
-    sam = order.shelf.sam(order.models.checkpoints["sam"], order.device, order.dtype)
-    clip = order.shelf.clip(order.models.checkpoints["clip"], order.device, order.dtype)
-    return SurgerySam(sam, clip, order.parameters, order.legend)
+    return SurgerySam(order.sam(), order.clip(), order.parameters, order.legend)
 
 
 def load_text2seg(order: Order) -> Pipeline[Any]:
     """Load ``text2seg``, with the detector where the set has one."""
-    sam = order.shelf.sam(order.models.checkpoints["sam"], order.device, order.dtype)
-    clip = order.shelf.clip(order.models.checkpoints["clip"], order.device, order.dtype)
-    found = order.models.checkpoints.get("detector")
-    detector = order.shelf.detector(found, order.device, order.dtype) if found else None
-    return Text2Seg(sam, clip, detector, order.parameters, order.legend)
+    return Text2Seg(order.sam(), order.clip(), order.detector(), order.parameters, order.legend)
 
 
 LOADERS: Mapping[str, Loader] = {

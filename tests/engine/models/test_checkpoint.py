@@ -270,4 +270,6 @@ def test_a_checkpoint_of_another_role_is_refused_with_what_it_holds(shapes, role
 
 
 def test_a_checkpoint_of_the_right_role_passes():
-    require_role(shapes_of(tiny_sam().state_dict()), "sam", Path("sam.pth"))
+    shapes = shapes_of(tiny_sam().state_dict())
+    assert checkpoint_role(shapes) == "sam"
+    require_role(shapes, "sam", Path("sam.pth"))
