@@ -17,9 +17,12 @@ import torch.nn.functional as F  # noqa: N812 (torch's own convention)
 from numpy.typing import NDArray
 from torch import Tensor
 
+from metrics import UNLABELLED, confusion, pixel_scores
 from rs_textseg_plugin.engine.models.clip import MEAN, STD, TEMPLATES, encode_text, patch_features
 from rs_textseg_plugin.engine.models.torchvision_ops import ensure_torchvision
+from rs_textseg_plugin.engine.object_picture import object_picture
 from scenes.words import CLASSES
+from scenes.words import UNLABELLED as NOTHING
 from training.crops import Crop, Cutter
 from training.loop import Gate, Training
 from training.scene_store import SceneStore
@@ -162,7 +165,7 @@ class ClipTraining:
             if len(numbers):
                 inside = crop.objects == self._rng.choice(numbers)
                 masked = self._rng.random() < _OBJECT_MASKED
-                return object_picture(crop, inside, masked, size_px), int(crop.classes[inside][0]) - 1
+                return cut_out(crop, inside, size_px, masked), int(crop.classes[inside][0]) - 1
 
     def _report(self, running: list[tuple[float, float]]) -> None:
         figures = self.validate()
@@ -174,18 +177,18 @@ class ClipTraining:
         """Return pixel accuracy, mIoU and IoU per class over the validation windows."""
         self.model.eval()
         texts = torch.stack([self._mean_text(name) for name in CLASSES])
-        counts = np.zeros((len(CLASSES) + 1, len(CLASSES)), np.int64)
+        counts = np.zeros((len(CLASSES) + 1, len(CLASSES) + 1), np.int64)
         for start in range(0, len(self._validation), 8):
             crops = self._validation[start : start + 8]
             with self._autocast():
                 grid, _ = patch_features(self.model.visual, self._images([crop.rgb for crop in crops]), "self-self")
             logits = F.interpolate((grid @ texts.T).permute(0, 3, 1, 2), scale_factor=8, mode="bilinear")
-            predicted = logits.argmax(dim=1).cpu().numpy()
-            truth = np.stack([crop.classes for crop in crops]).astype(np.int64)
-            flat = np.bincount((truth * len(CLASSES) + predicted).ravel(), minlength=counts.size)
-            counts += flat.reshape(counts.shape)
+            predicted = logits.argmax(dim=1).cpu().numpy().astype(np.int16) + 1
+            truth = np.stack([crop.classes for crop in crops]).astype(np.int16)
+            truth[truth == NOTHING] = UNLABELLED
+            counts += confusion(truth, predicted, len(CLASSES))
         self.model.train()
-        return scores_of(counts[1:])
+        return figures_of(counts)
 
     def _mean_text(self, name: str) -> Tensor:
         tokens = self._tokenizer([one.replace("{}", name) for one in TEMPLATES["7"]]).to(self._device)
@@ -247,19 +250,11 @@ def cell_shares(classes: NDArray[np.uint8], asked: Sequence[int]) -> NDArray[np.
     return np.stack([(cells == plane).mean(axis=(2, 4), dtype=np.float32) for plane in range(planes)], axis=1)
 
 
-def object_picture(crop: Crop, inside: NDArray[np.bool_], masked: bool, size_px: int) -> NDArray[np.uint8]:
-    """Return one object, padded to a square and resized, as the product does for ``selector=crop``."""
+def cut_out(crop: Crop, inside: NDArray[np.bool_], size_px: int, masked: bool) -> NDArray[np.uint8]:
+    """Return one object of a crop as the product shows it to CLIP (``selector=crop``)."""
     rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
     window = (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
-    picture = np.where(inside[window][..., None] | (not masked), crop.rgb[window], 0).astype(np.uint8)
-    side = max(picture.shape[:2])
-    square = np.zeros((side, side, 3), np.uint8)
-    top, left = (side - picture.shape[0]) // 2, (side - picture.shape[1]) // 2
-    square[top : top + picture.shape[0], left : left + picture.shape[1]] = picture
-    resized = F.interpolate(
-        torch.from_numpy(square).permute(2, 0, 1)[None].float(), size=(size_px, size_px), mode="bicubic", antialias=True
-    )
-    return resized[0].permute(1, 2, 0).clamp(0, 255).to(torch.uint8).numpy()
+    return object_picture(crop.rgb[window], inside[window], size_px, fill=(0, 0, 0), shows_around=not masked)
 
 
 def validation_windows(store: SceneStore) -> list[Crop]:
@@ -268,15 +263,11 @@ def validation_windows(store: SceneStore) -> list[Crop]:
     return [cutter.cut(_FULL_PX) for _ in range(_VALIDATION_WINDOWS)]
 
 
-def scores_of(counts: NDArray[np.int64]) -> dict[str, Any]:
-    """Return accuracy, mIoU and IoU per class from a confusion matrix ``(K, K)``, rows are the truth."""
-    hits = np.diag(counts)
-    union = counts.sum(axis=0) + counts.sum(axis=1) - hits
-    iou = hits / np.maximum(union, 1)
-    present = counts.sum(axis=1) > 0
-    classes = {name: round(float(value), 4) for name, value in zip(CLASSES, iou)}
+def figures_of(counts: NDArray[np.int64]) -> dict[str, Any]:
+    """Return accuracy over labelled pixels, mIoU and IoU per class from a confusion matrix of `metrics.confusion`."""
+    scores = pixel_scores(counts)
     return {
-        "accuracy": round(float(hits.sum() / counts.sum()), 4),
-        "miou": round(float(iou[present].mean()), 4),
-        "iou": classes,
+        "accuracy": round(float(np.diagonal(counts).sum() / counts.sum()), 4),
+        "miou": round(scores.mean_iou, 4),
+        "iou": {name: round(float(value), 4) for name, value in zip(CLASSES, np.nan_to_num(scores.iou))},
     }

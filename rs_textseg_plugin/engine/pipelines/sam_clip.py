@@ -20,7 +20,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 
 from rs_textseg_plugin.contract.errors import Cancelled
 from rs_textseg_plugin.contract.grid import Window
@@ -31,6 +30,7 @@ from rs_textseg_plugin.engine.device import Budget
 from rs_textseg_plugin.engine.legend import Legend
 from rs_textseg_plugin.engine.models.clip import ClipModel
 from rs_textseg_plugin.engine.models.sam import SamEmbedding, SamModel
+from rs_textseg_plugin.engine.object_picture import object_picture
 from rs_textseg_plugin.engine.proposals import Proposal, ProposalSettings, propose, propose_at, without_duplicates
 from rs_textseg_plugin.engine.raster import TileImage
 from rs_textseg_plugin.engine.region_points import region_points
@@ -249,19 +249,9 @@ class SamClip:
         return np.concatenate(features).astype(np.float16)
 
     def _crop(self, rgb: NDArray[np.uint8], proposal: Proposal, size_px: int) -> NDArray[np.uint8]:
-        """Return one masked crop, ``(size, size, 3)`` uint8: padded to a square, so that nothing is cut off.
-
-        CLIP's own preprocessing would cut the ends off a long object (a road, a ship); the padding is our choice.
-        """
-        crop = rgb[proposal.window.slices].copy()
         fill = _CLIP_MEAN_COLOUR if self._crop_background == "mean" else (0, 0, 0)
-        if self._crop_background != "image":
-            crop[~proposal.mask.unpack()] = fill
-        side = max(crop.shape[:2])
-        square = np.full((side, side, 3), fill, np.uint8)
-        top, left = (side - crop.shape[0]) // 2, (side - crop.shape[1]) // 2
-        square[top : top + crop.shape[0], left : left + crop.shape[1]] = crop
-        return np.asarray(Image.fromarray(square).resize((size_px, size_px), Image.Resampling.BICUBIC))
+        shows_around = self._crop_background == "image"
+        return object_picture(rgb[proposal.window.slices], proposal.mask.unpack(), size_px, fill, shows_around)
 
 
 def _whole(valid: NDArray[np.bool_]) -> Window:

@@ -21,9 +21,9 @@ from training.clip_training import (
     ClipTraining,
     build_clip,
     cell_shares,
+    cut_out,
+    figures_of,
     find_known_tokens,
-    object_picture,
-    scores_of,
     spread_loss,
 )
 from training.crops import Crop, Cutter
@@ -203,16 +203,16 @@ def test_an_object_is_shown_whole_in_the_middle():
     inside[10:14, 4:24] = True
     rgb[inside] = 200
     crop = Crop(rgb, inside.astype(np.uint8), inside.astype(np.int32))
-    picture = object_picture(crop, inside, masked=True, size_px=40)
+    picture = cut_out(crop, inside, 40, masked=True)
     assert picture.shape == (40, 40, 3)
     assert (picture[20] > 190).all()
     assert (picture[[0, 10, 30, 39]] < 10).all()
 
 
 def test_scores_follow_the_definition():
-    counts = np.zeros((14, 14), np.int64)
-    counts[0, 0], counts[0, 1], counts[1, 1] = 6, 2, 4
-    figures = scores_of(counts)
+    counts = np.zeros((15, 15), np.int64)
+    counts[1, 1], counts[1, 2], counts[2, 2] = 6, 2, 4
+    figures = figures_of(counts)
     assert figures["accuracy"] == pytest.approx(10 / 12, abs=1e-4)
     assert figures["miou"] == pytest.approx((6 / 8 + 4 / 6) / 2, abs=1e-4)
 
