@@ -1,0 +1,81 @@
+"""What a vision-language model is to the engine: it is shown a picture, asked a question, and replies in words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Convention(Enum):
+    """What the numbers mean that a model gives for a place; x to the right, y downwards, (0, 0) the upper left corner.
+
+    Attributes:
+        PIXELS: of the picture as the model saw it (Qwen2.5-VL, GPT).
+        GRID_1000: thousandths of its width and height (Qwen3-VL).
+    """
+
+    PIXELS = "pixels"
+    GRID_1000 = "grid-1000"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A question as it goes to a model.
+
+    Attributes:
+        system: what the model is told about its task.
+        question: the question, with what is needed to answer it.
+        schema: JSON schema of the answer.
+    """
+
+    system: str
+    question: str
+    schema: Mapping[str, Any] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a model replied.
+
+    Attributes:
+        text: its words; empty where it refused.
+        shown_px: ``(width, height)`` of the picture as the model saw it, which `Convention.PIXELS` refers to.
+        tokens_in, tokens_out: as counted by the model or its server; None where it does not say.
+        is_truncated: whether the answer was cut off at the limit of tokens.
+        refusal: the model's words where it declined to answer.
+    """
+
+    text: str
+    shown_px: tuple[int, int]
+    tokens_in: int | None = None
+    tokens_out: int | None = None
+    is_truncated: bool = False
+    refusal: str = ""
+
+
+class VisionModel(Protocol):
+    """A local model or an endpoint."""
+
+    @property
+    def name(self) -> str:
+        """What provenance calls it; nothing secret in it."""
+
+    @property
+    def convention(self) -> Convention:
+        """What its numbers mean."""
+
+    def tokens_of(self, width_px: int, height_px: int) -> int:
+        """Return about how many tokens a picture of that size costs."""
+
+    def ask(self, picture: NDArray[np.uint8], asked: Asked, should_stop: Callable[[], bool]) -> Reply:
+        """Show a picture ``(H, W, 3)`` uint8 and ask.
+
+        Raises:
+            Cancelled: `should_stop` said so; it is asked at least twice a second.
+            EngineError: no reply could be had; in words that say why and what to do.
+        """
