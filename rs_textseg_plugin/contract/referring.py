@@ -19,7 +19,8 @@ import re
 from dataclasses import dataclass
 
 from rs_textseg_plugin.contract.errors import QueryError
-from rs_textseg_plugin.contract.query import Query, parse_class_list
+from rs_textseg_plugin.contract.pipeline_info import PipelineInfo
+from rs_textseg_plugin.contract.query import Query, parse_class_list, parse_phrase
 
 NEAR_M = 50.0
 
@@ -150,6 +151,21 @@ def parse_referring(text: str) -> Query:
     for one in (reading.target, *(relation.others for relation in reading.relations)):
         named.setdefault(one.name.casefold(), one.words)
     return Query(text.strip(), parse_class_list(", ".join(named.values())).classes, phrase=text.strip())
+
+
+def parse_phrase_for(info: PipelineInfo, text: str) -> Query:
+    """Return the query that a phrase is for one pipeline: read by this grammar, or left to a language model.
+
+    Raises:
+        QueryError: as `read_phrase` or `parse_phrase`, or the pipeline answers class lists only.
+    """
+    if info.takes == "phrase":
+        return parse_phrase(text)
+    if info.answers_phrases:
+        return parse_referring(text)
+    raise QueryError(
+        f"The pipeline {info.name} answers class lists, no phrases: give a class list, or choose another pipeline."
+    )
 
 
 def _read_relation(match: re.Match[str], rest: str, phrase: str) -> Relation:

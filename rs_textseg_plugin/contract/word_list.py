@@ -70,18 +70,22 @@ def find_word_list(name: str) -> WordList:
     )
 
 
-def save_word_list(name: str, text: str, about: str = "") -> Path:
+def save_word_list(name: str, text: str, about: str = "", replace: bool = False) -> Path:
     """Save a class list as one of the user's own; return its file.
+
+    Args:
+        name: of the list.
+        text: the class list as it would be typed.
+        about: what it is, in a sentence.
+        replace: whether a list of the user's own under that name may be written over.
 
     Raises:
         QueryError: the text is no class list.
         OutputError: the name is no plain one or is taken, or the file cannot be written.
     """
     parse_class_list(text)
-    path = own_lists_home() / f"{name}{_SUFFIX}"
-    if not name or Path(name).name != name or name.startswith("."):
-        raise OutputError(f"The name {name!r} is no plain name: write one without slashes.")
-    if path.exists():
+    path = _own_file(name)
+    if path.exists() and not replace:
         raise OutputError(f"There is a word list {name!r} of yours already ({path}): choose another name, or edit it.")
     lines = [f"{_COMMENT} {line}" for line in about.splitlines()] + [text.strip()]
     try:
@@ -92,6 +96,27 @@ def save_word_list(name: str, text: str, about: str = "") -> Path:
             f"The word list {path} cannot be written ({error}): check the folder's permissions."
         ) from error
     return path
+
+
+def remove_word_list(name: str) -> None:
+    """Remove one of the user's own lists; a published one of the same name comes back.
+
+    Raises:
+        OutputError: there is none of that name, or its file cannot be removed.
+    """
+    path = _own_file(name)
+    try:
+        path.unlink()
+    except OSError as error:
+        raise OutputError(
+            f"The word list {name!r} cannot be removed ({error}): only your own lists in {path.parent} can be."
+        ) from error
+
+
+def _own_file(name: str) -> Path:
+    if not name or Path(name).name != name or name.startswith("."):
+        raise OutputError(f"The name {name!r} is no plain name: write one without slashes.")
+    return own_lists_home() / f"{name}{_SUFFIX}"
 
 
 def _lists_in(folder: Path, is_own: bool) -> dict[str, WordList]:

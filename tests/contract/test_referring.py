@@ -1,13 +1,18 @@
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from rs_textseg_plugin.contract.errors import QueryError
+from rs_textseg_plugin.contract.query import parse_phrase
+from rs_textseg_plugin.contract.recipe import GROUNDING_SAM, SAM_CLIP
 from rs_textseg_plugin.contract.referring import (
     SUPERLATIVES,
     Described,
     Reading,
     Relation,
+    parse_phrase_for,
     parse_referring,
     read_phrase,
 )
@@ -108,3 +113,15 @@ def test_a_query_looks_for_everything_that_is_named_once_and_for_the_target_firs
 def test_what_separates_classes_does_not_separate_a_phrase():
     query = parse_referring("red, old; house near a -road")
     assert [spec.name for spec in query.positives] == ["red old house", "road"]
+
+
+def test_a_phrase_is_read_by_the_grammar_or_left_to_a_language_model_as_the_pipeline_wants():
+    phrase = "house near a road"
+    assert [spec.name for spec in parse_phrase_for(GROUNDING_SAM, phrase).positives] == ["house", "road"]
+    asking = dataclasses.replace(GROUNDING_SAM, takes="phrase")
+    assert parse_phrase_for(asking, phrase) == parse_phrase(phrase)
+
+
+def test_a_pipeline_that_answers_class_lists_refuses_a_phrase():
+    with pytest.raises(QueryError, match="sam-clip answers class lists, no phrases"):
+        parse_phrase_for(SAM_CLIP, "house near a road")

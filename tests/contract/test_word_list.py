@@ -11,6 +11,7 @@ from rs_textseg_plugin.contract.word_list import (
     find_word_list,
     known_word_lists,
     own_lists_home,
+    remove_word_list,
     save_word_list,
 )
 
@@ -112,3 +113,22 @@ def test_a_folder_that_cannot_be_written_is_told_in_words(home):
     home.write_text("a file where the folder should be")
     with pytest.raises(OutputError, match="cannot be written"):
         save_word_list("mine", "road")
+
+
+def test_ones_own_list_is_written_over_only_where_that_is_wanted():
+    save_word_list("mine", "road")
+    save_word_list("mine", "water", replace=True)
+    assert find_word_list("mine").text == "water"
+
+
+def test_a_removed_list_gives_way_to_the_published_one():
+    save_word_list("loveda", "barn, meadow")
+    remove_word_list("loveda")
+    assert find_word_list("loveda").text.startswith("-background")
+
+
+@pytest.mark.parametrize(("name", "words"), [("loveda", "only your own lists"), ("../up", "no plain name")])
+def test_what_is_no_list_of_ones_own_cannot_be_removed(name, words):
+    with pytest.raises(OutputError, match=words):
+        remove_word_list(name)
+    assert find_word_list("loveda")
