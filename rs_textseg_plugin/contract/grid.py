@@ -154,12 +154,19 @@ class TileGrid:
     """Overlapping tiles, anchored to the corner of the grid and never to the extent that is asked for.
 
     The anchoring is what makes a run over a part agree with a run over the whole.
+
+    Attributes:
+        width, height: of what the tiles cover, in pixels.
+        tile_px, overlap_px: side of a tile, and what neighbours share.
+        col, row: first pixel that the tiles cover; other than 0 only where one picture is looked at as a whole.
     """
 
     width: int
     height: int
     tile_px: int
     overlap_px: int
+    col: int = 0
+    row: int = 0
 
     def __post_init__(self) -> None:
         if self.tile_px < 1:
@@ -167,7 +174,22 @@ class TileGrid:
         if not 0 <= self.overlap_px <= self.tile_px // 2:
             raise ValueError(f"overlap_px {self.overlap_px} must lie between 0 and half of tile_px {self.tile_px}")
 
-    def spans(self, length_px: int) -> list[TileSpan]:
+    @classmethod
+    def single(cls, window: Window) -> TileGrid:
+        """Return the grid whose only tile is that window."""
+        return cls(window.width, window.height, max(window.width, window.height), 0, window.col, window.row)
+
+    @property
+    def columns(self) -> list[TileSpan]:
+        """The tiles from left to right."""
+        return self.spans(self.width, self.col)
+
+    @property
+    def rows(self) -> list[TileSpan]:
+        """The tiles from top to bottom."""
+        return self.spans(self.height, self.row)
+
+    def spans(self, length_px: int, first_px: int = 0) -> list[TileSpan]:
         """Return the tiles along an axis of `length_px` pixels; only the last one may be shorter."""
         stride = self.tile_px - self.overlap_px
         count = max(1, math.ceil((length_px - self.overlap_px) / stride))
@@ -176,13 +198,13 @@ class TileGrid:
             start, stop = i * stride, min(i * stride + self.tile_px, length_px)
             core_start = 0 if i == 0 else start + self.overlap_px // 2
             core_stop = length_px if i == count - 1 else start + stride + self.overlap_px // 2
-            spans.append(TileSpan(start, stop, core_start, core_stop))
+            spans.append(TileSpan(*(first_px + edge for edge in (start, stop, core_start, core_stop))))
         return spans
 
     def tiles(self, extent: Window | None = None) -> Iterator[Tile]:
         """Yield the tiles row by row; with `extent`, those whose core holds a pixel of it."""
-        columns = self.spans(self.width)
-        for row_index, rows in enumerate(self.spans(self.height)):
+        columns = self.columns
+        for row_index, rows in enumerate(self.rows):
             for col_index, cols in enumerate(columns):
                 tile = Tile(
                     col_index,

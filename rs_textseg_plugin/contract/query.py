@@ -7,6 +7,7 @@ Text form of a class list: a comma, semicolon or newline separates classes, ``|`
 from __future__ import annotations
 
 import re
+import textwrap
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,7 @@ from rs_textseg_plugin.contract.errors import QueryError
 
 EVERYTHING_ELSE = "everything else"
 _SEPARATORS = re.compile(r"[,;\n]")
+_LONGEST_NAME = 80  # of the class that stands for a phrase; the attribute `query` holds all of it
 _EXAMPLE = 'for example "building|roof, road, water, -shadow"'
 
 
@@ -46,7 +48,8 @@ class Query:
 
     Attributes:
         text: what the user typed, kept for names and provenance.
-        classes: the class list, positives and negatives in the order typed; empty for a phrase.
+        classes: the class list, positives and negatives in the order typed. For a phrase: what it names, or one class
+            that stands for all of it.
         everything_else: whether pixels of no class are output as the class "everything else".
         phrase: a referring phrase or question; empty for a class list.
     """
@@ -93,14 +96,16 @@ def parse_class_list(text: str) -> Query:
 
 
 def parse_phrase(text: str) -> Query:
-    """Take a referring phrase or question as it is.
+    """Take a referring phrase or question as it is; one class stands for whatever answers it.
 
     Raises:
         QueryError: the phrase is empty.
     """
-    if not text.strip():
+    phrase = " ".join(text.split())
+    if not phrase:
         raise QueryError('The phrase is empty: type what to look for, for example "the bridge across the river".')
-    return Query(text.strip(), phrase=text.strip())
+    name = textwrap.shorten(phrase, _LONGEST_NAME, placeholder="...")
+    return Query(text.strip(), (ClassSpec(name, (name,), pick_colour((name,), [])),), phrase=text.strip())
 
 
 def _parse_class(entry: str, taken: list[str]) -> ClassSpec:

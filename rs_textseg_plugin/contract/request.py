@@ -21,22 +21,32 @@ class Output:
         label_raster: GeoTIFF, uint8: 0 nothing, else the class's 1-based position in the list.
         score_raster: GeoTIFF, float32: score (0..1) of the class in the label raster, NaN where there is none.
         map_picture: PNG: the scene with the polygons and a legend.
+        clicks: GeoJSON in the raster's CRS: the boxes and points that a vision-language model answered with, see
+            `engine.vlm.clicks_file`.
     """
 
     path: str
     label_raster: str = ""
     score_raster: str = ""
     map_picture: str = ""
+    clicks: str = ""
 
 
 @dataclass(frozen=True)
 class Request:
-    """A complete order to the engine: frozen, and the same after a round trip through JSON."""
+    """A complete order to the engine: frozen, and the same after a round trip through JSON.
+
+    Attributes:
+        scene, query, recipe, output: what is looked at, what is asked, how, and where results go.
+        consent_to_send: the address to which pictures may be sent, as the user agreed after being told; empty: none.
+            Nothing is sent to any other.
+    """
 
     scene: Scene
     query: Query
     recipe: Recipe
     output: Output
+    consent_to_send: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Return plain dictionaries, lists and scalars."""
@@ -55,6 +65,7 @@ class Request:
                 Query.from_json(data["query"]),
                 Recipe.from_json(data["recipe"]),
                 Output(**data["output"]),
+                str(data["consent_to_send"]),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise WireError(

@@ -190,6 +190,12 @@ def test_a_raster_of_1500_pixels_has_two_tiles_of_1024_and_604():
     ]
 
 
+def test_one_picture_can_be_the_only_tile():
+    window = Window(300, 120, 200, 90)
+    (tile,) = TileGrid.single(window).tiles(window)
+    assert (tile.index, tile.window, tile.core) == ((0, 0), window, window)
+
+
 @pytest.mark.parametrize(("tile_px", "overlap_px"), [(64, -1), (64, 33), (1024, 1024), (0, 0), (-8, 0)])
 def test_a_grid_that_cannot_be_is_refused_with_its_numbers(tile_px, overlap_px):
     with pytest.raises(ValueError, match=rf"{overlap_px}.*{tile_px}|{tile_px}"):

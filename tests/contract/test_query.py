@@ -74,7 +74,16 @@ def test_classes_of_one_list_have_different_colours():
 def test_a_phrase_is_taken_as_it_is():
     query = parse_phrase("  the bridge, across the river ")
     assert query.phrase == query.text == "the bridge, across the river"
-    assert query.classes == query.output_classes == ()
+    assert [spec.name for spec in query.output_classes] == ["the bridge, across the river"]
+
+
+def test_the_class_of_a_long_phrase_has_a_short_name():
+    phrase = "the bridge " * 30
+    query = parse_phrase(phrase)
+    assert query.phrase == phrase.strip()
+    (spec,) = query.classes
+    assert len(spec.name) <= 80
+    assert spec.name.endswith("...")
 
 
 def test_an_empty_phrase_is_refused():

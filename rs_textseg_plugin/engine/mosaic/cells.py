@@ -19,8 +19,7 @@ class Cell:
 
 def cells_of(tile: Tile, grid: TileGrid, store: TileStore) -> Iterator[Cell]:
     """Yield the cells that make up a tile's core: its middle, and the strips that neighbours see too."""
-    columns = grid.spans(grid.width)
-    rows = grid.spans(grid.height)
+    columns, rows = grid.columns, grid.rows
     for row, height, row_indices in _split(tile.core.row, tile.core.row_stop, tile.row_index, rows):
         for col, width, col_indices in _split(tile.core.col, tile.core.col_stop, tile.col_index, columns):
             sources = [(r, c) for r in row_indices for c in col_indices if (r, c) in store]
