@@ -25,15 +25,15 @@ from rs_textseg_plugin.contract.version import VERSION
 from rs_textseg_plugin.engine.device import Budget, choose_device, choose_dtype, describe, is_memory_error
 from rs_textseg_plugin.engine.ground import ground_resolution_m
 from rs_textseg_plugin.engine.legend import MOST_CLASSES, Legend
-from rs_textseg_plugin.engine.map_picture import LONG_SIDE_PX, draw_map
 from rs_textseg_plugin.engine.mosaic.scene import LabelledScene, Mosaic
-from rs_textseg_plugin.engine.output import RasterFile, VectorFile, check_output, format_notes
+from rs_textseg_plugin.engine.output import check_output, format_notes
 from rs_textseg_plugin.engine.pipelines.loading import LOADERS, Loader, Order
 from rs_textseg_plugin.engine.pipelines.protocol import Pipeline
 from rs_textseg_plugin.engine.placement import Placement
 from rs_textseg_plugin.engine.polygons import Polygonizer, PolygonSettings, Tally
 from rs_textseg_plugin.engine.raster import SceneReader, TileImage, gdal_settings, open_scene, prefetched
 from rs_textseg_plugin.engine.referring import apply_phrase
+from rs_textseg_plugin.engine.result_files import ResultFiles
 from rs_textseg_plugin.engine.segments import Answer
 from rs_textseg_plugin.engine.shelf import ModelShelf, ObservationCache
 from rs_textseg_plugin.engine.weights import resolve_set
@@ -283,54 +283,34 @@ class _Job:
         about_phrase = apply_phrase(self._request.query, polygonizer, self._reader.grid, self._stop_if_asked)
         self._late_notes += about_phrase  # before the files, whose provenance holds them
         yield from (Warned(note) for note in about_phrase)
-        vectors, rasters = self._vector_file(), self._raster_files()
+        files = self._result_files()
         tally = Tally(len(self._legend.output))
         blocks = polygonizer.blocks()
         for done, window in enumerate(blocks, start=1):
             self._stop_if_asked()
             block = polygonizer.block(window)
-            vectors.add(block.features)
+            files.add(block)
             tally.add(block.features)
-            rasters[0].write(window, block.labels)
-            rasters[1].write(window, block.scores)
             spent = _MODELS_SHARE + _JOINING_SHARE
             yield Progress("Writing polygons", 0, 0, spent + (1 - spent) * done / len(blocks))
         classes = tally.summary(self._legend.output)
+        about_picture = files.draw(classes, self._footer())
+        self._late_notes += filter(None, [about_picture])
         with Placement() as placement:
-            picture = self._draw_picture(vectors, classes, placement)
-            for file in (*rasters, vectors):
-                file.finish(placement)
+            files.finish(placement)
             placement.commit()
-        yield self._finished(classes, picture)
+        yield self._finished(classes, files.picture)
+
+    def _result_files(self) -> ResultFiles:
+        provenance = json.dumps(self._provenance(), sort_keys=True)
+        files = ResultFiles(self._request, self._reader, self._legend, self._scratch, provenance)
+        self._files.callback(files.close)
+        return files
 
     def _polygon_settings(self) -> PolygonSettings:
         p = self._parameters
         simplify_m = None if p["simplify_m"] is None else float(p["simplify_m"])
         return PolygonSettings(float(p["min_area_m2"] or 0), float(p["fill_holes_m2"] or 0), simplify_m)
-
-    def _vector_file(self) -> VectorFile:
-        request = self._request
-        constants = {"pipeline": request.recipe.pipeline, "query": request.query.text}
-        return VectorFile(
-            Path(request.output.path),
-            self._scratch,
-            self._reader.grid.crs_wkt,
-            self._legend.output,
-            constants,
-            json.dumps(self._provenance(), sort_keys=True),
-        )
-
-    def _raster_files(self) -> tuple[RasterFile, RasterFile]:
-        output, reader = self._request.output, self._reader
-        colours = {value: spec.colour for value, spec in enumerate(self._legend.output, start=1)}
-        names = {f"CLASS_{value}": spec.name for value, spec in enumerate(self._legend.output, start=1)}
-        tags = {**names, "RS_TEXTSEG_PROVENANCE": json.dumps(self._provenance(), sort_keys=True)}
-        place = (self._scratch, reader.grid, reader.extent)
-        labels = RasterFile(output.label_raster, *place, "uint8", 0, tags, colours)
-        self._files.callback(labels.close)
-        scores = RasterFile(output.score_raster, *place, "float32", float("nan"), tags)
-        self._files.callback(scores.close)
-        return labels, scores
 
     def _provenance(self) -> dict[str, object]:
         """Return all that is needed to repeat the result."""
@@ -353,27 +333,11 @@ class _Job:
     def _notes(self) -> list[str]:
         return [*self._first_notes, *self._budget.notes, *self._late_notes]
 
-    def _draw_picture(self, vectors: VectorFile, classes: tuple[ClassSummary, ...], placement: Placement) -> str:
-        """Draw the map picture if one is asked for; return its path, empty where there is none."""
-        path = self._request.output.map_picture
-        if not path:
-            return ""
-        extent, metres = self._reader.extent, ground_resolution_m(self._reader.grid)
-        coarser = max(extent.width, extent.height) / LONG_SIDE_PX
-        shown = replace(self._request.scene, ground_resolution_m=coarser * sum(metres) / 2)
+    def _footer(self) -> str:
+        """Return what stands at the foot of the map picture."""
         models = ", ".join(checkpoint.path.name for checkpoint in self._models.checkpoints.values())
         demo = "Demo models: for trying the product, not for maps. " if self._models.is_demo else ""
-        footer = f"{demo}{self._request.recipe.pipeline} with {models}. RS TextSeg {VERSION}."
-        drawn = self._scratch / "map.png"
-        try:
-            with open_scene(shown) as reader:
-                image = reader.read(reader.extent)
-                draw_map(drawn, image, vectors.spool, reader.grid, classes, self._request.query.text, footer)
-        except SceneError as error:  # thin strips of data can vanish at the picture's resolution
-            self._late_notes.append(f"There is no map picture: {error}")
-            return ""
-        placement.put(drawn, Path(path))
-        return path
+        return f"{demo}{self._request.recipe.pipeline} with {models}. RS TextSeg {VERSION}."
 
     def _finished(self, classes: tuple[ClassSummary, ...], picture: str) -> Finished:
         output = self._request.output

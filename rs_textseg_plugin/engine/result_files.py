@@ -1,0 +1,101 @@
+"""The files of one result: they grow block by block, and take their places together at the end."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+from rs_textseg_plugin.contract.errors import SceneError
+from rs_textseg_plugin.contract.events import ClassSummary
+from rs_textseg_plugin.contract.request import Request
+from rs_textseg_plugin.engine.ground import ground_resolution_m
+from rs_textseg_plugin.engine.legend import Legend
+from rs_textseg_plugin.engine.map_picture import LONG_SIDE_PX, draw_map
+from rs_textseg_plugin.engine.output import PROVENANCE_KEY, RasterFile, VectorFile
+from rs_textseg_plugin.engine.placement import Placement
+from rs_textseg_plugin.engine.polygons import Block
+from rs_textseg_plugin.engine.raster import SceneReader, open_scene
+
+
+class ResultFiles:
+    """The vector file, and the rasters and the picture that are asked for.
+
+    Args:
+        request: names the files.
+        reader: the open scene, whose grid and extent the files have.
+        legend: the classes.
+        scratch: an existing folder for the growing files.
+        provenance: JSON text that goes into every file that can hold it.
+
+    Attributes:
+        picture: path of the map picture; empty until it was drawn.
+    """
+
+    def __init__(self, request: Request, reader: SceneReader, legend: Legend, scratch: Path, provenance: str) -> None:
+        self._request, self._reader, self._scratch = request, reader, scratch
+        self._open = ExitStack()
+        self._vectors = _vector_file(request, reader, legend, scratch, provenance)
+        colours = {value: spec.colour for value, spec in enumerate(legend.output, start=1)}
+        names = {f"CLASS_{value}": spec.name for value, spec in enumerate(legend.output, start=1)}
+        tags, place = {**names, PROVENANCE_KEY: provenance}, (scratch, reader.grid, reader.extent)
+        self._labels = RasterFile(request.output.label_raster, *place, "uint8", 0, tags, colours)
+        self._open.callback(self._labels.close)
+        self._scores = RasterFile(request.output.score_raster, *place, "float32", float("nan"), tags)
+        self._open.callback(self._scores.close)
+        self.picture = ""
+
+    def add(self, block: Block) -> None:
+        """Append a block of the result."""
+        self._vectors.add(block.features)
+        self._labels.write(block.window, block.labels)
+        self._scores.write(block.window, block.scores)
+
+    def draw(self, classes: tuple[ClassSummary, ...], footer: str) -> str:
+        """Draw the map picture if one is asked for, after the last block.
+
+        Args:
+            classes: rows of the legend.
+            footer: its last lines.
+
+        Returns:
+            Why there is no picture although one was asked for; empty: all is well.
+        """
+        if not self._request.output.map_picture:
+            return ""
+        extent, metres = self._reader.extent, ground_resolution_m(self._reader.grid)
+        coarser = max(extent.width, extent.height) / LONG_SIDE_PX
+        shown = replace(self._request.scene, ground_resolution_m=coarser * sum(metres) / 2)
+        try:
+            with open_scene(shown) as reader:
+                image = reader.read(reader.extent)
+                title = self._request.query.text
+                draw_map(self._drawn, image, self._vectors.spool, reader.grid, classes, title, footer)
+        except SceneError as error:  # thin strips of data can vanish at the picture's resolution
+            return f"There is no map picture: {error}"
+        self.picture = self._request.output.map_picture
+        return ""
+
+    @property
+    def _drawn(self) -> Path:
+        return self._scratch / "map.png"
+
+    def finish(self, placement: Placement) -> None:
+        """Hand all files over for their targets.
+
+        Raises:
+            OutputError: a target's folder has no room.
+        """
+        if self.picture:
+            placement.put(self._drawn, Path(self.picture))
+        for file in (self._labels, self._scores, self._vectors):
+            file.finish(placement)
+
+    def close(self) -> None:
+        """Close what is still open."""
+        self._open.close()
+
+
+def _vector_file(request: Request, reader: SceneReader, legend: Legend, scratch: Path, provenance: str) -> VectorFile:
+    constants = {"pipeline": request.recipe.pipeline, "query": request.query.text}
+    return VectorFile(Path(request.output.path), scratch, reader.grid.crs_wkt, legend.output, constants, provenance)
