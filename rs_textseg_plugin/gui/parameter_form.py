@@ -36,6 +36,7 @@ class ParameterForm(QWidget):
         self._layout = QFormLayout(self)
         self._layout.setContentsMargins(0, 0, 0, 0)
         self._parameters: tuple[Parameter, ...] = ()
+        self._base: Mapping[str, ParameterValue] = {}
         self._editors: dict[str, Editor] = {}
 
     def show_parameters(self, parameters: tuple[Parameter, ...]) -> None:
@@ -43,18 +44,31 @@ class ParameterForm(QWidget):
         while self._layout.rowCount():
             self._layout.removeRow(0)
         self._parameters = parameters
+        self._base = {parameter.name: parameter.default for parameter in parameters}
         self._editors = {parameter.name: self._add_row(parameter) for parameter in parameters}
 
     def values(self) -> dict[str, ParameterValue]:
-        """Return the values that differ from the defaults."""
+        """Return the values that differ from the base."""
         read = {parameter.name: read_editor(self._editors[parameter.name], parameter) for parameter in self._parameters}
-        defaults = {parameter.name: parameter.default for parameter in self._parameters}
-        return {name: value for name, value in read.items() if value != defaults[name]}
+        return {name: value for name, value in read.items() if value != self._base[name]}
 
-    def show_values(self, values: Mapping[str, ParameterValue]) -> None:
-        """Set the editors; a parameter that is not in `values` goes to its default."""
+    def show_values(
+        self, values: Mapping[str, ParameterValue], base: Mapping[str, ParameterValue] | None = None
+    ) -> None:
+        """Set the editors, without telling of it.
+
+        Args:
+            values: what differs from the base.
+            base: all other parameters, from now on; None: as before, at first the defaults.
+        """
+        self._base = {**self._base, **(base or {})}
+        self.blockSignals(True)
         for parameter in self._parameters:
-            write_editor(self._editors[parameter.name], parameter, values.get(parameter.name, parameter.default))
+            _offer_base(self._editors[parameter.name], parameter, self._base[parameter.name])
+            value = values.get(parameter.name, self._base[parameter.name])
+            if read_editor(self._editors[parameter.name], parameter) != value:
+                write_editor(self._editors[parameter.name], parameter, value)
+        self.blockSignals(False)
 
     def _add_row(self, parameter: Parameter) -> Editor:
         editor, edited = make_editor(parameter)
@@ -153,3 +167,9 @@ def _offer_default(box: QgsSpinBox | QgsDoubleSpinBox, parameter: Parameter) -> 
         box.setClearValueMode(type(box).ClearValueMode.MinimumValue, tr("Auto"))
     else:
         box.setClearValue(parameter.default)
+
+
+def _offer_base(editor: Editor, parameter: Parameter, base: ParameterValue) -> None:
+    """Let the clear button of a spin box go back to what the parameter is while the user sets none."""
+    if isinstance(editor, (QgsSpinBox, QgsDoubleSpinBox)) and parameter.default is not None:
+        editor.setClearValue(base)

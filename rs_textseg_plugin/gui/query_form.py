@@ -4,33 +4,29 @@ from __future__ import annotations
 
 from qgis.core import QgsMapLayer
 from qgis.gui import QgsCollapsibleGroupBox, QgsDoubleSpinBox, QgsMapLayerComboBox
+from qgis.PyQt.QtCore import Qt
 from qgis.PyQt.QtWidgets import (
     QComboBox,
     QFormLayout,
     QGroupBox,
     QLabel,
-    QPlainTextEdit,
     QVBoxLayout,
     QWidget,
 )
 
 from rs_textseg_plugin.contract.recipe import PIPELINES
+from rs_textseg_plugin.gui.base_values import presets_of
 from rs_textseg_plugin.gui.model_picker import ModelPicker
 from rs_textseg_plugin.gui.parameter_form import ParameterForm
 from rs_textseg_plugin.gui.problem_label import ProblemLabel
 from rs_textseg_plugin.gui.qt import RASTER_LAYERS
-from rs_textseg_plugin.gui.query_model import MAP_CANVAS, WHOLE_LAYER, QueryModel
+from rs_textseg_plugin.gui.query_model import QueryModel
+from rs_textseg_plugin.gui.query_state import MAP_CANVAS, WHOLE_LAYER
+from rs_textseg_plugin.gui.question_field import QuestionField
 from rs_textseg_plugin.host.translate import tr
 
-_TEXT_LINES = 3
 _DEVICES = {"auto": "Automatic", "cpu": "CPU", "cuda": "CUDA (NVIDIA GPU)"}
 _EXTENTS = {WHOLE_LAYER: "Whole layer", MAP_CANVAS: "Map canvas"}
-_PLACEHOLDERS = {"classes": "building|roof, road, water", "phrase": "the bridge across the river"}
-_TEXT_HELP = {
-    "classes": "A comma or a new line separates classes and | separates words for the same class. "
-    "A class with - in front competes with the others and is never output.",
-    "phrase": "A phrase or a question in plain words.",
-}
 
 
 class QueryForm(QWidget):
@@ -42,7 +38,7 @@ class QueryForm(QWidget):
         self._make_widgets()
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        for group in (self._raster_group(), self._query_group(), self._method_group(), self._advanced_group()):
+        for group in (self._raster_group(), self.question, self._method_group(), self._advanced_group()):
             layout.addWidget(group)
         self._connect()
         self._show()
@@ -57,18 +53,17 @@ class QueryForm(QWidget):
         self.layer.setObjectName("layer")
         self.layer.setFilters(RASTER_LAYERS)
         self.extent = _combo("extent", _EXTENTS)
-        self.text = QPlainTextEdit(self)
-        self.text.setObjectName("text")
-        self.text.setTabChangesFocus(True)
-        self.text.setFixedHeight(self.text.fontMetrics().lineSpacing() * _TEXT_LINES + 14)
+        self.question = QuestionField(self._model, self)
+        self.text = self.question.text
         self.method = _combo("method", {info.name: info.title for info in PIPELINES.values()})
         self.models = ModelPicker(self)
+        self.preset = _combo("preset", {})
         self.resolution = _resolution_box()
         self.device = _combo("device", _DEVICES)
         self.parameters = ParameterForm(self)
         self._shown_method = ""
-        names = ("layerProblem", "textProblem", "modelsProblem", "parametersProblem")
-        self.layer_problem, self.text_problem, self.models_problem, self.parameters_problem = map(ProblemLabel, names)
+        names = ("layerProblem", "modelsProblem", "parametersProblem")
+        self.layer_problem, self.models_problem, self.parameters_problem = map(ProblemLabel, names)
 
     def _raster_group(self) -> QGroupBox:
         group, form = _group("rasterGroup", tr("Raster"))
@@ -77,22 +72,13 @@ class QueryForm(QWidget):
         _add_row(form, tr("Extent"), self.extent, tr("The whole layer, or the part that the map canvas shows"))
         return group
 
-    def _query_group(self) -> QGroupBox:
-        group = QGroupBox(tr("Query"), self)
-        group.setObjectName("queryGroup")
-        label = QLabel(tr("What to look for"), group)
-        label.setBuddy(self.text)
-        layout = QVBoxLayout(group)
-        for widget in (label, self.text, self.text_problem):
-            layout.addWidget(widget)
-        return group
-
     def _method_group(self) -> QGroupBox:
         group, form = _group("methodGroup", tr("Method"))
         _add_row(form, tr("Method"), self.method, "")
         label = _add_row(form, tr("Models"), self.models, self.models.combo.toolTip())
         label.setBuddy(self.models.combo)
         form.addRow(self.models_problem)
+        self.preset_label = _add_row(form, tr("Preset"), self.preset, tr("Parameters that belong together"))
         return group
 
     def _advanced_group(self) -> QGroupBox:
@@ -115,9 +101,9 @@ class QueryForm(QWidget):
         update = self._model.update
         self.layer.layerChanged.connect(lambda layer: update(layer_id=layer.id() if layer else ""))
         self.extent.currentIndexChanged.connect(lambda _: update(extent_choice=self.extent.currentData()))
-        self.text.textChanged.connect(lambda: update(text=self.text.toPlainText()))
         self.method.currentIndexChanged.connect(lambda _: update(pipeline=self.method.currentData()))
         self.models.picked.connect(lambda models: update(models=models))
+        self.preset.activated.connect(lambda _: update(preset=self.preset.currentData(), parameters={}))
         self.resolution.valueChanged.connect(lambda value: update(ground_resolution_m=value or None))
         self.device.currentIndexChanged.connect(lambda _: update(device=self.device.currentData()))
         self.parameters.changed.connect(lambda: update(parameters=self.parameters.values()))
@@ -127,15 +113,12 @@ class QueryForm(QWidget):
 
     def _show(self) -> None:
         """Let every widget show the model; a widget that already does is not touched."""
-        state, info = self._model.state, self._model.pipeline
+        state = self._model.state
         _choose(self.extent, state.extent_choice)
         _choose(self.device, state.device)
         self._show_method()
         self.models.show_models(state.pipeline, state.models)
-        if self.text.toPlainText() != state.text:
-            self.text.setPlainText(state.text)
-        self.text.setPlaceholderText(_PLACEHOLDERS[info.takes])
-        self.text.setToolTip(tr(_TEXT_HELP[info.takes]))
+        self.question.show_question()
         self._show_problems()
         self.setEnabled(not self._model.run.is_running)
 
@@ -145,12 +128,24 @@ class QueryForm(QWidget):
         if self._shown_method != info.name:  # whoever changed it, the user in the combo box or the model
             self._shown_method = info.name
             self.method.setToolTip(f"<p>{tr(info.summary)}</p><p>{info.source}</p>")
+            self._list_presets()
             self.parameters.show_parameters(info.parameters)
+        _choose(self.preset, self._model.state.preset)
+        self.parameters.show_values(self._model.state.parameters, self._model.base_values)
+
+    def _list_presets(self) -> None:
+        presets = presets_of(self._shown_method)
+        self.preset.clear()
+        self.preset.addItem(tr("None"), "")
+        for row, (name, about) in enumerate(presets.items(), start=1):
+            self.preset.addItem(name, name)
+            self.preset.setItemData(row, about, Qt.ItemDataRole.ToolTipRole)
+        for widget in (self.preset, self.preset_label):
+            widget.setVisible(bool(presets))
 
     def _show_problems(self) -> None:
         problems = self._model.problems
         self.layer_problem.show_problem(tr(problems.layer))
-        self.text_problem.show_problem(problems.text)
         self.models_problem.show_problem(problems.models)
         self.parameters_problem.show_problem(problems.parameters)
 

@@ -3,76 +3,34 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Callable, Optional
+from typing import Any, Callable
 
 from qgis.core import QgsCoordinateReferenceSystem, QgsMapLayer, QgsProject, QgsRectangle
 from qgis.PyQt.QtCore import QObject, pyqtSignal
 
 from rs_textseg_plugin.contract.errors import QueryError, RecipeError, TextSegError
 from rs_textseg_plugin.contract.events import Failed, Finished, Found, Progress
-from rs_textseg_plugin.contract.query import Query, parse_class_list, parse_phrase
-from rs_textseg_plugin.contract.recipe import PIPELINES, ParameterValue, PipelineInfo, Recipe
+from rs_textseg_plugin.contract.query import Query, parse_class_list
+from rs_textseg_plugin.contract.recipe import PIPELINES, ParameterValue, PipelineInfo, Recipe, find_preset
+from rs_textseg_plugin.contract.referring import parse_phrase_for
 from rs_textseg_plugin.contract.request import Output, Request
+from rs_textseg_plugin.gui.base_values import base_values
 from rs_textseg_plugin.gui.model_choices import why_not_usable
-from rs_textseg_plugin.host import settings
+from rs_textseg_plugin.gui.query_state import (
+    MAP_CANVAS,
+    PHRASE,
+    Problems,
+    RunState,
+    remember_state,
+    remembered_state,
+)
+from rs_textseg_plugin.gui.words import reading_in_words
 from rs_textseg_plugin.host.output_paths import default_output_path, make_folder_for
 from rs_textseg_plugin.host.scene_from_layer import layer_support, scene_from_layer
 
-WHOLE_LAYER = "layer"
-MAP_CANVAS = "canvas"
-
 CanvasView = Callable[[], "tuple[QgsRectangle, QgsCoordinateReferenceSystem]"]
-
-
-@dataclass(frozen=True)
-class QueryState:
-    """What the user has chosen.
-
-    Attributes:
-        layer_id: id of a layer of the project; empty: none.
-        text: the class list or phrase as typed.
-        pipeline: a name in `PIPELINES`.
-        models: id of a set, or a folder.
-        extent_choice: `WHOLE_LAYER` or `MAP_CANVAS`.
-        parameters: recipe values that differ from the defaults.
-        ground_resolution_m: size of a working pixel; None: the raster's own.
-        device: ``auto``, ``cpu`` or ``cuda``.
-    """
-
-    layer_id: str = ""
-    text: str = ""
-    pipeline: str = Recipe().pipeline
-    models: str = Recipe().models
-    extent_choice: str = WHOLE_LAYER
-    parameters: Mapping[str, ParameterValue] = field(default_factory=dict)
-    ground_resolution_m: Optional[float] = None
-    device: str = Recipe().device
-
-
-@dataclass(frozen=True)
-class RunState:
-    """What the engine is doing, or how it ended last; `failed` is None where the user stopped it."""
-
-    is_running: bool = False
-    is_stopping: bool = False
-    progress: Optional[Progress] = None
-    counts: Mapping[str, int] = field(default_factory=dict)
-    finished: Optional[Finished] = None
-    failed: Optional[Failed] = None
-
-
-@dataclass(frozen=True)
-class Problems:
-    """Why nothing can run, in one sentence for each field; empty where nothing speaks against it."""
-
-    layer: str = ""
-    text: str = ""
-    models: str = ""
-    parameters: str = ""
 
 
 class QueryModel(QObject):
@@ -122,15 +80,26 @@ class QueryModel(QObject):
         """What speaks against a run. An empty text is no problem, there is just nothing to do yet."""
         return Problems(
             layer=layer_support(self.layer).value,
-            text=self._text_problem() if self.state.text.strip() else "",
+            text=self._text_problem() if self.state.question.strip() else "",
             models=why_not_usable(self.state.models),
             parameters=self._parameter_problem(),
         )
 
     @property
+    def base_values(self) -> dict[str, ParameterValue]:
+        """Every parameter as it is while the user sets none."""
+        return base_values(self.state.pipeline, self.state.models, self.state.preset)
+
+    @property
+    def reading(self) -> str:
+        """How the typed phrase is understood; empty for a class list, and where a model reads the phrase."""
+        is_read = self.state.kind == PHRASE and self.pipeline.answers_phrases
+        return reading_in_words(self.state.phrase) if is_read and self.state.phrase.strip() else ""
+
+    @property
     def can_run(self) -> bool:
         """Whether `submit` would do something."""
-        return not self.run.is_running and bool(self.state.text.strip()) and self.problems == Problems()
+        return not self.run.is_running and bool(self.state.question.strip()) and self.problems == Problems()
 
     @property
     def can_cancel(self) -> bool:
@@ -138,10 +107,13 @@ class QueryModel(QObject):
         return self.run.is_running and not self.run.is_stopping
 
     def update(self, **choices: Any) -> None:
-        """Take over what the user chose: keyword arguments are fields of `QueryState`."""
+        """Take over what the user chose: keyword arguments are fields of `QueryState`.
+
+        Another pipeline starts without a preset and parameters, unless they come with it.
+        """
+        if choices.get("pipeline", self.state.pipeline) != self.state.pipeline:
+            choices = {"preset": "", "parameters": {}, **choices}
         state = dataclasses.replace(self.state, **choices)
-        if state.pipeline != self.state.pipeline:
-            state = dataclasses.replace(state, parameters={})
         if state != self.state:
             self.state = state
             self.changed.emit()
@@ -179,7 +151,7 @@ class QueryModel(QObject):
             extent_crs,
             ground_resolution_m=self.state.ground_resolution_m,
         )
-        path = default_output_path(self._project, self.state.text, self._now())
+        path = default_output_path(self._project, self.state.question, self._now())
         return Request(scene, self._parse_text(), self._recipe(), Output(str(path)))
 
     def take_start(self) -> None:
@@ -211,11 +183,13 @@ class QueryModel(QObject):
 
     def _recipe(self) -> Recipe:
         state = self.state
-        return Recipe(state.pipeline, state.models, dict(state.parameters), state.device)
+        parameters = {**find_preset(state.preset, state.pipeline), **state.parameters}
+        return Recipe(state.pipeline, state.models, parameters, state.device)
 
     def _parse_text(self) -> Query:
-        parse = parse_phrase if self.pipeline.takes == "phrase" else parse_class_list
-        return parse(self.state.text)
+        if self.state.kind == PHRASE:
+            return parse_phrase_for(self.pipeline, self.state.phrase)
+        return parse_class_list(self.state.text)
 
     def _text_problem(self) -> str:
         try:
@@ -230,24 +204,3 @@ class QueryModel(QObject):
         except RecipeError as error:
             return str(error)
         return ""
-
-
-def remembered_state() -> QueryState:
-    """Return the choices of the last session, as far as they are still possible."""
-    pipeline, extent_choice = settings.LAST_PIPELINE.read(), settings.LAST_EXTENT_CHOICE.read()
-    return QueryState(
-        text=settings.LAST_TEXT.read(),
-        pipeline=pipeline if pipeline in PIPELINES else Recipe().pipeline,
-        models=settings.LAST_MODELS.read(),
-        extent_choice=extent_choice if extent_choice in (WHOLE_LAYER, MAP_CANVAS) else WHOLE_LAYER,
-        device=settings.LAST_DEVICE.read(),
-    )
-
-
-def remember_state(state: QueryState) -> None:
-    """Keep the choices for the next session."""
-    settings.LAST_TEXT.write(state.text)
-    settings.LAST_PIPELINE.write(state.pipeline)
-    settings.LAST_MODELS.write(state.models)
-    settings.LAST_EXTENT_CHOICE.write(state.extent_choice)
-    settings.LAST_DEVICE.write(state.device)

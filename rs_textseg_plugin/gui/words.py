@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from rs_textseg_plugin.contract.errors import QueryError
 from rs_textseg_plugin.contract.events import Finished, Progress
 from rs_textseg_plugin.contract.recipe import Parameter
+from rs_textseg_plugin.contract.referring import read_phrase
 from rs_textseg_plugin.host.translate import tr
 
 _UNITS = {"px": "px", "m": "m", "m2": "m²"}
@@ -68,6 +70,21 @@ def result_in_words(finished: Finished) -> str:
     found = template.format(count, max(1, round(finished.seconds)), device)
     demo = tr("These are demo models, which only show how the product works.")
     return f"{found} {demo}" if finished.is_demo else found
+
+
+def reading_in_words(phrase: str) -> str:
+    """Return how a referring phrase is understood, and which words are not; empty where it cannot be read."""
+    try:
+        reading = read_phrase(phrase)
+    except QueryError:
+        return ""
+    read = tr("Read as: {}.").format(reading)
+    if not reading.not_read:
+        return read
+    words = ", ".join(f"'{word}'" for word in reading.not_read)
+    return f"{read} " + tr("Not understood as a place or size: {}. It is looked for as a part of the name.").format(
+        words
+    )
 
 
 def parameter_label(parameter: Parameter) -> str:

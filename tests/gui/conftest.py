@@ -14,6 +14,12 @@ def nothing_remembered(qgis_app):
     QgsSettings().remove(PREFIX)
 
 
+@pytest.fixture(autouse=True)
+def own_lists(tmp_path, monkeypatch):
+    """No class lists of one's own but those that a test saves."""
+    monkeypatch.setattr("rs_textseg_plugin.contract.word_list.data_home", lambda: tmp_path / "data")
+
+
 @pytest.fixture
 def project(qgis_app, tmp_path):
     """The project that combo boxes look at, saved, with one raster layer."""

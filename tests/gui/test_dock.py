@@ -96,6 +96,32 @@ def test_the_widgets_change_the_model(dock, model):
     assert model.state.models == "/models"
 
 
+def test_a_preset_is_picked_for_the_method_and_shown_in_the_parameters(dock, model):
+    dock.form.method.setCurrentText("SegEarth-OV")
+    preset = dock.form.preset
+    assert [preset.itemData(row) for row in range(preset.count())] == ["", "segearth-published", "native"]
+    stride = dock.form.parameters.findChild(QWidget, "parameter_clip_stride_px")
+    assert stride.value() == 128  # what the demo set has
+    preset.setCurrentIndex(2)
+    preset.activated.emit(2)
+    assert model.state.preset == "native"
+    assert stride.value() == 112
+    assert model.state.parameters == {}
+    stride.setValue(56)
+    assert model.state.parameters == {"clip_stride_px": 56}
+    preset.setCurrentIndex(0)
+    preset.activated.emit(0)
+    assert stride.value() == 128
+    assert model.state.parameters == {}
+
+
+def test_presets_are_offered_where_the_method_has_some(dock, model, monkeypatch):
+    assert dock.form.preset.isVisible()
+    monkeypatch.setattr("rs_textseg_plugin.gui.query_form.presets_of", lambda pipeline: {})
+    model.update(pipeline="segearth-ov")
+    assert not dock.form.preset.isVisible()
+
+
 def test_a_run_shows_tile_time_and_counts_and_blocks_the_form(dock, model):
     model.take_start()
     assert shown(dock, "status") == "Starting the engine"

@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 from qgis.PyQt.QtWidgets import QCheckBox
 
-from rs_textseg_plugin.contract.recipe import PIPELINES, Parameter
+from rs_textseg_plugin.contract.recipe import PIPELINES, PRESETS, Parameter
+from rs_textseg_plugin.gui.base_values import base_values
 from rs_textseg_plugin.gui.parameter_form import ParameterForm, make_editor, read_editor, tooltip, write_editor
 
 pytestmark = pytest.mark.usefixtures("qgis_app")
@@ -90,3 +91,34 @@ def test_the_tooltip_says_what_a_parameter_does_and_where_its_default_comes_from
     assert "How much of &lt;CLS&gt; is subtracted." in text
     assert "Default: 0.3 (SegEarth-OV)" in text
     assert "cls_weight" in text
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_is_shown_as_it_is_and_counts_as_nothing_that_the_user_set(name):
+    info = PIPELINES[PRESETS[name].pipeline]
+    base = base_values(info.name, "demo", name)
+    form = ParameterForm()
+    form.show_parameters(info.parameters)
+    form.show_values({}, base)
+    assert form.values() == {}
+    shown = {p.name: read_editor(form.findChild(object, f"parameter_{p.name}"), p) for p in info.parameters}
+    assert shown == base
+
+
+def test_what_differs_from_the_base_is_given_although_it_is_the_default(qtbot):
+    form = ParameterForm()
+    form.show_parameters((KINDS[0][0],))
+    form.show_values({}, {"points": 12})
+    box = form.findChild(object, "parameter_points")
+    assert box.value() == 12
+    box.setValue(20)
+    assert form.values() == {"points": 20}
+    box.clear()
+    assert box.value() == 12
+
+
+def test_showing_values_is_no_edit(qtbot):
+    form = ParameterForm()
+    form.show_parameters((KINDS[0][0],))
+    with qtbot.assertNotEmitted(form.changed):
+        form.show_values({"points": 3})

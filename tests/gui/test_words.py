@@ -9,6 +9,7 @@ from rs_textseg_plugin.gui.words import (
     counts_in_words,
     parameter_label,
     progress_in_words,
+    reading_in_words,
     result_in_words,
     time_left_in_words,
 )
@@ -89,3 +90,16 @@ def test_finding_nothing_is_told_with_what_to_do():
 )
 def test_a_parameter_is_labelled_in_words_with_its_unit(name, label):
     assert parameter_label(Parameter(name, 1, "int", "", "")) == label
+
+
+def test_a_phrase_is_told_as_it_was_read():
+    assert reading_in_words("the biggest house near a road") == "Read as: the largest 'house' within 50 m of 'road'."
+
+
+def test_words_of_a_phrase_that_are_not_understood_are_named():
+    words = reading_in_words("the house left of a road between trees")
+    assert "Not understood as a place or size: 'left', 'between'." in words
+
+
+def test_a_phrase_that_cannot_be_read_has_no_reading():
+    assert reading_in_words("near a road") == ""
