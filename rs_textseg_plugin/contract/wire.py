@@ -1,14 +1,15 @@
 """One message, one line of JSON.
 
-To the engine: ``run`` (id, request), ``cancel`` (id), ``stop``. From the engine: ``ready`` once after the start,
-then one message per event, each with the id of its run.
+To the engine: ``key`` (value) for the runs that follow, ``run`` (id, request), ``cancel`` (id), ``stop``. From the
+engine: ``ready`` once after the start, then one message per event, each with the id of its run.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, field
 from typing import Any, Callable, Union
 
 from rs_textseg_plugin.contract.errors import WireError
@@ -23,6 +24,13 @@ class Ready:
     protocol: int
     version: str
     pid: int
+
+
+@dataclass(frozen=True)
+class Key:
+    """The key for the endpoint of the runs that follow; empty: none was given. No repr and no error shows it."""
+
+    value: str = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -53,7 +61,9 @@ class RunEvent:
     event: Event
 
 
-Message = Union[Ready, Run, Cancel, Stop, RunEvent]
+Message = Union[Ready, Key, Run, Cancel, Stop, RunEvent]
+
+_ABOUT_A_KEY = re.compile(r"\bkey\b")
 
 _EVENTS: dict[str, Callable[[dict[str, Any]], Event]] = {
     "progress": lambda data: Progress(**data),
@@ -84,6 +94,8 @@ def decode(line: str) -> Message:
         kind = data.pop("type")
         if kind in _EVENTS:
             return RunEvent(_text(data.pop("id")), _EVENTS[kind](data))
+        if kind == "key":
+            return Key(_key(data["value"]))
         if kind == "run":
             return Run(_text(data["id"]), Request.from_json(data["request"]))
         if kind == "cancel":
@@ -93,8 +105,19 @@ def decode(line: str) -> Message:
         if kind == "ready":
             return Ready(**data)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise WireError(f"The line {line[:80]!r} is no message ({type(error).__name__}: {error}).") from error
-    raise WireError(f"The line {line[:80]!r} is a message of the unknown type {kind!r}.")
+        raise WireError(f"The line {_shown(line)} is no message ({type(error).__name__}: {error}).") from error
+    raise WireError(f"The line {_shown(line)} is a message of the unknown type {kind!r}.")
+
+
+def _shown(line: str) -> str:
+    """Return the beginning of a line, for the log; of a line that may hold a key, nothing."""
+    return "with a key (not shown)" if _ABOUT_A_KEY.search(line) else repr(line[:80])
+
+
+def _key(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError("the key is no text")
+    return value
 
 
 def _text(value: object) -> str:

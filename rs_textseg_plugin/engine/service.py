@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 
+from rs_textseg_plugin.contract.api_key import key_from_environment
 from rs_textseg_plugin.contract.errors import Cancelled, EngineError, MemoryExhausted, QueryError, SceneError
 from rs_textseg_plugin.contract.events import ClassSummary, Event, Finished, Found, Progress, Warned
 from rs_textseg_plugin.contract.grid import Tile
@@ -44,12 +45,17 @@ _MODELS_SHARE, _JOINING_SHARE = 0.90, 0.05
 
 
 class Engine:
-    """Runs requests one after the other, and keeps models and observations for the next one."""
+    """Runs requests one after the other, and keeps models and observations for the next one.
+
+    Attributes:
+        api_key: the key for an endpoint; from the environment, until the worker is given another one.
+    """
 
     def __init__(self, loaders: Mapping[str, Loader] = LOADERS) -> None:
         self.loaders = loaders
         self.shelf = ModelShelf()
         self.observations = ObservationCache()
+        self.api_key = key_from_environment()
 
     def run(self, request: Request, should_stop: Callable[[], bool]) -> Iterator[Event]:
         """Yield events; the last one is `Finished`.

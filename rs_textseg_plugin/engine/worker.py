@@ -13,10 +13,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TextIO
 
+from rs_textseg_plugin.contract.api_key import key_from_environment
 from rs_textseg_plugin.contract.errors import TextSegError, WireError
 from rs_textseg_plugin.contract.events import Event, Failed
 from rs_textseg_plugin.contract.version import PROTOCOL, VERSION
-from rs_textseg_plugin.contract.wire import Cancel, Message, Ready, Run, RunEvent, Stop, decode, encode
+from rs_textseg_plugin.contract.wire import Cancel, Key, Message, Ready, Run, RunEvent, Stop, decode, encode
 
 if TYPE_CHECKING:
     from rs_textseg_plugin.engine.service import Engine
@@ -58,7 +59,7 @@ class Inbox:
 
     def __init__(self, lines: TextIO) -> None:
         self._lines = lines
-        self._runs: queue.Queue[Run | Refused | None] = queue.Queue()
+        self._orders: queue.Queue[Key | Run | Refused | None] = queue.Queue()
         self._cancelled: set[str] = set()
         self._stopped = threading.Event()
 
@@ -66,9 +67,9 @@ class Inbox:
         """Begin reading."""
         threading.Thread(target=self._read, name="inbox", daemon=True).start()
 
-    def next_run(self) -> Run | Refused | None:
-        """Wait for a request, or one that cannot be read; None when there will be no more."""
-        return self._runs.get()
+    def next_order(self) -> Key | Run | Refused | None:
+        """Wait for a key, a request, or a request that cannot be read; None when there will be no more."""
+        return self._orders.get()
 
     def should_stop(self, run_id: str) -> bool:
         """Whether that run was cancelled, or the whole worker was told to stop."""
@@ -78,7 +79,7 @@ class Inbox:
         print(error, file=sys.stderr, flush=True)
         run_id = _id_in(line)
         if run_id:
-            self._runs.put(Refused(run_id, str(error)))
+            self._orders.put(Refused(run_id, str(error)))
 
     def _read(self) -> None:
         for line in self._lines:
@@ -87,14 +88,14 @@ class Inbox:
             except WireError as error:
                 self._refuse(line, error)
                 continue
-            if isinstance(message, Run):
-                self._runs.put(message)
+            if isinstance(message, (Key, Run)):
+                self._orders.put(message)
             elif isinstance(message, Cancel):
                 self._cancelled.add(message.id)
             elif isinstance(message, Stop):
                 break
         self._stopped.set()
-        self._runs.put(None)
+        self._orders.put(None)
         timer = threading.Timer(_ORPHAN_GRACE_S, os._exit, (1,))
         timer.daemon = True
         timer.start()
@@ -121,11 +122,13 @@ def serve() -> int:
         from rs_textseg_plugin.engine.service import Engine
 
         engine = Engine()
-        while (run := inbox.next_run()) is not None:
-            if isinstance(run, Refused):
-                _send(wire, RunEvent(run.id, Failed("WireError", run.message)))
+        while (order := inbox.next_order()) is not None:
+            if isinstance(order, Key):
+                engine.api_key = order.value or key_from_environment()
+            elif isinstance(order, Refused):
+                _send(wire, RunEvent(order.id, Failed("WireError", order.message)))
             else:
-                _answer(engine, run, inbox, wire)
+                _answer(engine, order, inbox, wire)
     return 0
 
 

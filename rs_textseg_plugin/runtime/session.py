@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from typing import Callable
 
+from rs_textseg_plugin.contract.api_key import no_key
 from rs_textseg_plugin.contract.errors import EngineUnavailable
 from rs_textseg_plugin.contract.events import Event, Failed
 from rs_textseg_plugin.contract.request import Request
@@ -18,10 +20,11 @@ class EngineSession:
 
     Args:
         keep_warm: whether the worker process stays after a run; in a program that runs one job it should not.
+        api_key: asked for the endpoint's key before each run; see `WorkerProcessClient`.
     """
 
-    def __init__(self, keep_warm: bool = True) -> None:
-        self._keep_warm = keep_warm
+    def __init__(self, keep_warm: bool = True, api_key: Callable[[], str] = no_key) -> None:
+        self._keep_warm, self._api_key = keep_warm, api_key
         self._lock = threading.Lock()
         self._client: WorkerProcessClient | None = None
 
@@ -58,5 +61,5 @@ class EngineSession:
     def _reach(self) -> EngineClient:
         with self._lock:
             if self._client is None:
-                self._client = WorkerProcessClient(find_interpreter())
+                self._client = WorkerProcessClient(find_interpreter(), api_key=self._api_key)
             return self._client

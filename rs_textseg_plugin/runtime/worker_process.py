@@ -11,7 +11,9 @@ import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Callable
 
+from rs_textseg_plugin.contract.api_key import no_key
 from rs_textseg_plugin.contract.errors import (
     Cancelled,
     EngineCrashed,
@@ -23,7 +25,7 @@ from rs_textseg_plugin.contract.events import Event, Failed, Finished
 from rs_textseg_plugin.contract.package_files import PACKAGE_FOLDER
 from rs_textseg_plugin.contract.request import Request
 from rs_textseg_plugin.contract.version import PROTOCOL
-from rs_textseg_plugin.contract.wire import Cancel, Message, Ready, Run, RunEvent, Stop, decode, encode
+from rs_textseg_plugin.contract.wire import Cancel, Key, Message, Ready, Run, RunEvent, Stop, decode, encode
 from rs_textseg_plugin.runtime.client import BUSY
 from rs_textseg_plugin.runtime.environment import requirements_file, worker_environment
 from rs_textseg_plugin.runtime.line_process import Ended, LineProcess, Output
@@ -41,10 +43,19 @@ class WorkerProcessClient:
         interpreter: Python of the engine's environment; see `find_interpreter`.
         grace_s: how long a cancelled run may go on before the process is ended.
         start_timeout_s: how long the worker may take until it is ready; importing torch from a cold disk is slow.
+        api_key: asked for the endpoint's key before each run, in the thread that runs; where it is empty the worker
+            takes the one in its environment. The key is sent to the worker and kept nowhere here.
     """
 
-    def __init__(self, interpreter: Path, grace_s: float = 10.0, start_timeout_s: float = 120.0) -> None:
+    def __init__(
+        self,
+        interpreter: Path,
+        grace_s: float = 10.0,
+        start_timeout_s: float = 120.0,
+        api_key: Callable[[], str] = no_key,
+    ) -> None:
         self._interpreter, self._grace_s, self._start_timeout_s = interpreter, grace_s, start_timeout_s
+        self._api_key = api_key
         self._log = LogTail()
         self._turn = threading.Lock()  # held by the thread that runs
         self._state = threading.Lock()  # guards what follows, which `cancel` and `close` change from other threads
@@ -93,10 +104,12 @@ class WorkerProcessClient:
             _end(process)
 
     def _run(self, request: Request) -> Iterator[Event]:
+        key = Key(self._api_key())  # first: where it fails, a warm worker stays
         run_id = self._begin()
         has_ended = False
         try:
             process = self._ready_process()
+            process.write(encode(key))
             process.write(encode(Run(run_id, request)))
             for event in self._follow(process, run_id):
                 has_ended = isinstance(event, (Finished, Failed))

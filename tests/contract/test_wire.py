@@ -17,7 +17,7 @@ from rs_textseg_plugin.contract.recipe import Recipe
 from rs_textseg_plugin.contract.request import Output, Request
 from rs_textseg_plugin.contract.scene import Scene, Stretch
 from rs_textseg_plugin.contract.version import PROTOCOL, VERSION
-from rs_textseg_plugin.contract.wire import Cancel, Ready, Run, RunEvent, Stop, decode, encode
+from rs_textseg_plugin.contract.wire import Cancel, Key, Ready, Run, RunEvent, Stop, decode, encode
 
 QUICK = settings(max_examples=60, deadline=None, derandomize=True)
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
@@ -43,6 +43,8 @@ REQUESTS = st.builds(Request, SCENES, QUERIES, RECIPES, st.builds(Output, TEXTS,
 SUMMARY = ClassSummary("Straße", "#6b6b6b", 12, 345.6, 0.71)
 MESSAGES = [
     Ready(PROTOCOL, VERSION, 4711),
+    Key("sk-1"),
+    Key(""),
     Cancel("run 1"),
     Stop(),
     RunEvent("1", Progress("Looking at tiles", 3, 10, 0.25, None)),
@@ -147,3 +149,23 @@ def test_a_failure_becomes_the_error_that_it_was():
     error = Failed("MemoryExhausted", "Out of memory.").to_error()
     assert type(error) is MemoryExhausted
     assert str(error) == "Out of memory."
+
+
+LINES_WITH_A_KEY = [
+    '{"type":"key","value":"sk-hidden"',
+    '{"type":"key","value":["sk-hidden"]}',
+    '{"type":"key","sk-hidden":1}',
+    '{"type":"api key","value":"sk-hidden"}',
+    "key sk-hidden",
+]
+
+
+@pytest.mark.parametrize("line", LINES_WITH_A_KEY)
+def test_a_damaged_line_with_a_key_is_not_shown(line):
+    with pytest.raises(WireError, match="not shown") as caught:
+        decode(line)
+    assert "sk-hidden" not in str(caught.value)
+
+
+def test_a_key_has_no_repr():
+    assert repr(Key("sk-hidden")) == "Key()"

@@ -15,7 +15,7 @@ from rs_textseg_plugin.contract.query import parse_class_list
 from rs_textseg_plugin.contract.recipe import Recipe
 from rs_textseg_plugin.contract.request import Output, Request
 from rs_textseg_plugin.contract.scene import Scene
-from rs_textseg_plugin.contract.wire import Cancel, Run, encode
+from rs_textseg_plugin.contract.wire import Cancel, Key, Run, encode
 
 STAGED = Path(rs_textseg_plugin.__file__).parent.parent
 NO_MESSAGES = (
@@ -63,3 +63,11 @@ def test_a_run_that_was_cancelled_while_it_waited_does_not_begin(a_run):
 def test_a_run_that_cannot_be_read_is_answered_all_the_same(a_run):
     unreadable = b'{"type":"run","id":"strange","request":{"scene":{}}}\n'
     assert answers(unreadable, a_run("next"), runs=2) == {"strange": "WireError", "next": "SceneError"}
+
+
+def test_a_key_whole_or_damaged_is_not_in_what_the_worker_says(a_run, capfd):
+    whole = encode(Key("sk-hidden")).encode()
+    assert answers(whole, whole[:-3] + b"\n", a_run("next"), runs=1) == {"next": "SceneError"}
+    said = capfd.readouterr().err
+    assert "not shown" in said
+    assert "sk-hidden" not in said

@@ -20,9 +20,10 @@ sys.path.insert(0, str(Path.cwd()))  # the real one is started with -m in the fo
 from rs_textseg_plugin.contract.events import ClassSummary, Failed, Finished, Found, Progress, Warned
 from rs_textseg_plugin.contract.request import Request
 from rs_textseg_plugin.contract.version import PROTOCOL, VERSION
-from rs_textseg_plugin.contract.wire import Cancel, Ready, Run, RunEvent, Stop, decode, encode
+from rs_textseg_plugin.contract.wire import Cancel, Key, Ready, Run, RunEvent, Stop, decode, encode
 
 INBOX: queue.Queue = queue.Queue()
+KEYS: list[str] = []
 
 
 def say(message):
@@ -95,7 +96,13 @@ def order_huge(run):
 
 
 def order_environment(run):
-    seen = {"environ": dict(os.environ), "arguments": sys.argv[1:], "cwd": str(Path.cwd()), "pid": os.getpid()}
+    seen = {
+        "keys": KEYS,
+        "environ": dict(os.environ),
+        "arguments": sys.argv[1:],
+        "cwd": str(Path.cwd()),
+        "pid": os.getpid(),
+    }
     say(RunEvent(run.id, Warned(json.dumps(seen))))
 
 
@@ -168,6 +175,8 @@ def main():
         message = INBOX.get()
         if isinstance(message, Stop):
             return
+        if isinstance(message, Key):
+            KEYS.append(message.value)
         if isinstance(message, Run):
             handle(message)
 

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import json
+
 import pytest
 
-from rs_textseg_plugin.contract.events import Finished
+from rs_textseg_plugin.contract.events import Finished, Warned
 from rs_textseg_plugin.runtime.environment import INTERPRETER_VARIABLE
 from rs_textseg_plugin.runtime.session import EngineSession
 
@@ -55,3 +57,9 @@ def test_cancelling_and_closing_a_session_that_never_ran_does_nothing():
     session.cancel()
     session.close()
     assert not session.is_warm
+
+
+def test_a_session_hands_the_key_to_its_worker(make_request):
+    session = EngineSession(keep_warm=False, api_key=lambda: "sk-1")
+    (seen,) = [event for event in session.run(make_request("environment")) if isinstance(event, Warned)]
+    assert json.loads(seen.message)["keys"] == ["sk-1"]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from rs_textseg_plugin.contract.errors import InputError
 from rs_textseg_plugin.contract.events import Failed, Finished, Progress, Warned
 from rs_textseg_plugin.runtime.client import BUSY
 from rs_textseg_plugin.runtime.worker_process import WorkerProcessClient
@@ -244,3 +245,42 @@ def test_no_thread_is_left_after_closing(client, make_request):
     list(client.run(make_request()))
     client.close()
     assert not [thread for thread in threading.enumerate() if thread.name == "rs-textseg-engine"]
+
+
+def test_the_key_is_asked_for_and_sent_before_each_run(fake_interpreter, make_request):
+    keys = iter(["first", "", "third"])
+    client = WorkerProcessClient(fake_interpreter, api_key=lambda: next(keys))
+    try:
+        seen = [seen_by_worker(client, make_request)["keys"] for _ in range(3)]
+    finally:
+        client.close()
+    assert seen == [["first"], ["first", ""], ["first", "", "third"]]
+
+
+def test_without_a_key_an_empty_one_is_sent_which_ends_an_earlier_one(client, make_request):
+    assert seen_by_worker(client, make_request)["keys"] == [""]
+
+
+def test_the_key_is_in_no_variable_and_no_argument_of_the_worker(fake_interpreter, make_request):
+    client = WorkerProcessClient(fake_interpreter, api_key=lambda: "sk-hidden")
+    try:
+        seen = seen_by_worker(client, make_request)
+    finally:
+        client.close()
+    assert seen.pop("keys") == ["sk-hidden"]
+    assert "sk-hidden" not in json.dumps(seen)
+
+
+def test_a_key_that_cannot_be_had_is_a_failure_in_words_and_leaves_the_worker_warm(fake_interpreter, make_request):
+    def fail() -> str:
+        if client.is_warm:
+            raise InputError("The authentication store is locked.")
+        return ""
+
+    client = WorkerProcessClient(fake_interpreter, api_key=fail)
+    try:
+        list(client.run(make_request()))
+        assert list(client.run(make_request())) == [Failed("InputError", "The authentication store is locked.")]
+        assert client.is_warm
+    finally:
+        client.close()
