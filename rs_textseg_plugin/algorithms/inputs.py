@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,15 +23,18 @@ from qgis.core import (
 )
 
 from rs_textseg_plugin.algorithms.parameter_text import parse_bands, parse_parameters
-from rs_textseg_plugin.contract.errors import OutputError, SceneError
-from rs_textseg_plugin.contract.query import Query, parse_class_list, parse_phrase
-from rs_textseg_plugin.contract.recipe import PIPELINES, Recipe, find_pipeline
+from rs_textseg_plugin.contract.errors import OutputError, QueryError, SceneError
+from rs_textseg_plugin.contract.query import Query, parse_class_list
+from rs_textseg_plugin.contract.recipe import PIPELINES, PRESETS, Recipe, find_pipeline, find_preset
+from rs_textseg_plugin.contract.referring import parse_phrase_for
 from rs_textseg_plugin.contract.request import Output, Request
 from rs_textseg_plugin.contract.scene import Scene
+from rs_textseg_plugin.contract.word_list import find_word_list, known_word_lists
 from rs_textseg_plugin.host.scene_from_layer import scene_from_layer
 from rs_textseg_plugin.host.translate import tr
 
-INPUT, TEXT, PIPELINE, MODELS, EXTENT, OUTPUT = "INPUT", "TEXT", "PIPELINE", "MODELS", "EXTENT", "OUTPUT"
+INPUT, TEXT, PHRASE, WORD_LIST = "INPUT", "TEXT", "PHRASE", "WORD_LIST"
+PRESET, PIPELINE, MODELS, EXTENT, OUTPUT = "PRESET", "PIPELINE", "MODELS", "EXTENT", "OUTPUT"
 PARAMETERS, BANDS, RESOLUTION, DEVICE = "PARAMETERS", "BANDS", "RESOLUTION", "DEVICE"
 LABEL_RASTER, SCORE_RASTER = "LABEL_RASTER", "SCORE_RASTER"
 DEVICES = ["auto", "cpu", "cuda", "mps"]
@@ -42,7 +46,9 @@ def declare() -> list[QgsProcessingParameterDefinition]:
     """Return the parameters; names and words of choices are stable, because scripts use them."""
     return [
         QgsProcessingParameterRasterLayer(INPUT, tr("Raster layer")),
-        QgsProcessingParameterString(TEXT, tr("What to look for"), multiLine=True),
+        QgsProcessingParameterString(TEXT, tr("What to look for: class list"), multiLine=True, optional=True),
+        _word_list(),
+        QgsProcessingParameterString(PHRASE, tr("or: phrase"), optional=True),
         _enum(PIPELINE, tr("Method"), list(PIPELINES), Recipe().pipeline),
         QgsProcessingParameterString(MODELS, tr("Models (a set or a folder)"), defaultValue=Recipe().models),
         QgsProcessingParameterExtent(EXTENT, tr("Extent"), optional=True),
@@ -55,6 +61,14 @@ def declare() -> list[QgsProcessingParameterDefinition]:
     ]
 
 
+def _word_list() -> QgsProcessingParameterString:
+    """Return a text parameter, because one's own lists and files come and go; QGIS 3.24 and later offer those there."""
+    definition = QgsProcessingParameterString(WORD_LIST, tr("or: name of a class list"), optional=True)
+    with contextlib.suppress(QueryError):  # one of the user's own cannot be read: it is told where it is used
+        definition.setMetadata({"widget_wrapper": {"value_hints": [entry.name for entry in known_word_lists()]}})
+    return definition
+
+
 def _declare_advanced() -> list[QgsProcessingParameterDefinition]:
     resolution = QgsProcessingParameterNumber(
         RESOLUTION,
@@ -64,6 +78,9 @@ def _declare_advanced() -> list[QgsProcessingParameterDefinition]:
         minValue=0.001,
     )
     return [
+        QgsProcessingParameterEnum(
+            PRESET, tr("Preset of the method"), list(PRESETS), optional=True, usesStaticStrings=True
+        ),
         QgsProcessingParameterString(PARAMETERS, tr("Parameters of the method (key=value;key=value)"), optional=True),
         QgsProcessingParameterString(BANDS, tr("Red, green and blue band (empty: the first three)"), optional=True),
         resolution,
@@ -122,15 +139,26 @@ class Inputs:
     def _pipeline(self) -> str:
         return str(self._algorithm.parameterAsEnumString(self._values, PIPELINE, self._context))
 
+    def _preset(self) -> str:
+        return str(self._algorithm.parameterAsEnumString(self._values, PRESET, self._context))
+
     def _query(self) -> Query:
-        is_phrase = PIPELINES[self._pipeline()].takes == "phrase"
-        return (parse_phrase if is_phrase else parse_class_list)(self._text(TEXT))
+        given = {name: self._text(name) for name in (TEXT, WORD_LIST, PHRASE) if self._text(name).strip()}
+        if len(given) != 1:
+            found = " and ".join(given) or "none of them"
+            raise QueryError(f"Say what to look for with exactly one of TEXT, WORD_LIST and PHRASE, not with {found}.")
+        ((name, text),) = given.items()
+        info = PIPELINES[self._pipeline()]
+        if name == PHRASE:
+            return parse_phrase_for(info, text)
+        if info.takes == "phrase":
+            raise QueryError(f"The pipeline {info.name} answers a phrase or question: give PHRASE in place of {name}.")
+        return parse_class_list(find_word_list(text.strip()).text if name == WORD_LIST else text)
 
     def _recipe(self) -> Recipe:
         device = str(self._algorithm.parameterAsEnumString(self._values, DEVICE, self._context))
-        return Recipe(
-            self._pipeline(), self._text(MODELS).strip(), dict(parse_parameters(self._text(PARAMETERS))), device
-        )
+        parameters = {**find_preset(self._preset(), self._pipeline()), **parse_parameters(self._text(PARAMETERS))}
+        return Recipe(self._pipeline(), self._text(MODELS).strip(), parameters, device)
 
     def _scene(self) -> Scene:
         layer = self._algorithm.parameterAsRasterLayer(self._values, INPUT, self._context)

@@ -31,6 +31,8 @@ HELP = (
     "and the runner-up class.</p>"
     "<p>A comma or a new line separates classes, | separates words for the same class, and a class with - in front "
     "competes with the others and is never output: <tt>building|roof|house, road, water, -shadow</tt></p>"
+    "<p>In place of a class list, the name of one can be given (a published one, one of your own, or a text file), or, "
+    "for some methods, a phrase: <tt>the largest building within 50 m of a road</tt></p>"
     "<p>Fetch or import a model set first, and name it under <i>Models</i>; a folder with one SAM and one CLIP "
     "checkpoint works as well.</p>"
     "<p>Parameters of the method are written as <tt>key=value;key=value</tt>, for example "

@@ -138,6 +138,6 @@ def find_preset(name: str, pipeline: str) -> Mapping[str, ParameterValue]:
         fitting = [other for other, preset in PRESETS.items() if preset.pipeline == pipeline]
         raise RecipeError(
             f"The preset {name!r} is one of the pipeline {PRESETS[name].pipeline}, not of {pipeline}: "
-            f"choose {' or '.join(fitting) or 'none'}, or --pipeline {PRESETS[name].pipeline}."
+            f"choose {' or '.join(fitting) or 'none'}, or the pipeline {PRESETS[name].pipeline}."
         )
     return PRESETS[name].values

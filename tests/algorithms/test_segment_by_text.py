@@ -19,9 +19,16 @@ from qgis.core import (
 )
 
 from rs_textseg_plugin.algorithms.provider import RsTextSegProvider
-from rs_textseg_plugin.contract.recipe import PIPELINES
+from rs_textseg_plugin.contract.recipe import PIPELINES, PRESETS
 from rs_textseg_plugin.host.result_layers import REQUEST_PROPERTY
 from rs_textseg_plugin.runtime.worker_process import WorkerProcessClient
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    """Where class lists of one's own would be."""
+    monkeypatch.setattr("rs_textseg_plugin.contract.word_list.data_home", lambda: tmp_path / "data")
+    return tmp_path / "data"
 
 
 @pytest.fixture
@@ -141,6 +148,41 @@ def test_what_is_not_given_is_at_its_default(run, monkeypatch):
     assert request.output.label_raster == ""
 
 
+def test_a_named_class_list_takes_the_place_of_a_typed_one(run, monkeypatch):
+    request = request_of(run, monkeypatch, text="", WORD_LIST="potsdam")
+    assert [spec.name for spec in request.query.positives] == ["road", "building", "low vegetation", "tree", "car"]
+
+
+def test_a_class_list_is_read_from_a_text_file(run, monkeypatch, tmp_path):
+    (tmp_path / "mine.txt").write_text("ship\npier|quay\n")
+    request = request_of(run, monkeypatch, text="", WORD_LIST=str(tmp_path / "mine.txt"))
+    assert [spec.aliases for spec in request.query.classes] == [("ship",), ("pier", "quay")]
+
+
+def test_a_phrase_is_asked_where_the_method_answers_some(run, monkeypatch):
+    request = request_of(run, monkeypatch, text="", PHRASE="the largest house near a road", PIPELINE="text2seg")
+    assert request.query.phrase == "the largest house near a road"
+    assert [spec.name for spec in request.query.classes] == ["house", "road"]
+
+
+def test_a_preset_is_the_base_of_the_parameters(run, monkeypatch):
+    request = request_of(run, monkeypatch, PIPELINE="segearth-ov", PRESET="native", PARAMETERS="cls_weight=0.1")
+    assert request.recipe.parameters == {**PRESETS["native"].values, "cls_weight": "0.1"}
+
+
+def test_the_known_class_lists_are_offered(algorithm):
+    hints = algorithm.parameterDefinition("WORD_LIST").metadata()["widget_wrapper"]["value_hints"]
+    assert {"loveda", "potsdam", "isaid"} <= set(hints)
+
+
+def test_a_class_list_of_ones_own_that_cannot_be_read_does_not_keep_the_algorithm_away(algorithm, home):
+    (home / "word_lists").mkdir(parents=True)
+    (home / "word_lists" / "broken.txt").write_bytes(b"\xff\xfe")
+    again = algorithm.create()
+    assert again.parameterDefinition("WORD_LIST").metadata() == {}
+    assert again.parameterDefinition("TEXT") is not None
+
+
 def test_an_extent_in_another_crs_is_transformed(run, monkeypatch):
     request = request_of(run, monkeypatch, EXTENT="15.0,15.0002,45.15,45.1539 [EPSG:4326]")
     assert request.scene.extent.xmin == pytest.approx(500000, abs=0.01)
@@ -166,6 +208,13 @@ def test_an_extent_without_a_crs_and_a_project_is_in_that_of_the_layer(run, monk
         ({"INPUT": "/gone.tif"}, "/gone.tif not found"),
         ({"TEXT": "-shadow"}, "only negative classes"),
         ({"TEXT": ""}, "TEXT"),
+        ({"TEXT": " "}, "exactly one of TEXT, WORD_LIST and PHRASE, not with none of them"),
+        ({"WORD_LIST": "loveda"}, "not with TEXT and WORD_LIST"),
+        ({"TEXT": "", "WORD_LIST": "lovda"}, "There is no word list 'lovda'"),
+        ({"TEXT": "", "PHRASE": "house near a road"}, "sam-clip answers class lists, no phrases"),
+        ({"TEXT": "", "PHRASE": "near a road", "PIPELINE": "text2seg"}, "does not say what to look for"),
+        ({"PRESET": "native"}, "one of the pipeline segearth-ov, not of sam-clip"),
+        ({"PRESET": "nonsense"}, "PRESET"),
         ({"PARAMETERS": "points_per_side=many"}, "points_per_side='many' is not understood"),
         ({"PARAMETERS": "nonsense=1"}, "has no parameter 'nonsense'"),
         ({"PARAMETERS": "nonsense"}, "write key=value"),
@@ -272,7 +321,8 @@ def test_a_temporary_result_is_a_geopackage(run):
 def test_names_and_choices_that_scripts_use_are_stable(algorithm):
     names = [definition.name() for definition in algorithm.parameterDefinitions()]
     main = {"INPUT", "TEXT", "PIPELINE", "MODELS", "EXTENT", "OUTPUT"}
-    assert set(names) == main | {"PARAMETERS", "BANDS", "RESOLUTION", "DEVICE", "LABEL_RASTER", "SCORE_RASTER"}
+    questions, rasters = {"WORD_LIST", "PHRASE"}, {"LABEL_RASTER", "SCORE_RASTER"}
+    assert set(names) == main | questions | rasters | {"PRESET", "PARAMETERS", "BANDS", "RESOLUTION", "DEVICE"}
     assert algorithm.parameterDefinition("PIPELINE").usesStaticStrings()
     assert algorithm.parameterDefinition("PIPELINE").options() == list(PIPELINES)
     assert algorithm.parameterDefinition("DEVICE").options() == ["auto", "cpu", "cuda", "mps"]
@@ -281,7 +331,7 @@ def test_names_and_choices_that_scripts_use_are_stable(algorithm):
 def test_expert_values_are_advanced_and_the_others_are_not(algorithm):
     flag = QgsProcessingParameterDefinition.Flag.FlagAdvanced
     advanced = {d.name() for d in algorithm.parameterDefinitions() if d.flags() & flag}
-    assert advanced == {"PARAMETERS", "BANDS", "RESOLUTION", "DEVICE"}
+    assert advanced == {"PRESET", "PARAMETERS", "BANDS", "RESOLUTION", "DEVICE"}
 
 
 def test_it_can_be_found_and_is_explained(algorithm):
