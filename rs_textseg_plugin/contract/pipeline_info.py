@@ -22,7 +22,10 @@ class PipelineInfo:
         roles: the kinds of model it needs (``sam``, ``clip``, ...).
         takes: ``classes`` or ``phrase``.
         parameters: what can be set.
-        optional_roles: the kinds of model that it uses where a set has them, and what a result made without says.
+        optional_roles: the kinds of model that it uses where a set has them, and what a result made without says, if
+            anything.
+        remark_field: name of the field (at most 10 characters) for what the method says of an object beside its class;
+            empty: it says nothing, and the result has no such field.
         answers_phrases: whether a class list may also come from a referring phrase, see `contract.referring`.
     """
 
@@ -35,6 +38,7 @@ class PipelineInfo:
     parameters: tuple[Parameter, ...]
     optional_roles: Mapping[str, str] = field(default_factory=dict)
     answers_phrases: bool = False
+    remark_field: str = ""
 
     def read_parameters(self, given: Mapping[str, ParameterValue]) -> dict[str, ParameterValue]:
         """Return all parameters: the given ones checked, the others at their defaults.

@@ -234,6 +234,7 @@ TEXT2SEG = PipelineInfo(
     roles=("sam", "clip"),
     takes="classes",
     answers_phrases=True,
+    remark_field="branches",
     parameters=(
         Parameter(
             "branches",

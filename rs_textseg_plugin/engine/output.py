@@ -134,6 +134,7 @@ class VectorFile:
         classes: names by label-raster value minus one.
         constants: values of the fields ``pipeline`` and ``query``.
         provenance: JSON text stored as layer metadata in GeoPackages.
+        remark_field: name of one more field, at most 10 characters, for the features' remarks; empty: there is none.
 
     Attributes:
         spool: the growing GeoPackage.
@@ -147,6 +148,7 @@ class VectorFile:
         classes: tuple[ClassSpec, ...],
         constants: Mapping[str, str],
         provenance: str,
+        remark_field: str = "",
     ) -> None:
         self._path = path
         self.spool = scratch / "segments.gpkg"
@@ -154,12 +156,26 @@ class VectorFile:
         self._classes = np.array([spec.name for spec in classes], dtype=object)
         self._constants = constants
         self._provenance = provenance
+        self._remark_field = remark_field
+        self._fields = (*FIELDS, remark_field) if remark_field else FIELDS
+        self._text_limit = _TEXT_LIMIT_BYTES if DRIVERS[path.suffix.lower()] == "ESRI Shapefile" else None
+        self._cut_remarks = 0
         self._append(_no_features())
 
     def add(self, features: Features) -> None:
         """Append features."""
         if len(features.labels):
             self._append(features)
+
+    @property
+    def notes(self) -> list[str]:
+        """What the user should know of the features that were added, in words."""
+        if not self._cut_remarks:
+            return []
+        return [
+            f"A Shapefile holds {_TEXT_LIMIT_BYTES} bytes of a text: the rest of the field {self._remark_field} "
+            f"is cut off (number of polygons with a longer text: {self._cut_remarks})."
+        ]
 
     def _append(self, features: Features) -> None:
         exists = self.spool.exists()
@@ -171,7 +187,7 @@ class VectorFile:
                 self.spool,
                 geometry=shapely.to_wkb(np.array(polygons, dtype=object)),
                 field_data=self._columns(features),
-                fields=np.array(FIELDS, dtype=object),
+                fields=np.array(self._fields, dtype=object),
                 layer=LAYER,
                 driver="GPKG",
                 geometry_type="MultiPolygon",
@@ -193,7 +209,16 @@ class VectorFile:
             features.areas_m2.round(3),
             np.full(count, self._constants["pipeline"], dtype=object),
             np.full(count, self._constants["query"], dtype=object),
+            *([self._remarks(features)] if self._remark_field else []),
         ]
+
+    def _remarks(self, features: Features) -> NDArray[np.object_]:
+        remarks = np.full(len(features.labels), "", object) if features.remarks is None else features.remarks
+        if self._text_limit is None:
+            return remarks
+        kept = [_cut(text, self._text_limit) for text in remarks]
+        self._cut_remarks += sum(short != text for short, text in zip(kept, remarks))
+        return np.array(kept, dtype=object)
 
     def finish(self, placement: Placement) -> None:
         """Convert where needed, and hand over for the target.
@@ -226,9 +251,9 @@ class VectorFile:
     def _converted(self, target: Path, driver: str, options: dict[str, str]) -> Path:
         """Stream the GeoPackage into another format; memory stays that of one batch."""
         names = SHAPEFILE_NAMES if driver == "ESRI Shapefile" else {}
-        columns = ", ".join(f'"{name}" AS "{names.get(name, name)}"' for name in FIELDS)
+        columns = ", ".join(f'"{name}" AS "{names.get(name, name)}"' for name in self._fields)
         if driver == "ESRI Shapefile":
-            shown = self._constants["query"].encode()[:_TEXT_LIMIT_BYTES].decode(errors="ignore")
+            shown = _cut(self._constants["query"], _TEXT_LIMIT_BYTES)
             columns = columns.replace('"query" AS', f'substr("query", 1, {len(shown)}) AS')
         # The table's name is a constant of this module, the columns too.
         query = " ".join(["SELECT geom,", columns, "FROM", LAYER])
@@ -245,6 +270,11 @@ class VectorFile:
                 **options,
             )
         return target
+
+
+def _cut(text: str, limit_bytes: int) -> str:
+    """Return as much of a text as fits, cut between two letters."""
+    return text.encode()[:limit_bytes].decode(errors="ignore")
 
 
 def _no_features() -> Features:

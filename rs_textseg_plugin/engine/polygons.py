@@ -42,6 +42,7 @@ class Features:
         scores, runner_up_scores: ``(n,)`` float32, 0..1.
         runners_up: ``(n,)`` names of the second most probable class.
         areas_m2: ``(n,)`` float64, on the ground.
+        remarks: ``(n,)`` str, what is said of them beside their class; None: nothing.
     """
 
     polygons: NDArray[Any]
@@ -50,6 +51,7 @@ class Features:
     runners_up: NDArray[Any]
     runner_up_scores: NDArray[np.float32]
     areas_m2: NDArray[np.float64]
+    remarks: NDArray[np.object_] | None = None
 
 
 @dataclass(frozen=True)
@@ -156,7 +158,8 @@ class Polygonizer:
         centres = shapely.get_coordinates(shapely.centroid(polygons))
         areas_m2 = shapely.area(polygons) * pixel_area_m2(self._grid, centres[:, 0], centres[:, 1])
         placed = repaired(to_map(polygons, self._grid.transform))
-        return Features(placed, labels, own, runner_up, runner_up_scores, areas_m2)
+        remarks = None if components.remarks is None else components.remarks[rows]
+        return Features(placed, labels, own, runner_up, runner_up_scores, areas_m2, remarks)
 
 
 def _renumbered(rows: NDArray[np.int32]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:

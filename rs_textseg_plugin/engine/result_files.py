@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rs_textseg_plugin.contract.errors import SceneError
 from rs_textseg_plugin.contract.events import ClassSummary
+from rs_textseg_plugin.contract.recipe import find_pipeline
 from rs_textseg_plugin.contract.request import Request
 from rs_textseg_plugin.engine.ground import ground_resolution_m
 from rs_textseg_plugin.engine.legend import Legend
@@ -77,6 +78,11 @@ class ResultFiles:
         return ""
 
     @property
+    def notes(self) -> list[str]:
+        """What the user should know of the files after the last block, in words."""
+        return self._vectors.notes
+
+    @property
     def _drawn(self) -> Path:
         return self._scratch / "map.png"
 
@@ -98,4 +104,6 @@ class ResultFiles:
 
 def _vector_file(request: Request, reader: SceneReader, legend: Legend, scratch: Path, provenance: str) -> VectorFile:
     constants = {"pipeline": request.recipe.pipeline, "query": request.query.text}
-    return VectorFile(Path(request.output.path), scratch, reader.grid.crs_wkt, legend.output, constants, provenance)
+    remark_field = find_pipeline(request.recipe.pipeline).remark_field
+    path, crs_wkt = Path(request.output.path), reader.grid.crs_wkt
+    return VectorFile(path, scratch, crs_wkt, legend.output, constants, provenance, remark_field)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,12 +52,27 @@ class Segment:
         mask: the object inside that window.
         label: index of its class in the legend, or `NO_CLASS`.
         scores: ``(K,)`` float32, probability (0..1) of every competing class.
+        remark: what is to be said of the object beside its class; empty: nothing.
     """
 
     window: Window
     mask: PackedMask
     label: int
     scores: NDArray[np.float32]
+    remark: str = ""
+
+
+@dataclass(frozen=True)
+class RemarkMap:
+    """What is to be said of the pixels of a tile that lie under no segment.
+
+    Attributes:
+        numbers: ``(H, W)`` uint8 or uint16, which of the texts belongs to a pixel.
+        texts: the texts; an empty one says nothing.
+    """
+
+    numbers: NDArray[np.unsignedinteger[Any]]
+    texts: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -67,11 +83,13 @@ class Answer:
         segments: objects, in any order; smaller ones are painted over larger ones.
         class_map: classes for pixels under no segment; None: those stay without a class.
         merged: class index (or `NO_CLASS`) of every object that went into the class map and is no segment.
+        remarks: what is to be said of pixels under no segment; None: nothing.
     """
 
     segments: tuple[Segment, ...]
     class_map: ProbabilityMap | None
     merged: tuple[int, ...] = ()
+    remarks: RemarkMap | None = None
 
     @property
     def found(self) -> tuple[int, ...]:

@@ -28,7 +28,7 @@ UTM = rasterio.crs.CRS.from_epsg(32633).to_wkt()
 CLASSES = parse_class_list("building, road").output_classes
 
 
-def features(count: int = 3) -> Features:
+def features(count: int = 3, remarks: list[str] | None = None) -> Features:
     boxes = [shapely.box(500000 + 20 * i, 5000000, 500010 + 20 * i, 5000010) for i in range(count)]
     return Features(
         np.array(boxes, dtype=object),
@@ -37,6 +37,7 @@ def features(count: int = 3) -> Features:
         np.full(count, "road", dtype=object),
         np.full(count, 0.25, np.float32),
         np.full(count, 100.0),
+        None if remarks is None else np.array(remarks, dtype=object),
     )
 
 
@@ -71,6 +72,48 @@ def test_every_format_holds_the_features_and_their_attributes(tmp_path, suffix):
         fields["score"] - fields[short.get("runner_up_score", "runner_up_score")], fields["margin"]
     )
     assert shapely.is_valid(shapely.from_wkb(wkb)).all()
+
+
+def remarked(path, tmp_path, *parts) -> VectorFile:
+    """A file with a field for remarks, to which these features were added."""
+    (tmp_path / "scratch").mkdir()
+    constants = {"pipeline": "text2seg", "query": "building, road"}
+    file = VectorFile(path, tmp_path / "scratch", UTM, CLASSES, constants, "{}", "branches")
+    for part in parts:
+        file.add(part)
+    placed(file)
+    return file
+
+
+@pytest.mark.parametrize("suffix", [".gpkg", ".shp", ".fgb", ".geojson"])
+def test_remarks_are_one_more_field_after_the_others_in_every_format(tmp_path, suffix):
+    path = tmp_path / f"result{suffix}"
+    said = ["boxes", "boxes+points", ""]
+    file = remarked(path, tmp_path, features(3, said), features(2))
+    meta, _, _, columns = pyogrio.raw.read(path)
+    assert meta["fields"].tolist()[-2:] == ["query", "branches"]
+    assert len(meta["fields"]) == len(FIELDS) + 1
+    remarks = dict(zip(meta["fields"], columns))["branches"]
+    assert sorted(text or "" for text in remarks) == ["", "", "", "boxes", "boxes+points"]
+    assert file.notes == []
+
+
+def test_long_remarks_are_cut_between_two_letters_for_shapefiles_and_that_is_told(tmp_path, recwarn):
+    said = ["short", "ä" * 200, "a" * 255]
+    file = remarked(tmp_path / "a.shp", tmp_path, features(3, said), features(1, ["b" * 254]))
+    remarks = pyogrio.raw.read(tmp_path / "a.shp", columns=["branches"])[3][0]
+    assert sorted(remarks) == sorted(["short", "ä" * 127, "a" * 254, "b" * 254])
+    assert file.notes == [
+        "A Shapefile holds 254 bytes of a text: the rest of the field branches is cut off "
+        "(number of polygons with a longer text: 2)."
+    ]
+    assert [str(warning.message) for warning in recwarn] == []
+
+
+def test_long_remarks_are_whole_in_other_formats(tmp_path):
+    file = remarked(tmp_path / "a.gpkg", tmp_path, features(1, ["ä" * 900]))
+    assert pyogrio.raw.read(tmp_path / "a.gpkg", columns=["branches"])[3][0].tolist() == ["ä" * 900]
+    assert file.notes == []
 
 
 def test_geojson_is_in_longitude_and_latitude_and_the_others_keep_the_rasters_crs(tmp_path):

@@ -63,7 +63,8 @@ def polygonized(scene: LabelledScene, names: Legend, settings=EXACT, grid: Pixel
     for block in blocks:
         place = block.window.relative_to(extent).slices
         labels[place], scores[place] = block.labels, block.scores
-    columns = [np.concatenate(part) for part in zip(*(vars(block.features).values() for block in blocks))]
+    parts = zip(*(vars(block.features).values() for block in blocks))
+    columns = [None if part[0] is None else np.concatenate(part) for part in parts]
     return Result(Features(*columns), labels, scores)
 
 

@@ -80,7 +80,7 @@ def labelled(
         inside[common.relative_to(window).slices] = True
         return inside
 
-    mosaic = Mosaic(names, grid, extent, included, 0.5, instances, folder)
+    mosaic = Mosaic(names, grid, extent, included, options.get("prob_threshold", 0.5), instances, folder)
     for tile in grid.tiles(extent):
         answer = options["answer"](tile) if "answer" in options else answer_for(tile, truth, names)
         mosaic.add(tile, answer, np.ones((tile.window.height, tile.window.width), bool))

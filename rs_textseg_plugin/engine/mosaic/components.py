@@ -13,6 +13,7 @@ from skimage.measure import label as label_components
 
 from rs_textseg_plugin.contract.grid import Window
 from rs_textseg_plugin.engine.mosaic.painting import Painted
+from rs_textseg_plugin.engine.mosaic.remarks import RemarkCounts
 
 _OBJECT_KEYS = 256  # keys below are label-raster values, keys from here on are objects
 
@@ -28,6 +29,7 @@ class Components:
         scores: ``(N, K)`` float32, mean class probabilities over those pixels.
         first: ``(N, 2)`` int64, smallest column and row.
         stop: ``(N, 2)`` int64, largest column and row, plus one.
+        remarks: ``(N,)`` str, what is said of most of those pixels; None: nothing is said of any component.
     """
 
     final: NDArray[np.int64]
@@ -36,6 +38,7 @@ class Components:
     scores: NDArray[np.float32]
     first: NDArray[np.int64]
     stop: NDArray[np.int64]
+    remarks: NDArray[np.object_] | None = None
 
 
 class ComponentTable:
@@ -49,6 +52,7 @@ class ComponentTable:
         self._pixels = [np.zeros(1, np.int64)]
         self._sums = [np.zeros((1, classes), np.float32)]
         self._boxes = [np.zeros((1, 4), np.int64)]
+        self._remarks = RemarkCounts()
         # Keys and numbers along the lower and right edges of the cores that later ones will meet.
         self._below: dict[tuple[int, int], tuple[NDArray[np.int64], NDArray[np.int64]]] = {}
         self._beside: dict[tuple[int, int], tuple[NDArray[np.int64], NDArray[np.int64]]] = {}
@@ -64,6 +68,8 @@ class ComponentTable:
         numbers[numbers > 0] += self._count - 1
         self._count = max(self._count, int(numbers.max(initial=0)) + 1)
         self._link_seams(painted.window, keys, numbers)
+        if painted.remarks is not None:
+            self._remarks.add(numbers, painted.remarks)
         return numbers.astype(np.uint32)
 
     def _keys(self, painted: Painted) -> NDArray[np.int64]:
@@ -110,8 +116,12 @@ class ComponentTable:
         same = (keys_a == keys_b) & (keys_a > 0)
         self._links.append(np.unique(np.stack([numbers_a[same], numbers_b[same]], axis=1), axis=0))
 
-    def resolve(self) -> Components:
-        """Join what met at seams and sum up."""
+    def resolve(self, texts: tuple[str, ...] = ("",)) -> Components:
+        """Join what met at seams and sum up.
+
+        Args:
+            texts: of the remarks, by number.
+        """
         links = np.concatenate([np.empty((0, 2), np.int64), *self._links])
         graph = coo_array((np.ones(len(links), bool), (links[:, 0], links[:, 1])), shape=(self._count, self._count))
         total, final = connected_components(graph, directed=False)
@@ -127,4 +137,5 @@ class ComponentTable:
         np.minimum.at(first, final, boxes[:, :2])
         np.maximum.at(stop, final, boxes[:, 2:])
         means = (scores / np.maximum(pixels, 1)[:, None]).astype(np.float32)
-        return Components(final, labels, pixels.astype(np.int64), means, first, stop)
+        remarks = self._remarks.resolve(final, total, texts) if len(texts) > 1 else None
+        return Components(final, labels, pixels.astype(np.int64), means, first, stop, remarks)

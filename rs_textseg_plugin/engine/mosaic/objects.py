@@ -11,6 +11,7 @@ from scipy.sparse.csgraph import connected_components
 
 from rs_textseg_plugin.contract.grid import Tile
 from rs_textseg_plugin.engine.mosaic.matching import BOTTOM, LEFT, RIGHT, TOP, match_masks, touched_borders
+from rs_textseg_plugin.engine.mosaic.remarks import RemarkTable
 from rs_textseg_plugin.engine.mosaic.store import StoredTile, TileStore
 from rs_textseg_plugin.engine.segments import NO_CLASS
 
@@ -27,25 +28,29 @@ class Objects:
         labels: ``(M + 1,)`` class index, `NO_CLASS` where the object abstains.
         scores: ``(M + 1, K)`` float32, mean class probabilities.
         rank: ``(M + 1,)`` painting order, larger objects first.
+        remarks: ``(M + 1,)`` int32, number of what is said of the object, see `RemarkTable`.
     """
 
     of_mask: dict[tuple[int, int], NDArray[np.int64]]
     labels: NDArray[np.int64]
     scores: NDArray[np.float32]
     rank: NDArray[np.int64]
+    remarks: NDArray[np.int32]
 
 
 class MaskTable:
     """Collects the masks of all tiles and which of them agree; a few numbers per mask stay in memory."""
 
-    def __init__(self, classes: int) -> None:
+    def __init__(self, classes: int, remarks: RemarkTable) -> None:
         self._classes = classes
+        self._texts = remarks
         self._first: dict[tuple[int, int], int] = {}
         self._counts: dict[tuple[int, int], int] = {}
         self._labels: list[int] = []
         self._scores: list[NDArray[np.float32]] = []
         self._areas: list[int] = []
         self._touched: list[int] = []
+        self._remarks: list[NDArray[np.int32]] = []
         self._pairs: list[tuple[int, int, int, int]] = []
 
     def add(self, stored: StoredTile, store: TileStore) -> None:
@@ -57,6 +62,7 @@ class MaskTable:
             self._scores.append(segment.scores)
             self._areas.append(segment.mask.area_px)
             self._touched.append(touched_borders(segment, stored.tile.window))
+        self._remarks.append(self._texts.numbers_of(segment.remark for segment in stored.answer.segments))
         for rows, cols in _EARLIER:
             neighbour = (index[0] + rows, index[1] + cols)
             if neighbour in store:
@@ -82,7 +88,7 @@ class MaskTable:
         of_mask = {index: numbers[first : first + self._counts[index]] for index, first in self._first.items()}
         rank = np.empty(len(areas), np.int64)
         rank[np.lexsort((np.arange(len(areas)), -areas))] = np.arange(len(areas))
-        return Objects(of_mask, labels, scores, rank)
+        return Objects(of_mask, labels, scores, rank, self._said(numbers, len(areas)))
 
     def _confirmed(self, pairs: NDArray[np.int64]) -> NDArray[np.bool_]:
         needed = np.array(self._touched, np.int64) & self._inner_borders()
@@ -128,6 +134,19 @@ class MaskTable:
         weighted = np.zeros((count, self._classes))
         np.add.at(weighted, numbers, np.array(self._scores).reshape(-1, self._classes) * mask_areas[:, None])
         return labels, (weighted / np.maximum(areas, 1)[:, None]).astype(np.float32), areas
+
+    def _said(self, numbers: NDArray[np.int64], count: int) -> NDArray[np.int32]:
+        """Return the remark of every object: of those of its masks the one with the largest area."""
+        if self._texts.is_empty:
+            return np.zeros(count, np.int32)
+        masks = np.stack([numbers, np.concatenate(self._remarks)], axis=1)
+        pairs, which = np.unique(masks, axis=0, return_inverse=True)
+        areas = np.bincount(which.ravel(), weights=np.array(self._areas, np.float64), minlength=len(pairs))
+        rising = np.lexsort((areas, pairs[:, 1] > 0))  # what comes last is what stays; an empty remark never wins
+        said = np.zeros(count, np.int32)
+        said[pairs[rising, 0]] = pairs[rising, 1]
+        said[0] = 0
+        return said
 
 
 def _direction(origin: Tile, towards: Tile) -> int:

@@ -13,6 +13,7 @@ from rs_textseg_plugin.contract.grid import Tile, TileGrid, Window
 from rs_textseg_plugin.engine.legend import Legend
 from rs_textseg_plugin.engine.mosaic.cells import Cell, cells_of
 from rs_textseg_plugin.engine.mosaic.objects import Objects
+from rs_textseg_plugin.engine.mosaic.remarks import RemarkTable
 from rs_textseg_plugin.engine.mosaic.store import TileStore
 from rs_textseg_plugin.engine.segments import NO_CLASS, Segment
 from rs_textseg_plugin.engine.taper import taper
@@ -32,6 +33,7 @@ class Painted:
         objects: ``(h, w)`` int64, number of the object that covers a pixel; 0: none.
         probabilities: ``(K, h, w)`` float32, class probabilities.
         valid: ``(h, w)`` bool, pixels that hold data.
+        remarks: ``(h, w)`` int32, number of what is said of a pixel, see `RemarkTable`; None: nothing is, anywhere.
     """
 
     window: Window
@@ -39,6 +41,7 @@ class Painted:
     objects: NDArray[np.int64]
     probabilities: NDArray[np.float32]
     valid: NDArray[np.bool_]
+    remarks: NDArray[np.int32] | None
 
 
 @dataclass(frozen=True)
@@ -66,13 +69,20 @@ class Painter:
     """Paints cores: the class map first, then the objects, large ones before small ones."""
 
     def __init__(
-        self, legend: Legend, grid: TileGrid, store: TileStore, objects: Objects, prob_threshold: float
+        self,
+        legend: Legend,
+        grid: TileGrid,
+        store: TileStore,
+        objects: Objects,
+        prob_threshold: float,
+        remarks: RemarkTable,
     ) -> None:
         self._legend = legend
         self._grid = grid
         self._store = store
         self._objects = objects
         self._prob_threshold = prob_threshold
+        self._texts = remarks
 
     def paint(self, tile: Tile) -> Painted:
         """Return the decided core of a tile."""
@@ -84,6 +94,7 @@ class Painter:
             np.zeros((core.height, core.width), np.int64),
             np.zeros((self._legend.size, core.height, core.width), np.float32),
             valid,
+            None if self._texts.is_empty else np.zeros((core.height, core.width), np.int32),
         )
         for cell in cells_of(tile, self._grid, self._store):
             rows, columns = cell.window.relative_to(core).slices
@@ -95,6 +106,8 @@ class Painter:
             painted.labels[rows, columns] = labels
             painted.objects[rows, columns] = objects
             painted.probabilities[:, rows, columns] = probabilities
+            if painted.remarks is not None:
+                painted.remarks[rows, columns] = np.where(covered, self._objects.remarks[objects], self._said(cell))
         return painted
 
     def _blended_map(self, cell: Cell) -> NDArray[np.float32]:
@@ -110,6 +123,18 @@ class Painter:
             total += weight * stored.answer.class_map.probabilities(self._legend, part)
             weights += weight
         return total / np.maximum(weights, 1e-12)
+
+    def _said(self, cell: Cell) -> NDArray[np.int32]:
+        """Return the number of what is said of each pixel of a cell: by its own tile, else by one that sees it too."""
+        said = np.zeros((cell.window.height, cell.window.width), np.int32)
+        for index in cell.sources:
+            stored = self._store.get(index)
+            remarks = stored.answer.remarks
+            if remarks is not None:
+                part = cell.window.relative_to(stored.tile.window)
+                numbers = self._texts.numbers_of(remarks.texts)[remarks.numbers[part.slices]]
+                said = np.where(said > 0, said, numbers)
+        return said
 
     def _labels(self, probabilities: NDArray[np.float32], objects: NDArray[np.int64]) -> NDArray[np.uint8]:
         best = probabilities.argmax(axis=0)

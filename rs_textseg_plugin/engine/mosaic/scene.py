@@ -15,6 +15,7 @@ from rs_textseg_plugin.engine.legend import Legend
 from rs_textseg_plugin.engine.mosaic.components import Components, ComponentTable
 from rs_textseg_plugin.engine.mosaic.objects import MaskTable
 from rs_textseg_plugin.engine.mosaic.painting import Painted, Painter
+from rs_textseg_plugin.engine.mosaic.remarks import RemarkTable
 from rs_textseg_plugin.engine.mosaic.scratch_raster import ScratchRaster
 from rs_textseg_plugin.engine.mosaic.store import StoredTile, TileStore
 from rs_textseg_plugin.engine.segments import Answer, PackedMask
@@ -75,7 +76,8 @@ class Mosaic:
         self._instances = instances
         self._folder = folder
         self._store = TileStore(folder)
-        self._masks = MaskTable(legend.size)
+        self._remarks = RemarkTable()
+        self._masks = MaskTable(legend.size, self._remarks)
         self._tiles: list[Tile] = []
 
     @property
@@ -87,6 +89,7 @@ class Mosaic:
         """Take a tile's answer; tiles come row by row. Tiles without a valid pixel are simply not added."""
         stored = StoredTile(tile, answer, PackedMask.of(valid))
         self._store.put(stored)
+        self._remarks.take(answer)
         self._masks.add(stored, self._store)
         self._tiles.append(tile)
 
@@ -102,10 +105,11 @@ class Mosaic:
             files.callback(scores.close)
             table = yield from self._paint(numbers, scores)
             files.pop_all()
-        yield LabelledScene(self._extent, numbers, scores, table.resolve())
+        yield LabelledScene(self._extent, numbers, scores, table.resolve(self._remarks.texts))
 
     def _paint(self, numbers: ScratchRaster, scores: ScratchRaster) -> Generator[None, None, ComponentTable]:
-        painter = Painter(self._legend, self._grid, self._store, self._masks.resolve(), self._prob_threshold)
+        objects = self._masks.resolve()
+        painter = Painter(self._legend, self._grid, self._store, objects, self._prob_threshold, self._remarks)
         table = ComponentTable(self._legend.size, self._instances)
         for tile in self._tiles:
             painted = painter.paint(tile)

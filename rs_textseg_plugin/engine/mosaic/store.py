@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from rs_textseg_plugin.contract.grid import Tile, Window
 from rs_textseg_plugin.engine.class_map import ClassMap, ProbabilityMap
-from rs_textseg_plugin.engine.segments import Answer, PackedMask, Segment
+from rs_textseg_plugin.engine.segments import Answer, PackedMask, RemarkMap, Segment
 from rs_textseg_plugin.engine.soft_vote import SoftVote, Vote
 
 _KEPT = 12  # a core is painted from at most nine tiles
@@ -78,16 +79,38 @@ def _to_arrays(stored: StoredTile) -> dict[str, NDArray[Any]]:
         "merged": np.array(stored.answer.merged, np.int32),
         **_mask_arrays("", segments),
         **_map_arrays(stored.answer.class_map),
+        **_remark_arrays(stored.answer),
     }
 
 
 def _from_arrays(tile: Tile, arrays: dict[str, NDArray[Any]]) -> StoredTile:
+    remarks = arrays["remarks"] if "remarks" in arrays else repeat("")
     segments = tuple(
-        Segment(window, mask, int(label), scores)
-        for (window, mask), label, scores in zip(_masks("", arrays), arrays["labels"], arrays["scores"])
+        Segment(window, mask, int(label), scores, str(remark))
+        for (window, mask), label, scores, remark in zip(
+            _masks("", arrays), arrays["labels"], arrays["scores"], remarks
+        )
     )
     valid = PackedMask(arrays["valid"], tile.window.height, tile.window.width)
-    return StoredTile(tile, Answer(segments, _map(arrays), tuple(map(int, arrays["merged"]))), valid)
+    answer = Answer(segments, _map(arrays), tuple(map(int, arrays["merged"])), _remark_map(arrays))
+    return StoredTile(tile, answer, valid)
+
+
+def _remark_arrays(answer: Answer) -> dict[str, NDArray[Any]]:
+    """Return nothing where nothing was said, which is most often so."""
+    arrays: dict[str, NDArray[Any]] = {}
+    if any(segment.remark for segment in answer.segments):
+        arrays["remarks"] = np.array([segment.remark for segment in answer.segments], np.str_)
+    if answer.remarks is not None:
+        arrays["remark_numbers"] = answer.remarks.numbers
+        arrays["remark_texts"] = np.array(answer.remarks.texts, np.str_)
+    return arrays
+
+
+def _remark_map(arrays: dict[str, NDArray[Any]]) -> RemarkMap | None:
+    if "remark_numbers" not in arrays:
+        return None
+    return RemarkMap(arrays["remark_numbers"], tuple(map(str, arrays["remark_texts"])))
 
 
 def _mask_arrays(prefix: str, masks: Sequence[Segment | Vote]) -> dict[str, NDArray[Any]]:

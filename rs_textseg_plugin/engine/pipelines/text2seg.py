@@ -10,12 +10,13 @@ What happens to a tile, in this order::
               vote: at each pixel a branch gives the class of its best mask there the score of that mask; the mean over
                     the branches is the class's probability. What no branch is sure of, or one branch alone says with
                     little confidence, stays without a class
+              every polygon says which branches found it
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -35,8 +36,9 @@ from rs_textseg_plugin.engine.pipelines.grounding_sam import Detector, Grounding
 from rs_textseg_plugin.engine.pipelines.sam_clip import SamClip
 from rs_textseg_plugin.engine.pipelines.surgery_sam import SurgerySam
 from rs_textseg_plugin.engine.raster import TileImage
-from rs_textseg_plugin.engine.segments import NO_CLASS, Answer, Segment
+from rs_textseg_plugin.engine.segments import NO_CLASS, Answer, RemarkMap, Segment
 
+Scores = dict[int, NDArray[np.float32]]  # (H, W) of 0..1 by class index
 _IMPOSSIBLE = -30.0  # a logit that stands for a probability of 0; half precision holds it
 
 
@@ -129,15 +131,11 @@ class Text2Seg:
         Raises:
             Cancelled: `should_stop` said so.
         """
-        said = [
-            branch.answer(observation.seen[name], budget, should_stop).segments
+        said = {
+            name: branch.answer(observation.seen[name], budget, should_stop).segments
             for name, branch in self._branches.items()
-        ]
-        found = [segment for segments in said for segment in segments]
-        if not self._votes:
-            return Answer(tuple(found), None)
-        means = mean_votes(said, observation.size)
-        return Answer((), vote_map(means, self._legend, observation.size), tuple(segment.label for segment in found))
+        }
+        return vote_of(said, self._legend, observation.size) if self._votes else union_of(said)
 
 
 def _parameters_of_branches(parameters: Mapping[str, ParameterValue]) -> dict[str, dict[str, ParameterValue]]:
@@ -148,30 +146,81 @@ def _parameters_of_branches(parameters: Mapping[str, ParameterValue]) -> dict[st
     }
 
 
-def mean_votes(said: Sequence[Sequence[Segment]], size: tuple[int, int]) -> dict[int, NDArray[np.float32]]:
-    """Return each class's mean score at every pixel, ``(H, W)`` by class index, for classes that any branch found.
+def union_of(said: Mapping[str, Sequence[Segment]]) -> Answer:
+    """Return every segment of every branch, each with its branch's name as the remark."""
+    return Answer(tuple(replace(one, remark=name) for name, found in said.items() for one in found), None)
+
+
+def vote_of(said: Mapping[str, Sequence[Segment]], legend: Legend, size: tuple[int, int]) -> Answer:
+    """Return the branches' mean as a class map, with the branches that found a pixel's class as the remark.
 
     Args:
-        said: the segments of each branch. Where several of one branch and class overlap, the highest score counts.
+        said: the segments of each branch, by its name.
+        legend: the competing classes.
+        size: ``(height, width)`` of the tile.
+    """
+    scores = {name: best_scores(found, size) for name, found in said.items()}
+    means = mean_votes(tuple(scores.values()), size)
+    labels = tuple(one.label for found in said.values() for one in found)
+    return Answer((), vote_map(means, legend, size), labels, branches_of(scores, means, size))
+
+
+def best_scores(segments: Sequence[Segment], size: tuple[int, int]) -> Scores:
+    """Return the score of the best of one branch's masks at every pixel, for the classes that it found.
+
+    Args:
+        segments: of the branch.
+        size: ``(height, width)`` of the tile.
+    """
+    best: Scores = {}
+    for segment in segments:
+        if segment.label != NO_CLASS:
+            canvas = best.setdefault(segment.label, np.zeros(size, np.float32))
+            part = canvas[segment.window.slices]
+            np.maximum(part, segment.mask.unpack() * segment.scores[segment.label], out=part)
+    return best
+
+
+def mean_votes(scores: Sequence[Scores], size: tuple[int, int]) -> Scores:
+    """Return each class's mean score over the branches, for the classes that any branch found.
+
+    Args:
+        scores: of each branch.
         size: ``(height, width)`` of the tile.
 
     Where the means of a pixel add up to more than 1, they are brought to 1.
     """
-    means: dict[int, NDArray[np.float32]] = {}
-    for segments in said:
-        best: dict[int, NDArray[np.float32]] = {}
-        for segment in segments:
-            if segment.label != NO_CLASS:
-                canvas = best.setdefault(segment.label, np.zeros(size, np.float32))
-                part = canvas[segment.window.slices]
-                np.maximum(part, segment.mask.unpack() * segment.scores[segment.label], out=part)
+    means: Scores = {}
+    for best in scores:
         for label, canvas in best.items():
-            means[label] = means.get(label, np.float32(0)) + canvas / np.float32(len(said))
+            means[label] = means.get(label, np.float32(0)) + canvas / np.float32(len(scores))
     total = np.maximum(sum(means.values(), np.zeros(size, np.float32)), 1)
     return {label: canvas / total for label, canvas in means.items()}
 
 
-def vote_map(means: Mapping[int, NDArray[np.float32]], legend: Legend, size: tuple[int, int]) -> ClassMap:
+def branches_of(scores: Mapping[str, Scores], means: Scores, size: tuple[int, int]) -> RemarkMap:
+    """Return which branches have a mask of the class that wins at a pixel, in words like ``boxes+points``.
+
+    Args:
+        scores: of each branch, by its name.
+        means: over the branches; of equals the class that comes first in the legend wins.
+        size: ``(height, width)`` of the tile.
+    """
+    highest, found_by = np.zeros(size, np.float32), np.zeros(size, np.uint8)
+    for label in sorted(means):
+        wins = means[label] > highest
+        highest[wins] = means[label][wins]
+        found_by[wins] = 0
+        for bit, best in enumerate(scores.values()):
+            if label in best:
+                found_by[wins & (best[label] > 0)] += 1 << bit
+    texts = (
+        "+".join(name for bit, name in enumerate(scores) if number >> bit & 1) for number in range(1 << len(scores))
+    )
+    return RemarkMap(found_by, tuple(texts))
+
+
+def vote_map(means: Scores, legend: Legend, size: tuple[int, int]) -> ClassMap:
     """Return probabilities as a map; what they lack to 1 belongs to no class."""
     words = len(legend.words)
     logits = np.full((1, words + 1, *size), _IMPOSSIBLE, np.float16)

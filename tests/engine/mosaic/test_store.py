@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from planted import class_map_of, legend
@@ -7,7 +9,7 @@ from planted import class_map_of, legend
 from rs_textseg_plugin.contract.grid import TileGrid, Window
 from rs_textseg_plugin.engine.class_map import ClassMap
 from rs_textseg_plugin.engine.mosaic.store import StoredTile, TileStore
-from rs_textseg_plugin.engine.segments import Answer, PackedMask, Segment
+from rs_textseg_plugin.engine.segments import Answer, PackedMask, RemarkMap, Segment
 from rs_textseg_plugin.engine.soft_vote import SoftVote, Vote
 
 NAMES = legend("building, road, water")
@@ -69,6 +71,30 @@ def test_an_answer_comes_back_from_disk_as_it_was_put(tmp_path, kind, segments):
         np.testing.assert_array_equal(
             got.answer.class_map.probabilities(NAMES, WHOLE), put.answer.class_map.probabilities(NAMES, WHOLE)
         )
+
+
+@pytest.mark.parametrize("kind", ["none", "dense"])
+def test_remarks_come_back_from_disk_and_take_no_room_where_there_are_none(tmp_path, kind):
+    store = TileStore(tmp_path)
+    valid = PackedMask.of(np.ones((SIDE, SIDE), bool))
+    first, second, *others = GRID.tiles(Window(0, 0, 20 * SIDE, SIDE))
+    texts = ["Größe 3, 'sure'", "", "x" * 3000]
+    said = tuple(Segment(*one[:2], 0, one[2], text) for one, text in zip(masks(3, 2), texts))
+    numbers = np.random.default_rng(3).integers(0, 3, (SIDE, SIDE)).astype(np.uint16)
+    store.put(StoredTile(first, Answer(said, MAPS[kind](), (), RemarkMap(numbers, ("", "boxes", "ü"))), valid))
+    silent = tuple(replace(segment, remark="") for segment in said)
+    store.put(StoredTile(second, Answer(silent, MAPS[kind]()), valid))
+    for tile in others:  # until the first ones are no longer in memory
+        store.put(StoredTile(tile, Answer((), None), valid))
+    got = store.get(first.index).answer
+    assert [segment.remark for segment in got.segments] == texts
+    np.testing.assert_array_equal(got.remarks.numbers, numbers)
+    assert got.remarks.texts == ("", "boxes", "ü")
+    silent_answer = store.get(second.index).answer
+    assert silent_answer.remarks is None
+    assert {segment.remark for segment in silent_answer.segments} == {""}
+    with np.load(tmp_path / "tile_0_1.npz") as arrays:
+        assert not [name for name in arrays if "remark" in name]
 
 
 def test_a_map_that_the_store_does_not_know_is_refused(tmp_path):

@@ -3,9 +3,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pyogrio
 import pytest
 import rasterio
 import torch
+from planted import Truth, labelled
 from rasters import texture
 from tiny_detector import write_tiny_detector
 from tiny_models import open_clip, tiny_clip, tiny_sam
@@ -22,10 +24,11 @@ from rs_textseg_plugin.engine.legend import Legend
 from rs_textseg_plugin.engine.models.clip import ClipModel
 from rs_textseg_plugin.engine.models.grounding_dino import load_grounding_dino
 from rs_textseg_plugin.engine.models.sam import SamModel
+from rs_textseg_plugin.engine.mosaic.scene import LabelledScene
 from rs_textseg_plugin.engine.pipelines.grounding_sam import GroundingSam
 from rs_textseg_plugin.engine.pipelines.sam_clip import SamClip
 from rs_textseg_plugin.engine.pipelines.surgery_sam import SurgerySam
-from rs_textseg_plugin.engine.pipelines.text2seg import Text2Seg, mean_votes, vote_map
+from rs_textseg_plugin.engine.pipelines.text2seg import Text2Seg, best_scores, mean_votes, union_of, vote_map, vote_of
 from rs_textseg_plugin.engine.raster import TileImage
 from rs_textseg_plugin.engine.segments import NO_CLASS, PackedMask, Segment
 from rs_textseg_plugin.engine.service import Engine
@@ -123,7 +126,8 @@ LEFT, MIDDLE, RIGHT = np.s_[0:64, 0:40], np.s_[0:64, 30:60], np.s_[0:64, 50:96]
 
 def probabilities(said) -> np.ndarray:
     names = legend()
-    return vote_map(mean_votes(said, TILE), names, TILE).probabilities(names, WHOLE)
+    scores = [best_scores(segments, TILE) for segments in said]
+    return vote_map(mean_votes(scores, TILE), names, TILE).probabilities(names, WHOLE)
 
 
 def test_a_class_has_the_mean_over_the_branches_of_their_scores():
@@ -156,6 +160,64 @@ def test_a_vote_is_the_map_of_the_branches_masks_and_counts_them(sam, clip, dete
     assert vote.segments == ()
     assert sorted(vote.merged) == sorted(one.label for one in union)
     assert vote.class_map.probabilities(legend(), WHOLE).max() > 0.1
+
+
+def remarks_at(said, *pixels) -> list[str]:
+    remarks = vote_of(said, legend(), TILE).remarks
+    return [remarks.texts[remarks.numbers[pixel]] for pixel in pixels]
+
+
+def test_a_vote_says_which_branches_have_a_mask_of_the_class_that_wins_at_a_pixel():
+    said = {
+        "boxes": [segment(LEFT, 0, 0.9)],
+        "points": [segment(MIDDLE, 0, 0.6), segment(RIGHT, 1, 0.7)],
+        "crops": [segment(LEFT, 1, 0.2), replace(segment(RIGHT, 0, 0.9), label=NO_CLASS)],
+    }
+    found = remarks_at(said, (5, 5), (5, 35), (5, 45), (5, 55), (5, 80))
+    assert found == ["boxes", "boxes+points", "points", "points", "points"]
+    del said["points"]
+    assert remarks_at(said, (5, 5), (5, 80)) == ["boxes", ""]
+
+
+def test_of_two_classes_with_the_same_mean_the_remark_is_that_of_the_one_that_wins():
+    said = {"boxes": [segment(LEFT, 1, 0.5)], "points": [segment(LEFT, 0, 0.5)], "crops": [segment(LEFT, 0, 0.25)]}
+    assert remarks_at(said, (0, 0)) == ["points+crops"]
+    said["crops"] = []
+    assert probabilities(said.values())[:, 0, 0].argmax() == 0
+    assert remarks_at(said, (0, 0)) == ["points"]
+
+
+def across_a_seam(folder, join, stop) -> LabelledScene:
+    """Two tiles of 64 px with 32 px in common, whose cores meet at column 48, and an object from column 10 to `stop`.
+
+    In the left tile two branches find it, in the right one only one does.
+    """
+
+    def answer(tile):
+        is_left = tile.col_index == 0
+        found = [segment(np.s_[20:40, 10:64] if is_left else np.s_[20:40, 0 : stop - 32], 0, 0.9)]
+        return join({"boxes": found if is_left else [], "points": found}, (64, 64))
+
+    truth = Truth(np.zeros((64, 96)), np.zeros((64, 96)))
+    return labelled(truth, folder, 64, 32, answer=answer, prob_threshold=0.4)
+
+
+def voted(said, size):
+    return vote_of(said, legend(), size)
+
+
+def united(said, size):
+    return union_of(said)
+
+
+@pytest.mark.parametrize(
+    ("join", "stop", "expected"),
+    [(voted, 90, "points"), (voted, 70, "boxes+points"), (united, 90, "points"), (united, 70, "boxes")],
+)
+def test_an_object_across_a_seam_has_one_remark_that_of_most_of_its_pixels(tmp_path, join, stop, expected):
+    components = across_a_seam(tmp_path, join, stop).components
+    assert components.pixels.tolist()[1:] == [20 * (stop - 10)]
+    assert components.remarks.tolist() == ["", expected]
 
 
 def test_a_least_vote_that_is_not_reached_leaves_the_pixel_without_a_class(sam, clip, detector):
@@ -220,3 +282,6 @@ def test_a_raster_is_segmented_and_a_missing_detector_is_said(tmp_path, tiny_mod
     assert isinstance(finished, Finished)
     assert sum(row.count for row in finished.classes) > 0
     assert any("no detector" in note for note in finished.notes)
+    branches = set(pyogrio.raw.read(request.output.path, columns=["branches"])[3][0])
+    assert branches
+    assert branches <= {"points", "crops", "points+crops"}
