@@ -301,7 +301,7 @@ class _Job:
             yield Progress("Writing polygons", 0, 0, spent + (1 - spent) * done / len(blocks))
         classes = tally.summary(self._legend.output)
         about_picture = files.draw(classes, self._footer())
-        self._late_notes += filter(None, [about_picture])
+        self._late_notes += filter(None, [about_picture, *files.notes])
         with Placement() as placement:
             files.finish(placement)
             placement.commit()
