@@ -25,7 +25,7 @@ class PointSet:
     """Points that describe one object together.
 
     Attributes:
-        points_px: ``(P, 2)`` float64, x and y in the tile's pixels, P of at least 1.
+        points_px: ``(P, 2)`` float64, x and y in the tile's pixels, P of at least 1 unless a box goes with them.
         is_inside: ``(P,)`` bool, whether a point lies on the object or beside it.
     """
 
@@ -85,6 +85,14 @@ def draw_point_sets(
         for number, mask in zip(numbers, masks):
             drawn[number] = mask
     return drawn
+
+
+def draw_together(
+    box_px: NDArray[np.float64] | None, points: PointSet, model: SamModel, embedding: SamEmbedding, multimask: bool
+) -> Proposal | None:
+    """Return the mask of one object that a box ``(4,)`` and points (which may be none) describe; None: no pixel."""
+    decoded = model.decode_together(embedding, box_px, points.points_px, points.is_inside, multimask)
+    return _best_masks(*decoded, _frame(model, embedding))[0]
 
 
 def _alike(sets: Sequence[PointSet], batch: int) -> list[list[int]]:

@@ -8,7 +8,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from rs_textseg_plugin.contract.api_key import key_from_environment
-from rs_textseg_plugin.contract.errors import Cancelled, EngineError, MemoryExhausted, QueryError, SceneError
+from rs_textseg_plugin.contract.errors import Cancelled, EngineError, MemoryExhausted, SceneError
 from rs_textseg_plugin.contract.events import ClassSummary, Event, Finished, Found, Progress, Warned
 from rs_textseg_plugin.contract.grid import Tile
 from rs_textseg_plugin.contract.recipe import competitor, find_pipeline, wants_instances
@@ -25,18 +25,20 @@ from rs_textseg_plugin.contract.request import Request
 from rs_textseg_plugin.contract.version import VERSION
 from rs_textseg_plugin.engine.device import Budget, choose_device, choose_dtype, describe, is_memory_error
 from rs_textseg_plugin.engine.ground import ground_resolution_m
-from rs_textseg_plugin.engine.legend import MOST_CLASSES, Legend
+from rs_textseg_plugin.engine.legend import Legend
 from rs_textseg_plugin.engine.mosaic.scene import LabelledScene, Mosaic
-from rs_textseg_plugin.engine.output import check_output, format_notes
-from rs_textseg_plugin.engine.pipelines.loading import LOADERS, Loader, Order
-from rs_textseg_plugin.engine.pipelines.protocol import Pipeline
+from rs_textseg_plugin.engine.output import format_notes
+from rs_textseg_plugin.engine.pipelines.loading import LOADERS, Loader, Order, Question
+from rs_textseg_plugin.engine.pipelines.protocol import AsksModel, Pipeline
 from rs_textseg_plugin.engine.placement import Placement
 from rs_textseg_plugin.engine.polygons import Polygonizer, PolygonSettings, Tally
-from rs_textseg_plugin.engine.raster import SceneReader, TileImage, gdal_settings, open_scene, prefetched
+from rs_textseg_plugin.engine.raster import TileImage, gdal_settings, prefetched
 from rs_textseg_plugin.engine.referring import apply_phrase
+from rs_textseg_plugin.engine.request_check import check_request, require_consent
 from rs_textseg_plugin.engine.result_files import ResultFiles
 from rs_textseg_plugin.engine.segments import Answer
 from rs_textseg_plugin.engine.shelf import ModelShelf, ObservationCache
+from rs_textseg_plugin.engine.view import View, open_view
 from rs_textseg_plugin.engine.weights import resolve_set
 
 _MOST_TILES = 1_000_000  # weeks on any machine; more is a slip of the pen in a resolution
@@ -76,8 +78,8 @@ class Engine:
             with (
                 gdal_settings(),
                 tempfile.TemporaryDirectory(prefix="rs_textseg_") as scratch,
-                open_scene(request.scene) as reader,
-                closing(_Job(self, request, reader, Path(scratch), should_stop)) as job,
+                _opened(request) as view,
+                closing(_Job(self, request, view, Path(scratch), should_stop)) as job,
             ):
                 for event in job.run():
                     if isinstance(event, Finished):
@@ -96,6 +98,16 @@ class Engine:
             ) from error
 
 
+@contextmanager
+def _opened(request: Request) -> Iterator[View]:
+    """Open the scene: in tiles, or as one picture where the pipeline looks at one and the request wants that."""
+    parameters = request.recipe.checked_parameters()
+    wanted, view_px = parameters.get("view", "sweep"), parameters.get("view_px", 0)
+    view = open_view(request.scene, str(wanted), int(view_px or 0))
+    with view.reader:
+        yield view
+
+
 def _memory_exhausted(problem: str) -> MemoryExhausted:
     return MemoryExhausted(
         f"Memory ran out, and there was nothing left to make smaller ({problem or 'no details'}): "
@@ -108,48 +120,28 @@ def run(request: Request, should_stop: Callable[[], bool]) -> Iterator[Event]:
     return Engine().run(request, should_stop)
 
 
-def check_request(request: Request) -> None:
-    """Find out what is wrong with a request as far as neither raster nor models are needed.
-
-    Raises:
-        RecipeError, QueryError, OutputError: as they say.
-    """
-    request.recipe.checked_parameters()
-    info = find_pipeline(request.recipe.pipeline)
-    if info.takes == "classes" and not request.query.positives:
-        raise QueryError(
-            f"The pipeline {info.name} answers class lists, and the request holds none: "
-            'give one, for example --text "building|roof, road, water".'
-        )
-    if len(request.query.output_classes) > MOST_CLASSES:
-        raise QueryError(
-            f"The class list names {len(request.query.output_classes)} classes, and a result holds at most "
-            f"{MOST_CLASSES}: ask for fewer, or join some with '|'."
-        )
-    check_output(request.output, request.scene.path)
-
-
 class _Job:
     """One request on its way through the engine."""
 
     def __init__(
-        self, engine: Engine, request: Request, reader: SceneReader, scratch: Path, should_stop: Callable[[], bool]
+        self, engine: Engine, request: Request, view: View, scratch: Path, should_stop: Callable[[], bool]
     ) -> None:
-        self._engine, self._request, self._reader = engine, request, reader
+        self._engine, self._request, self._view, self._reader = engine, request, view, view.reader
         self._scratch, self._should_stop = scratch, should_stop
         self._files = ExitStack()  # Windows cannot remove the scratch folder while a file in it is open
         recipe, info = request.recipe, find_pipeline(request.recipe.pipeline)
         self._models = resolve_set(recipe.models, info.roles, info.optional_roles)
         combined = replace(recipe, parameters={**info.own(self._models.parameters), **recipe.parameters})
         self._parameters = combined.checked_parameters()
+        require_consent(self._parameters, request.consent_to_send)
         self._legend = Legend.of(request.query, competitor(self._parameters))
         self._budget = Budget(choose_device(recipe.device))
         self._dtype = choose_dtype(recipe.precision, self._budget.device)
         self._started = datetime.now(timezone.utc)
-        about_format = format_notes(request.output.path, reader.grid.crs_wkt, request.query.text)
-        missing = [note for role, note in info.optional_roles.items() if role not in self._models.checkpoints]
-        about_size = self._models.notes(sum(ground_resolution_m(reader.grid)) / 2)
-        self._first_notes = [*reader.notes, *about_format, *missing, *about_size]
+        about_format = format_notes(request.output.path, self._reader.grid.crs_wkt, request.query.text)
+        missing = [note for role, note in info.optional_roles.items() if note and role not in self._models.checkpoints]
+        about_size = self._models.notes(sum(ground_resolution_m(self._reader.grid)) / 2)
+        self._first_notes = [*self._reader.notes, *view.notes, *about_format, *missing, *about_size]
         self._late_notes: list[str] = []
         self._segments: Counter[str] = Counter()
         raster = Path(request.scene.path)
@@ -185,13 +177,19 @@ class _Job:
 
     def _loaded(self) -> Pipeline[Any]:
         order = Order(
-            self._engine.shelf, self._models, self._parameters, self._legend, self._budget.device, self._dtype
+            self._engine.shelf,
+            self._models,
+            self._parameters,
+            self._legend,
+            self._budget.device,
+            self._dtype,
+            Question(self._request.query.phrase, self._reader.grid, self._engine.api_key),
         )
         return self._engine.loaders[self._request.recipe.pipeline](order)
 
     def _new_mosaic(self) -> Mosaic:
         p = self._parameters
-        self._tiles = self._reader.tile_grid(int(p["tile_px"] or 0), int(p["overlap_px"] or 0))
+        self._tiles = self._view.tiles(int(p["tile_px"] or 0), int(p["overlap_px"] or 0))
         self._refuse_too_many_tiles()
         return Mosaic(
             self._legend,
@@ -218,6 +216,8 @@ class _Job:
         images = prefetched(self._reader, (tile.window for tile in tiles), lambda: self._budget.tiles_in_flight - 1)
         started = time.monotonic()
         yield Progress("Segmenting", 0, len(tiles), 0.0)
+        if isinstance(self._pipeline, AsksModel):
+            yield from self._said(self._pipeline.before([tile.window for tile in tiles]))
         with closing(images):
             for done, (tile, image) in enumerate(zip(tiles, images), start=1):
                 self._stop_if_asked()
@@ -227,6 +227,13 @@ class _Job:
                 left_s = (time.monotonic() - started) / done * (len(tiles) - done)
                 yield Progress("Segmenting", done, len(tiles), _MODELS_SHARE * done / len(tiles), round(left_s, 1))
                 yield Found(dict(self._segments))
+        if isinstance(self._pipeline, AsksModel):
+            yield from self._said(self._pipeline.after())
+
+    def _said(self, notes: list[str]) -> Iterator[Event]:
+        """Keep notes for the files' provenance, and yield them."""
+        self._late_notes += notes
+        yield from (Warned(note) for note in notes)
 
     def _add_tile(self, mosaic: Mosaic, tile: Tile, image: TileImage) -> None:
         if not (image.valid & self._reader.inside(image.window)).any():
@@ -240,7 +247,8 @@ class _Job:
         # Neither the extent nor the mask: tiles are read whole.
         scene = replace(self._request.scene, extent=None, mask_wkb_hex="")
         parameters = self._pipeline.observation_key(self._parameters)
-        key = (scene, self._file_state, image.window, self._models.identity, self._dtype, parameters)
+        place = (self._reader.grid, image.window)
+        key = (scene, self._file_state, place, self._models.identity, self._dtype, parameters)
         observe = self._pipeline.observe
         return self._engine.observations.get_or_make(key, lambda: observe(image, self._budget, self._should_stop))
 
@@ -286,9 +294,8 @@ class _Job:
     def _write(self, scene: LabelledScene) -> Iterator[Event]:
         """Trace polygons block by block, write them, and put the finished files in place."""
         polygonizer = Polygonizer(scene, self._legend, self._reader.grid, self._polygon_settings())
-        about_phrase = apply_phrase(self._request.query, polygonizer, self._reader.grid, self._stop_if_asked)
-        self._late_notes += about_phrase  # before the files, whose provenance holds them
-        yield from (Warned(note) for note in about_phrase)
+        about_phrase = self._apply_phrase(polygonizer)
+        yield from self._said(about_phrase)  # before the files, whose provenance holds them
         files = self._result_files()
         tally = Tally(len(self._legend.output))
         blocks = polygonizer.blocks()
@@ -312,6 +319,12 @@ class _Job:
         files = ResultFiles(self._request, self._reader, self._legend, self._scratch, provenance)
         self._files.callback(files.close)
         return files
+
+    def _apply_phrase(self, polygonizer: Polygonizer) -> list[str]:
+        """Where geometry answers a phrase, leave only what it refers to; return how it was read."""
+        if not find_pipeline(self._request.recipe.pipeline).answers_phrases:
+            return []
+        return apply_phrase(self._request.query, polygonizer, self._reader.grid, self._stop_if_asked)
 
     def _polygon_settings(self) -> PolygonSettings:
         p = self._parameters

@@ -29,8 +29,9 @@ from rs_textseg_plugin.contract.recipe import Recipe
 from rs_textseg_plugin.contract.request import Output, Request
 from rs_textseg_plugin.contract.scene import Scene
 from rs_textseg_plugin.engine.output import PROVENANCE_KEY
+from rs_textseg_plugin.engine.request_check import check_request
 from rs_textseg_plugin.engine.segments import Answer
-from rs_textseg_plugin.engine.service import Engine, check_request
+from rs_textseg_plugin.engine.service import Engine
 
 SIZE = 300
 EXACT = {"tile_px": 128, "overlap_px": 32, "simplify_m": 0, "min_area_m2": 0, "fill_holes_m2": 0}

@@ -142,6 +142,35 @@ class SamModel:
         corners = self._in_model_px(embedding, boxes_px.reshape(-1, 2, 2))
         return self._decode(embedding, None, multimask, boxes=corners.flatten(1))
 
+    @torch.inference_mode()
+    def decode_together(
+        self,
+        embedding: SamEmbedding,
+        box_px: NDArray[np.float64] | None,
+        points_px: NDArray[np.float64],
+        is_inside: NDArray[np.bool_],
+        multimask: bool,
+    ) -> tuple[Tensor, Tensor]:
+        """Draw one object that a box and points describe together.
+
+        Args:
+            embedding: of the tile.
+            box_px: ``(4,)`` left, top, right, bottom in the tile's pixels; None: only points.
+            points_px: ``(P, 2)`` x and y; P may be 0 where there is a box.
+            is_inside: ``(P,)`` bool, whether a point lies on the object or beside it.
+            multimask: see `decode_prompts`.
+
+        Returns:
+            As `decode_points`, with N of 1; M is 1 where `multimask` is False.
+        """
+        prompts: dict[str, Any] = {}
+        if len(points_px):
+            labels = torch.as_tensor(is_inside[None], dtype=torch.int, device=self.device)
+            prompts["points"] = (self._in_model_px(embedding, points_px[None]), labels)
+        if box_px is not None:
+            prompts["boxes"] = self._in_model_px(embedding, box_px.reshape(1, 2, 2)).flatten(1)
+        return self._decode(embedding, None, multimask, **prompts)
+
     def _in_model_px(self, embedding: SamEmbedding, points_px: NDArray[np.float64]) -> Tensor:
         scale = np.asarray(embedding.input_size) / np.asarray(embedding.original_size)
         return torch.as_tensor(points_px * scale[::-1], dtype=self._coordinate_dtype, device=self.device)

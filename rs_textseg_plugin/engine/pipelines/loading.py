@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 
+from rs_textseg_plugin.contract.grid import PixelGrid
 from rs_textseg_plugin.contract.recipe import (
     GROUNDING_SAM,
     SAM_CLIP,
@@ -32,6 +33,21 @@ from rs_textseg_plugin.engine.weights import ResolvedSet
 
 
 @dataclass(frozen=True)
+class Question:
+    """What a pipeline that answers phrases needs to know beside its classes.
+
+    Attributes:
+        phrase: as typed; empty for a class list.
+        grid: the working grid, on which places in files are put.
+        api_key: for an endpoint that wants one.
+    """
+
+    phrase: str
+    grid: PixelGrid
+    api_key: str = field(repr=False)
+
+
+@dataclass(frozen=True)
 class Order:
     """What a pipeline is made of; models come from the shelf, one copy of each."""
 
@@ -41,6 +57,7 @@ class Order:
     legend: Legend
     device: torch.device
     dtype: torch.dtype
+    question: Question
 
     def sam(self) -> SamModel:
         """Return the set's SAM."""

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
-from typing import Protocol, TypeVar
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Protocol, TypeVar, runtime_checkable
 
 import torch
 
+from rs_textseg_plugin.contract.grid import Window
 from rs_textseg_plugin.contract.recipe import ParameterValue
 from rs_textseg_plugin.engine.device import Budget
 from rs_textseg_plugin.engine.raster import TileImage
 from rs_textseg_plugin.engine.segments import Answer
+from rs_textseg_plugin.engine.vlm.instance import Instance
 
 
 class Kept(Protocol):
@@ -44,3 +46,22 @@ class Pipeline(Protocol[ObservationT]):
 
     def answer(self, observation: ObservationT, budget: Budget, should_stop: Callable[[], bool]) -> Answer:
         """Answer the query for that tile; models may run once more."""
+
+
+@runtime_checkable
+class AsksModel(Protocol):
+    """A pipeline that asks somebody for places: it says what that costs, and what came of it."""
+
+    @property
+    def answered(self) -> Sequence[Instance]:
+        """The places, on the working grid."""
+
+    def before(self, views: Sequence[Window]) -> list[str]:
+        """Return what the user should know before the first view is asked about."""
+
+    def after(self) -> list[str]:
+        """Return what the user should know after the last one.
+
+        Raises:
+            EngineError: nothing that could be used was answered.
+        """

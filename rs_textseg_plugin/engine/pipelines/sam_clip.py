@@ -30,7 +30,7 @@ from rs_textseg_plugin.engine.device import Budget
 from rs_textseg_plugin.engine.legend import Legend
 from rs_textseg_plugin.engine.models.clip import ClipModel
 from rs_textseg_plugin.engine.models.sam import SamEmbedding, SamModel
-from rs_textseg_plugin.engine.object_picture import object_picture
+from rs_textseg_plugin.engine.object_picture import CLIP_MEAN_COLOUR, object_picture
 from rs_textseg_plugin.engine.proposals import Proposal, ProposalSettings, propose, propose_at, without_duplicates
 from rs_textseg_plugin.engine.raster import TileImage
 from rs_textseg_plugin.engine.region_points import region_points
@@ -40,7 +40,6 @@ from rs_textseg_plugin.engine.soft_vote import SoftVote, Vote
 _VOTE_SCALE, _CROP_SCALE = 50.0, 100.0  # SegEarth-OV's and CLIP's
 # Windows of 224 px and crops of the same size cost about as much; SAM's decoder batch is the parameter.
 _CLIP_BATCH = 32
-_CLIP_MEAN_COLOUR = (123, 117, 104)  # 255 times CLIP's mean, rounded
 
 
 @dataclass(frozen=True)
@@ -249,7 +248,7 @@ class SamClip:
         return np.concatenate(features).astype(np.float16)
 
     def _crop(self, rgb: NDArray[np.uint8], proposal: Proposal, size_px: int) -> NDArray[np.uint8]:
-        fill = _CLIP_MEAN_COLOUR if self._crop_background == "mean" else (0, 0, 0)
+        fill = CLIP_MEAN_COLOUR if self._crop_background == "mean" else (0, 0, 0)
         shows_around = self._crop_background == "image"
         return object_picture(rgb[proposal.window.slices], proposal.mask.unpack(), size_px, fill, shows_around)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 Point = tuple[float, float]
 Box = tuple[float, float, float, float]
@@ -25,3 +25,9 @@ class Instance:
     inside: tuple[Point, ...] = ()
     outside: tuple[Point, ...] = ()
     confidence: float | None = None
+
+    def moved(self, x_px: float, y_px: float) -> Instance:
+        """Return the same instance in a frame whose corner lies that far to the left and above."""
+        box = self.box and (self.box[0] + x_px, self.box[1] + y_px, self.box[2] + x_px, self.box[3] + y_px)
+        inside, outside = (tuple((x + x_px, y + y_px) for x, y in points) for points in (self.inside, self.outside))
+        return replace(self, box=box, inside=inside, outside=outside)

@@ -8,6 +8,7 @@ from enum import Enum
 from typing import Any, Protocol
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 
@@ -68,6 +69,15 @@ class VisionModel(Protocol):
     @property
     def convention(self) -> Convention:
         """What its numbers mean."""
+
+    def to(self, device: torch.device, dtype: torch.dtype) -> None:
+        """Move a model that runs here."""
+
+    def shown_size(self, width_px: int, height_px: int) -> tuple[int, int]:
+        """Return width and height at which the model sees a picture of that size."""
+
+    def estimate_s(self, width_px: int, height_px: int, new_tokens: int) -> float | None:
+        """Return about how many seconds an answer takes; None: it runs elsewhere."""
 
     def tokens_of(self, width_px: int, height_px: int) -> int:
         """Return about how many tokens a picture of that size costs."""
