@@ -6,10 +6,12 @@
 #
 # MODELS is a set's name or a folder, PICTURE docs/images/dock.png unless named otherwise.
 # RS_TEXTSEG_ENGINE_PYTHON may name another interpreter for the engine than .venv's.
+# RS_TEXTSEG_PICTURE_METHOD names a method as the dock does, RS_TEXTSEG_PICTURE_ASK=phrase takes TEXT for a phrase,
+# RS_TEXTSEG_PICTURE_DOCK_PX is the width of the dock.
 # RS_TEXTSEG_PICTURE_AT=running takes the picture while the run goes on; =typed before it starts.
 set -euo pipefail
 if [ "$#" -lt 3 ]; then
-    sed -n '2,9s/^# \{0,1\}//p' "$0" >&2
+    sed -n '2,11s/^# \{0,1\}//p' "$0" >&2
     exit 2
 fi
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -36,7 +38,7 @@ cd "$session"
 env HOME="$session/home" XDG_RUNTIME_DIR="$session/runtime" QGIS_PLUGINPATH="$session/plugins" \
     RS_TEXTSEG_ENGINE_PYTHON="${RS_TEXTSEG_ENGINE_PYTHON:-$root/.venv/bin/python}" \
     RS_TEXTSEG_PICTURE="$picture" RS_TEXTSEG_PICTURE_RASTER="$raster" RS_TEXTSEG_PICTURE_MODELS="$models" \
-    RS_TEXTSEG_PICTURE_TEXT="$text" \
+    RS_TEXTSEG_PICTURE_TEXT="$text" GDAL_PAM_ENABLED=NO \
     xvfb-run --auto-servernum --server-args "-screen 0 1400x900x24" \
     timeout 600 qgis --nologo --code "$root/scripts/screenshot_driver.py" > "$session/log" 2>&1 || true
 if [ ! -s "$session/done" ]; then

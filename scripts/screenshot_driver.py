@@ -8,7 +8,7 @@ from pathlib import Path
 
 from qgis.core import QgsProject
 from qgis.PyQt.QtCore import QTimer
-from qgis.PyQt.QtWidgets import QComboBox, QDockWidget, QPlainTextEdit, QPushButton, QWidget
+from qgis.PyQt.QtWidgets import QComboBox, QDockWidget, QPlainTextEdit, QPushButton, QRadioButton, QWidget
 from qgis.utils import iface
 
 STEP_MS = 500
@@ -25,7 +25,9 @@ def script() -> Iterator[None]:
     yield
     dock = window.findChild(QDockWidget, "RsTextSegDock")
     dock.setUserVisible(True)
-    window.resizeDocks([dock], [430], 1)
+    window.resizeDocks([dock], [int(os.environ.get("RS_TEXTSEG_PICTURE_DOCK_PX", "430"))], 1)
+    yield
+    choose_method(dock, os.environ.get("RS_TEXTSEG_PICTURE_METHOD", ""))
     yield
     dock.findChild(QComboBox, "models").setEditText(os.environ["RS_TEXTSEG_PICTURE_MODELS"])
     dock.findChild(QPlainTextEdit, "text").setPlainText(os.environ["RS_TEXTSEG_PICTURE_TEXT"])
@@ -40,6 +42,15 @@ def script() -> Iterator[None]:
     dock.findChild(QPushButton, "cancel").click()
     while dock.findChild(QWidget, "progress").isVisible():
         yield
+
+
+def choose_method(dock: QDockWidget, method: str) -> None:
+    """Choose a method by its title; where a phrase may be asked, RS_TEXTSEG_PICTURE_ASK=phrase asks one."""
+    if method:
+        dock.findChild(QComboBox, "method").setCurrentText(method)
+    button = dock.findChild(QRadioButton, f"ask_{os.environ.get('RS_TEXTSEG_PICTURE_ASK', 'classes')}")
+    if not button.isHidden():
+        button.click()
 
 
 def run(dock: QDockWidget, until_finished: bool) -> Iterator[None]:

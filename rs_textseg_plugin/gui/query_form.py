@@ -67,17 +67,15 @@ class QueryForm(QWidget):
 
     def _raster_group(self) -> QGroupBox:
         group, form = _group("rasterGroup", tr("Raster"))
-        _add_row(form, tr("Layer"), self.layer, tr("The raster layer that is segmented"))
-        form.addRow(self.layer_problem)
+        _add_row(form, tr("Layer"), self.layer, tr("The raster layer that is segmented"), self.layer_problem)
         _add_row(form, tr("Extent"), self.extent, tr("The whole layer, or the part that the map canvas shows"))
         return group
 
     def _method_group(self) -> QGroupBox:
         group, form = _group("methodGroup", tr("Method"))
         _add_row(form, tr("Method"), self.method, "")
-        label = _add_row(form, tr("Models"), self.models, self.models.combo.toolTip())
+        label = _add_row(form, tr("Models"), self.models, self.models.combo.toolTip(), self.models_problem)
         label.setBuddy(self.models.combo)
-        form.addRow(self.models_problem)
         self.preset_label = _add_row(form, tr("Preset"), self.preset, tr("Parameters that belong together"))
         return group
 
@@ -156,13 +154,17 @@ def _group(name: str, title: str) -> tuple[QGroupBox, QFormLayout]:
     return group, QFormLayout(group)
 
 
-def _add_row(form: QFormLayout, text: str, field: QWidget, tooltip: str) -> QLabel:
+def _add_row(form: QFormLayout, text: str, field: QWidget, tooltip: str, problem: ProblemLabel | None = None) -> QLabel:
     label = QLabel(text)
     label.setBuddy(field)
     label.setToolTip(tooltip)
     if tooltip:
         field.setToolTip(tooltip)
-    form.addRow(label, field)
+    column = QVBoxLayout()  # a row of its own for the problem would leave a gap while there is none
+    column.addWidget(field)
+    if problem is not None:
+        column.addWidget(problem)
+    form.addRow(label, column)
     return label
 
 

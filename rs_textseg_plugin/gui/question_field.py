@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from qgis.PyQt.QtCore import Qt
-from qgis.PyQt.QtGui import QPalette
 from qgis.PyQt.QtWidgets import (
     QButtonGroup,
     QGroupBox,
@@ -57,7 +56,7 @@ class QuestionField(QGroupBox):
         for kind, button in self.kinds.items():
             button.setVisible(len(state.kinds) > 1)
             button.setChecked(kind == state.kind)
-        self.word_lists.setVisible(CLASSES in state.kinds)
+        self.word_lists.setVisible(state.kind == CLASSES)
         if self.text.toPlainText() != state.question:
             self.text.setPlainText(state.question)
         is_free = PHRASE in state.kinds and len(state.kinds) == 1
@@ -115,5 +114,7 @@ def _quiet_label(name: str) -> QLabel:
     label.setWordWrap(True)
     label.setTextFormat(Qt.TextFormat.PlainText)
     label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
-    label.setForegroundRole(QPalette.ColorRole.PlaceholderText)
+    font = label.font()
+    font.setItalic(True)
+    label.setFont(font)
     return label

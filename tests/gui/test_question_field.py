@@ -69,15 +69,18 @@ def test_a_phrase_is_asked_as_such(qtbot, field, model):
 
 
 def test_a_list_that_was_picked_is_in_the_field_and_can_be_edited(qtbot, field, model):
-    model.update(asks="phrase", phrase="house")
     field.word_lists.fill_menu()
     (published,) = [menu for menu in field.word_lists.menu().findChildren(QMenu) if menu.title() == "Published Lists"]
     next(action for action in published.actions() if action.text() == "loveda").trigger()
     assert field.text.toPlainText().startswith("-background, building|roof|house, road")
-    assert field.kinds["classes"].isChecked()
     field.text.moveCursor(field.text.textCursor().MoveOperation.End)
     qtbot.keyClicks(field.text, ", pond")
     assert model.state.text.endswith("agricultural, pond")
+
+
+def test_class_lists_are_not_offered_beside_a_phrase(field, model):
+    model.update(asks="phrase")
+    assert not field.word_lists.isVisible()
 
 
 def test_what_a_list_cannot_do_is_told_like_other_refusals(qtbot, field, model):
