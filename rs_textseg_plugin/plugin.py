@@ -17,7 +17,7 @@ from rs_textseg_plugin.gui.query_model import QueryModel
 from rs_textseg_plugin.gui.words import result_in_words
 from rs_textseg_plugin.host.icons import plugin_icon
 from rs_textseg_plugin.host.query_runner import QueryRunner
-from rs_textseg_plugin.host.result_layers import add_result
+from rs_textseg_plugin.host.result_layers import add_rasters, add_result
 from rs_textseg_plugin.host.settings import DOCK_IS_OPEN
 from rs_textseg_plugin.host.translate import tr
 from rs_textseg_plugin.runtime.session import EngineSession
@@ -119,12 +119,12 @@ class _Window:
 
     def _show_result(self, finished: Finished, request: Request) -> None:
         self._model.take_finished(finished)
-        if not any(row.count for row in finished.classes):
-            self._messages.warning(result_in_words(finished))
-            return
+        project, has_found = QgsProject.instance(), any(row.count for row in finished.classes)
         try:
-            add_result(QgsProject.instance(), finished, request)
+            if has_found:
+                add_result(project, finished, request)
+            add_rasters(project, finished, request)
         except OutputError as error:
             self._messages.warning(str(error))
             return
-        self._messages.success(result_in_words(finished))
+        (self._messages.success if has_found else self._messages.warning)(result_in_words(finished))

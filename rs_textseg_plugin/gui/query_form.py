@@ -23,6 +23,7 @@ from rs_textseg_plugin.gui.qt import RASTER_LAYERS
 from rs_textseg_plugin.gui.query_model import QueryModel
 from rs_textseg_plugin.gui.query_state import MAP_CANVAS, WHOLE_LAYER
 from rs_textseg_plugin.gui.question_field import QuestionField
+from rs_textseg_plugin.gui.raster_choice import RasterChoice
 from rs_textseg_plugin.host.translate import tr
 
 _DEVICES = {"auto": "Automatic", "cpu": "CPU", "cuda": "CUDA (NVIDIA GPU)"}
@@ -60,6 +61,7 @@ class QueryForm(QWidget):
         self.preset = _combo("preset", {})
         self.resolution = _resolution_box()
         self.device = _combo("device", _DEVICES)
+        self.rasters = RasterChoice(self)
         self.parameters = ParameterForm(self)
         self._shown_method = ""
         names = ("layerProblem", "modelsProblem", "parametersProblem")
@@ -89,6 +91,7 @@ class QueryForm(QWidget):
         _add_row(
             form, tr("Device"), self.device, tr("What the models run on; automatic takes a GPU where there is one")
         )
+        _add_row(form, tr("Also write"), self.rasters, "")
         layout = QVBoxLayout(group)
         layout.addLayout(form)
         layout.addWidget(self.parameters_problem)
@@ -104,6 +107,7 @@ class QueryForm(QWidget):
         self.preset.activated.connect(lambda _: update(preset=self.preset.currentData(), parameters={}))
         self.resolution.valueChanged.connect(lambda value: update(ground_resolution_m=value or None))
         self.device.currentIndexChanged.connect(lambda _: update(device=self.device.currentData()))
+        self.rasters.changed.connect(lambda: update(rasters=self.rasters.names()))
         self.parameters.changed.connect(lambda: update(parameters=self.parameters.values()))
         self._model.changed.connect(self._show)
         layer = self.layer.currentLayer()
@@ -114,6 +118,7 @@ class QueryForm(QWidget):
         state = self._model.state
         _choose(self.extent, state.extent_choice)
         _choose(self.device, state.device)
+        self.rasters.show_names(state.rasters)
         self._show_method()
         self.models.show_models(state.pipeline, state.models)
         self.question.show_question()

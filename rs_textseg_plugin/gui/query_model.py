@@ -27,7 +27,7 @@ from rs_textseg_plugin.gui.query_state import (
     remembered_state,
 )
 from rs_textseg_plugin.gui.words import reading_in_words
-from rs_textseg_plugin.host.output_paths import default_output_path, make_folder_for
+from rs_textseg_plugin.host.output_paths import default_output_path, make_folder_for, paths_beside
 from rs_textseg_plugin.host.scene_from_layer import layer_support, scene_from_layer
 
 CanvasView = Callable[[], "tuple[QgsRectangle, QgsCoordinateReferenceSystem]"]
@@ -152,7 +152,8 @@ class QueryModel(QObject):
             ground_resolution_m=self.state.ground_resolution_m,
         )
         path = default_output_path(self._project, self.state.question, self._now())
-        return Request(scene, self._parse_text(), self._recipe(), Output(str(path)))
+        output = Output(str(path), **paths_beside(path, self.state.wanted_rasters))
+        return Request(scene, self._parse_text(), self._recipe(), output)
 
     def take_start(self) -> None:
         """A run has begun."""

@@ -9,6 +9,7 @@ from typing import Optional
 from rs_textseg_plugin.contract.events import Failed, Finished, Progress
 from rs_textseg_plugin.contract.recipe import PIPELINES, ParameterValue, Recipe
 from rs_textseg_plugin.host import settings
+from rs_textseg_plugin.host.output_paths import RASTER_SUFFIXES
 
 WHOLE_LAYER = "layer"
 MAP_CANVAS = "canvas"
@@ -28,6 +29,7 @@ class QueryState:
         pipeline: a name in `PIPELINES`.
         models: id of a set, or a folder.
         preset: a name in `PRESETS` that fits the pipeline; empty: none.
+        rasters: what is written beside the polygons; names in `RASTER_SUFFIXES`.
         extent_choice: `WHOLE_LAYER` or `MAP_CANVAS`.
         parameters: recipe values that differ from those of the method, the models and the preset.
         ground_resolution_m: size of a working pixel; None: the raster's own.
@@ -41,6 +43,7 @@ class QueryState:
     pipeline: str = Recipe().pipeline
     models: str = Recipe().models
     preset: str = ""
+    rasters: tuple[str, ...] = ()
     extent_choice: str = WHOLE_LAYER
     parameters: Mapping[str, ParameterValue] = field(default_factory=dict)
     ground_resolution_m: Optional[float] = None
@@ -56,6 +59,12 @@ class QueryState:
     def kind(self) -> str:
         """What is asked: the user's choice, where the method leaves one."""
         return self.asks if self.asks in self.kinds else self.kinds[0]
+
+    @property
+    def wanted_rasters(self) -> tuple[str, ...]:
+        """What is written beside the polygons: the user's choice, and a heat map where that is the result."""
+        is_heat = self.parameters.get("result") == "heat"
+        return tuple(name for name in RASTER_SUFFIXES if name in self.rasters or (is_heat and name == "score_raster"))
 
     @property
     def question(self) -> str:
@@ -94,6 +103,7 @@ def remembered_state() -> QueryState:
         asks=settings.LAST_ASKS.read(),
         pipeline=pipeline if pipeline in PIPELINES else Recipe().pipeline,
         models=settings.LAST_MODELS.read(),
+        rasters=tuple(name for name in settings.LAST_RASTERS.read().split(",") if name in RASTER_SUFFIXES),
         extent_choice=extent_choice if extent_choice in (WHOLE_LAYER, MAP_CANVAS) else WHOLE_LAYER,
         device=settings.LAST_DEVICE.read(),
     )
@@ -106,5 +116,6 @@ def remember_state(state: QueryState) -> None:
     settings.LAST_ASKS.write(state.asks)
     settings.LAST_PIPELINE.write(state.pipeline)
     settings.LAST_MODELS.write(state.models)
+    settings.LAST_RASTERS.write(",".join(state.rasters))
     settings.LAST_EXTENT_CHOICE.write(state.extent_choice)
     settings.LAST_DEVICE.write(state.device)

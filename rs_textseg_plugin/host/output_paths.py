@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 
@@ -13,6 +14,9 @@ from qgis.PyQt.QtCore import QStandardPaths
 from rs_textseg_plugin.contract.errors import OutputError
 
 _LONGEST_SLUG = 40
+
+# The rasters of an `Output` by name, and how their files end.
+RASTER_SUFFIXES = {"label_raster": "_labels.tif", "score_raster": "_scores.tif"}
 
 
 def default_output_path(project: QgsProject, text: str, now: datetime) -> Path:
@@ -28,6 +32,11 @@ def default_output_path(project: QgsProject, text: str, now: datetime) -> Path:
     while path.exists():
         path, number = folder / f"{stem}-{number}.gpkg", number + 1
     return path
+
+
+def paths_beside(path: Path, names: Iterable[str]) -> dict[str, str]:
+    """Return where rasters of an `Output` go that lie beside its polygons, by name."""
+    return {name: str(path.with_name(path.stem + RASTER_SUFFIXES[name])) for name in names}
 
 
 def make_folder_for(path: Path) -> None:

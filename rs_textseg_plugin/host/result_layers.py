@@ -6,13 +6,21 @@ import json
 from datetime import datetime
 from pathlib import Path
 
-from qgis.core import QgsLayerMetadata, QgsProject, QgsVectorLayer
+from qgis.core import (
+    QgsLayerMetadata,
+    QgsLayerTreeLayer,
+    QgsMapLayer,
+    QgsProject,
+    QgsRasterLayer,
+    QgsVectorLayer,
+)
 
 from rs_textseg_plugin.contract.errors import OutputError
 from rs_textseg_plugin.contract.events import Finished
 from rs_textseg_plugin.contract.request import Request
 from rs_textseg_plugin.contract.version import VERSION
-from rs_textseg_plugin.host.style import style_by_class
+from rs_textseg_plugin.host.output_paths import RASTER_SUFFIXES
+from rs_textseg_plugin.host.style import style_by_class, style_raster
 from rs_textseg_plugin.host.translate import tr
 
 GROUP_NAME = "RS TextSeg"
@@ -35,13 +43,46 @@ def add_result(project: QgsProject, finished: Finished, request: Request) -> Qgs
             f"The result {finished.path!r} was written and cannot be loaded: add it from the data source manager."
         )
     style_by_class(layer, request.query.output_classes)
-    write_provenance(layer, finished, request)
-    project.addMapLayer(layer, False)
-    _put_into_group(layer, project)
+    _add(project, layer, finished, request)
     return layer
 
 
-def write_provenance(layer: QgsVectorLayer, finished: Finished, request: Request) -> None:
+def add_rasters(project: QgsProject, finished: Finished, request: Request) -> list[QgsRasterLayer]:
+    """Load the rasters of a result into the same group, below layers that are there; of them only heat is visible.
+
+    Raises:
+        OutputError: a file cannot be loaded.
+    """
+    layers = []
+    for kind, path in written_rasters(finished).items():
+        layer = QgsRasterLayer(path, f"{_layer_name(finished, request)}: {raster_title(kind, request)}")
+        if not layer.isValid():
+            raise OutputError(f"The raster {path!r} was written and cannot be loaded: add it from the browser panel.")
+        style_raster(layer, kind, request.query.output_classes)
+        node = _add(project, layer, finished, request, position=-1)
+        node.setItemVisibilityChecked(is_heat(request))
+        node.setExpanded(False)
+        layers.append(layer)
+    return layers
+
+
+def written_rasters(finished: Finished) -> dict[str, str]:
+    """Return the paths of a result's rasters by their name in `Output`."""
+    return {name: path for name, path in ((name, getattr(finished, name)) for name in RASTER_SUFFIXES) if path}
+
+
+def raster_title(kind: str, request: Request) -> str:
+    """Return what a raster of that name in `Output` is called."""
+    titles = {"label_raster": tr("labels"), "score_raster": tr("heat") if is_heat(request) else tr("scores")}
+    return titles[kind]
+
+
+def is_heat(request: Request) -> bool:
+    """Whether the result is a heat map."""
+    return request.recipe.parameters.get("result") == "heat"
+
+
+def write_provenance(layer: QgsMapLayer, finished: Finished, request: Request) -> None:
     """Write how a result came about into the layer's custom property and metadata."""
     request_json = json.dumps(request.to_json(), ensure_ascii=False)
     layer.setCustomProperty(REQUEST_PROPERTY, request_json)
@@ -74,14 +115,18 @@ def _abstract(finished: Finished, request: Request) -> str:
     return "\n".join(filter(None, lines))
 
 
-def _put_into_group(layer: QgsVectorLayer, project: QgsProject) -> None:
+def _add(
+    project: QgsProject, layer: QgsMapLayer, finished: Finished, request: Request, position: int = 0
+) -> QgsLayerTreeLayer:
+    write_provenance(layer, finished, request)
+    project.addMapLayer(layer, False)
     root = project.layerTreeRoot()
     group = root.findGroup(GROUP_NAME)
     if group is not None:
-        group.insertLayer(0, layer)
-        return
+        return group.insertLayer(position, layer)
     group = root.insertGroup(0, GROUP_NAME)
-    group.insertLayer(0, layer)
+    node = group.insertLayer(0, layer)
     # The layer panel shows a new group collapsed although the group says that it is not, and listens to changes only.
     group.setExpanded(False)
     group.setExpanded(True)
+    return node

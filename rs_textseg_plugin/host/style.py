@@ -6,8 +6,16 @@ from collections.abc import Sequence
 
 from qgis.core import (
     QgsCategorizedSymbolRenderer,
+    QgsColorRampShader,
     QgsFillSymbol,
+    QgsGradientColorRamp,
+    QgsGradientStop,
+    QgsPalettedRasterRenderer,
+    QgsRasterDataProvider,
+    QgsRasterLayer,
+    QgsRasterShader,
     QgsRendererCategory,
+    QgsSingleBandPseudoColorRenderer,
     QgsVectorLayer,
 )
 from qgis.PyQt.QtGui import QColor
@@ -36,3 +44,35 @@ def fill_symbol(colour: str) -> QgsFillSymbol:
             "outline_width": "0.3",
         }
     )
+
+
+def style_raster(layer: QgsRasterLayer, kind: str, classes: Sequence[ClassSpec]) -> None:
+    """Show a label raster in the colours of the classes, and a raster of scores from see-through to red.
+
+    Args:
+        layer: of a result.
+        kind: its name in `Output`.
+        classes: that the result may contain; their 1-based position is the value in a label raster.
+    """
+    provider = layer.dataProvider()
+    if kind == "label_raster":
+        entries = [
+            QgsPalettedRasterRenderer.Class(value, QColor(spec.colour), spec.name)
+            for value, spec in enumerate(classes, start=1)
+        ]
+        layer.setRenderer(QgsPalettedRasterRenderer(provider, 1, entries))
+    else:
+        layer.setRenderer(_heat_renderer(provider))
+
+
+def _heat_renderer(provider: QgsRasterDataProvider) -> QgsSingleBandPseudoColorRenderer:
+    stops = [QgsGradientStop(0.5, QColor(253, 141, 60, 160))]
+    ramp = QgsGradientColorRamp(QColor(255, 255, 178, 0), QColor(189, 0, 38, 220), False, stops)
+    shader_function = QgsColorRampShader(0.0, 1.0, ramp)
+    shader_function.classifyColorRamp(5)
+    shader = QgsRasterShader()
+    shader.setRasterShaderFunction(shader_function)
+    renderer = QgsSingleBandPseudoColorRenderer(provider, 1, shader)
+    renderer.setClassificationMin(0.0)
+    renderer.setClassificationMax(1.0)
+    return renderer

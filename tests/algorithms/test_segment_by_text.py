@@ -301,6 +301,20 @@ def test_a_loaded_result_is_coloured_and_carries_the_request(run, tmp_path, rast
     assert json.loads(layer.customProperty(REQUEST_PROPERTY))["scene"]["path"] == str(raster_file)
 
 
+def test_a_loaded_label_raster_has_the_colours_of_the_classes(run, tmp_path):
+    project, context = QgsProject(), QgsProcessingContext()
+    context.setProject(project)
+    destination = str(tmp_path / "labels.tif")
+    context.addLayerToLoadOnCompletion(
+        destination, QgsProcessingContext.LayerDetails("Labels", project, "LABEL_RASTER")
+    )
+    outputs, _ = run("road, water", context=context, LABEL_RASTER=destination)
+    assert outputs["LABEL_RASTER"] == destination
+    layer = QgsRasterLayer(destination, "Labels")
+    context.layerToLoadOnCompletionDetails(destination).postProcessor().postProcessLayer(layer, context, Feedback())
+    assert [entry.label for entry in layer.renderer().classes()] == ["road", "water"]
+
+
 def test_it_runs_in_a_background_thread(qtbot, algorithm, raster_file, tmp_path):
     context, feedback = QgsProcessingContext(), Feedback()
     values = {"INPUT": QgsRasterLayer(str(raster_file)), "TEXT": "road", "OUTPUT": str(tmp_path / "result.gpkg")}

@@ -125,7 +125,8 @@ def handle(run):
         for spec in specs
     )
     write_result(run.request, found)
-    say(RunEvent(run.id, Finished(run.request.output.path, rows, ("A note.",), device="CPU", is_demo=True)))
+    rasters = write_rasters(run.request)
+    say(RunEvent(run.id, Finished(run.request.output.path, rows, ("A note.",), device="CPU", is_demo=True, **rasters)))
 
 
 def write_result(request: Request, found):
@@ -145,6 +146,19 @@ def write_result(request: Request, found):
         x, y = 500000 + 5 * i, 5000000
         feature.SetGeometry(ogr.CreateGeometryFromWkt(f"POLYGON(({x} {y},{x + 4} {y},{x + 4} {y - 4},{x} {y}))"))
         layer.CreateFeature(feature)
+
+
+def write_rasters(request: Request):
+    """Write those that were asked for, one pixel a class; return their paths by name."""
+    paths = {name: getattr(request.output, name) for name in ("label_raster", "score_raster")}
+    asked = {name: path for name, path in paths.items() if path}
+    for path in asked.values():
+        from osgeo import gdal
+
+        data = gdal.GetDriverByName("GTiff").Create(path, len(request.query.output_classes), 1, 1)
+        data.SetGeoTransform((500000, 0.5, 0, 5000000, 0, -0.5))
+        data.WriteRaster(0, 0, data.RasterXSize, 1, bytes(range(1, data.RasterXSize + 1)))
+    return asked
 
 
 def start():

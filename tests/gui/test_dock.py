@@ -122,6 +122,16 @@ def test_presets_are_offered_where_the_method_has_some(dock, model, monkeypatch)
     assert not dock.form.preset.isVisible()
 
 
+def test_rasters_are_chosen_by_boxes(dock, model):
+    box = dock.findChild(QWidget, "write_score_raster")
+    assert not box.isChecked()
+    box.setChecked(True)
+    assert model.state.rasters == ("score_raster",)
+    model.update(rasters=("label_raster",))
+    assert not box.isChecked()
+    assert dock.findChild(QWidget, "write_label_raster").isChecked()
+
+
 def test_a_run_shows_tile_time_and_counts_and_blocks_the_form(dock, model):
     model.take_start()
     assert shown(dock, "status") == "Starting the engine"

@@ -5,9 +5,18 @@ from __future__ import annotations
 import json
 
 import pytest
-from qgis.core import QgsApplication
+from qgis.core import QgsApplication, QgsPointXY
 from qgis.PyQt.QtCore import Qt
-from qgis.PyQt.QtWidgets import QComboBox, QDockWidget, QPlainTextEdit, QPushButton, QTableWidget, QWidget
+from qgis.PyQt.QtWidgets import (
+    QComboBox,
+    QDockWidget,
+    QLabel,
+    QPlainTextEdit,
+    QPushButton,
+    QRadioButton,
+    QTableWidget,
+    QWidget,
+)
 
 from rs_textseg_plugin.contract.request import Request
 from rs_textseg_plugin.host.result_layers import REQUEST_PROPERTY
@@ -39,3 +48,33 @@ def test_a_typed_class_list_becomes_a_layer_in_the_project(qtbot, dock, project,
     request = Request.from_json(json.loads(segments.customProperty(REQUEST_PROPERTY)))
     assert request.recipe.parameters == {"points_per_side": 2}
     assert request.output.path.startswith(str(tmp_path / "rs_textseg"))
+
+
+def run_until_done(qtbot, dock):
+    qtbot.mouseClick(dock.findChild(QPushButton, "run"), Qt.MouseButton.LeftButton)
+    words = dock.findChild(QLabel, "resultWords")
+    qtbot.waitUntil(lambda: words.isVisible() and bool(words.text()), timeout=60_000)
+
+
+def test_a_heat_map_becomes_a_raster_layer(qtbot, dock, project):
+    choose(dock, "surgery-sam")
+    dock.findChild(QComboBox, "parameter_result").setCurrentText("heat")
+    qtbot.keyClicks(dock.findChild(QPlainTextEdit, "text"), "road")
+    run_until_done(qtbot, dock)
+    (heat,) = [layer for layer in project.mapLayers().values() if layer.name() == "road: heat"]
+    values, _ = heat.dataProvider().sample(QgsPointXY(500010, 4999990), 1)
+    assert 0 <= values <= 1
+
+
+def test_a_phrase_is_answered_and_the_result_says_how_it_was_read(qtbot, dock):
+    choose(dock, "surgery-sam")
+    qtbot.mouseClick(dock.findChild(QRadioButton, "ask_phrase"), Qt.MouseButton.LeftButton)
+    qtbot.keyClicks(dock.findChild(QPlainTextEdit, "text"), "the largest road near water")
+    run_until_done(qtbot, dock)
+    read = "The phrase was read as: the largest 'road' within 50 m of 'water'."
+    assert read in dock.findChild(QLabel, "notes").text()
+
+
+def choose(dock, pipeline):
+    method = dock.findChild(QComboBox, "method")
+    method.setCurrentIndex(method.findData(pipeline))

@@ -184,3 +184,22 @@ def test_a_method_that_answers_class_lists_is_asked_the_class_list(ready):
     (request,) = submitted_by(ready)
     assert request.query.phrase == ""
     assert [spec.name for spec in request.query.classes] == ["building", "road"]
+
+
+def test_rasters_lie_beside_the_polygons(ready, tmp_path):
+    ready.update(rasters=("label_raster",))
+    (request,) = submitted_by(ready)
+    assert request.output.label_raster == request.output.path.replace(".gpkg", "_labels.tif")
+    assert request.output.score_raster == ""
+
+
+def test_a_heat_map_is_written_without_being_asked_for(ready):
+    ready.update(pipeline="surgery-sam", parameters={"result": "heat"})
+    (request,) = submitted_by(ready)
+    assert request.output.score_raster.endswith("_scores.tif")
+
+
+def test_the_choice_of_rasters_is_remembered(ready, project):
+    ready.update(rasters=("label_raster", "score_raster"))
+    submitted_by(ready)
+    assert QueryModel(project, lambda: None).state.rasters == ("label_raster", "score_raster")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from qgis.core import QgsLayerTreeGroup, QgsProject, QgsRasterLayer
@@ -8,7 +9,7 @@ from qgis.core import QgsLayerTreeGroup, QgsProject, QgsRasterLayer
 from rs_textseg_plugin.contract.errors import OutputError
 from rs_textseg_plugin.contract.events import Finished
 from rs_textseg_plugin.contract.request import Request
-from rs_textseg_plugin.host.result_layers import GROUP_NAME, REQUEST_PROPERTY, add_result
+from rs_textseg_plugin.host.result_layers import GROUP_NAME, REQUEST_PROPERTY, add_rasters, add_result
 from rs_textseg_plugin.runtime.worker_process import WorkerProcessClient
 
 pytestmark = pytest.mark.usefixtures("qgis_app")
@@ -26,8 +27,11 @@ def run(fake_interpreter, make_request, tmp_path):
     """Run a query against the fake worker, which writes a real GeoPackage; return how it ended and the request."""
     client = WorkerProcessClient(fake_interpreter)
 
-    def run(text="building|roof, road, -shadow", name="result.gpkg"):
+    def run(text="building|roof, road, -shadow", name="result.gpkg", **more):
         request = make_request(text, output=str(tmp_path / name))
+        request = replace(
+            request, **{field: replace(getattr(request, field), **values) for field, values in more.items()}
+        )
         *_, finished = client.run(request)
         return finished, request
 
@@ -103,3 +107,65 @@ def test_a_result_of_real_models_does_not_mention_the_demo(project, run):
 def test_a_result_that_cannot_be_loaded_is_told_with_its_path(project, make_request, tmp_path):
     with pytest.raises(OutputError, match=r"gone\.gpkg' was written and cannot be loaded"):
         add_result(project, Finished(str(tmp_path / "gone.gpkg"), ()), make_request())
+
+
+@pytest.fixture
+def rasters(tmp_path):
+    return {"label_raster": str(tmp_path / "labels.tif"), "score_raster": str(tmp_path / "scores.tif")}
+
+
+def nodes(project):
+    return project.layerTreeRoot().findGroup(GROUP_NAME).children()
+
+
+def test_rasters_lie_below_the_polygons_and_are_not_drawn_at_first(project, run, rasters):
+    finished, request = run("road, water", output=rasters)
+    add_result(project, finished, request)
+    add_rasters(project, finished, request)
+    name = "road, water (demo models)"
+    assert [node.name() for node in nodes(project)] == [name, f"{name}: labels", f"{name}: scores"]
+    assert [node.itemVisibilityChecked() for node in nodes(project)] == [True, False, False]
+
+
+def test_a_raster_carries_the_request(project, run, rasters):
+    finished, request = run("road", output=rasters)
+    layers = add_rasters(project, finished, request)
+    assert [Request.from_json(json.loads(layer.customProperty(REQUEST_PROPERTY))) for layer in layers] == [request] * 2
+
+
+def test_a_label_raster_has_the_names_and_colours_of_the_classes(project, run, rasters):
+    finished, request = run("road, -shadow, water", output=rasters)
+    classes = add_rasters(project, finished, request)[0].renderer().classes()
+    specs = request.query.output_classes
+    assert [(entry.value, entry.label, entry.color.name()) for entry in classes] == [
+        (1, "road", specs[0].colour),
+        (2, "water", specs[1].colour),
+    ]
+
+
+def test_scores_run_from_see_through_to_red(project, run, rasters):
+    renderer = add_rasters(project, *run("road", output=rasters))[1].renderer()
+    items = renderer.shader().rasterShaderFunction().colorRampItemList()
+    assert (items[0].value, items[0].color.alpha()) == (0.0, 0)
+    assert (items[-1].value, items[-1].color.name()) == (1.0, "#bd0026")
+    assert items[-1].color.alpha() > 200
+
+
+def test_a_heat_map_is_called_so_and_drawn(project, run, rasters):
+    finished, request = run(
+        "road", output={"score_raster": rasters["score_raster"]}, recipe={"parameters": {"result": "heat"}}
+    )
+    add_rasters(project, finished, request)
+    (node,) = nodes(project)
+    assert node.name() == "road (demo models): heat"
+    assert node.itemVisibilityChecked()
+
+
+def test_a_result_without_rasters_adds_none(project, run):
+    assert add_rasters(project, *run()) == []
+    assert project.mapLayers() == {}
+
+
+def test_a_raster_that_cannot_be_loaded_is_told_with_its_path(project, make_request, tmp_path):
+    with pytest.raises(OutputError, match=r"gone\.tif' was written and cannot be loaded"):
+        add_rasters(project, Finished("x.gpkg", (), score_raster=str(tmp_path / "gone.tif")), make_request())
