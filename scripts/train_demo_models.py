@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
-"""Trains the demo CLIP and the demo SAM on drawn scenes, and writes them with their manifest and model card.
+"""Trains the demo models on drawn scenes, a CLIP, a SAM and an upsampler, and writes them with their manifest.
 
-    scripts/train_demo_models.py WORK_FOLDER [--steps scenes clip sam export] [--clip-minutes 110] [--sam-minutes 72]
+    scripts/train_demo_models.py WORK_FOLDER [--steps scenes clip sam export upsampler]
+                                 [--clip-minutes 110] [--sam-minutes 72] [--upsampler-minutes 18]
 
 WORK_FOLDER keeps scenes, states and logs: the command goes on where it was stopped. The trainings can run beside each
 other, which uses two cores best: one command with ``--steps clip --threads 1``, and after some minutes one with
-``--steps sam --threads 1``. The last step writes resources/demo and the picture of the curves.
+``--steps sam --threads 1``. ``export`` writes resources/demo and the picture of the curves; ``upsampler`` then trains
+one for the CLIP that was written, and adds it.
 """
 
 from __future__ import annotations
@@ -21,16 +23,19 @@ from stage import ROOT
 
 sys.path.insert(0, str(ROOT))
 
+import make_scenes
+import train_upsampler
 from training.attention import fast_attention_for_training
 from training.clip_training import ClipTraining
-from training.export import draw_curves, export
+from training.export import UPSAMPLER_FILE, draw_curves, export, write_manifest
 from training.loop import TrainingStuck
 from training.sam_training import SamTraining
 from training.scene_store import TRAINING_SEEDS, VALIDATION_SEEDS, SceneStore
 
-STEPS = ("scenes", "clip", "sam", "export")
+STEPS = ("scenes", "clip", "sam", "export", "upsampler")
 DEMO, CURVES = ROOT / "resources" / "demo", ROOT / "docs" / "images" / "demo_training.png"
 _VALIDATION_SCENES = 40
+UPSAMPLER_SEEDS = "5000-5159"
 
 
 def main() -> int:
@@ -46,7 +51,7 @@ def main() -> int:
     if "export" in arguments.steps:
         for path in (*export(arguments.folder, arguments.out), draw_curves(arguments.folder, CURVES)):
             print(f"{path} ({path.stat().st_size / 1e6:.1f} MB)")
-    return 0
+    return add_upsampler(arguments) if "upsampler" in arguments.steps else 0
 
 
 def train(arguments: argparse.Namespace, device: torch.device) -> None:
@@ -66,6 +71,18 @@ def train(arguments: argparse.Namespace, device: torch.device) -> None:
             SamTraining(scenes, validation, folder, arguments.sam_minutes, device, trunk).run()
 
 
+def add_upsampler(arguments: argparse.Namespace) -> int:
+    """Train an upsampler for the CLIP in the set on drawn scenes of its own; return the commands' exit status."""
+    rasters, out = arguments.folder / "upsampler_scenes", arguments.out / UPSAMPLER_FILE
+    if not rasters.is_dir() and make_scenes.main([str(rasters), "--seeds", UPSAMPLER_SEEDS, "--size", "512"]):
+        return 1
+    models = ["--models", str(arguments.out), "--out", str(out), "--work", str(arguments.folder / "upsampler")]
+    how = ["--minutes", str(arguments.upsampler_minutes), "--threads", str(arguments.threads)]
+    status = train_upsampler.main([str(rasters), *models, *how, "--crop-px", "96", "--batch", "2"])
+    write_manifest(arguments.out)
+    return status
+
+
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, metavar="WORK_FOLDER")
@@ -74,6 +91,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--scenes", type=int, default=3000, help="to draw for the training (default: %(default)s)")
     parser.add_argument("--clip-minutes", type=float, default=110, help="(default: %(default)s)")
     parser.add_argument("--sam-minutes", type=float, default=72, help="(default: %(default)s)")
+    parser.add_argument("--upsampler-minutes", type=float, default=18, help="(default: %(default)s)")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="(default: all cores)")
     return parser.parse_args()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,6 +12,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from rs_textseg_plugin.engine.models.checkpoint import read_metadata
+from rs_textseg_plugin.engine.weights import file_digest
 from training import clip_training, sam_training
 from training.loop import read_log
 from training.vocabulary import UNKNOWN_TOKEN
@@ -21,9 +22,9 @@ mpl.use("Agg")
 
 import matplotlib.pyplot as plt  # after the choice of a backend that needs no display
 
-CLIP_FILE, SAM_FILE = "clip_demo.safetensors", "sam_demo.safetensors"
+CLIP_FILE, SAM_FILE, UPSAMPLER_FILE = "clip_demo.safetensors", "sam_demo.safetensors", "upsampler_demo.safetensors"
 TITLE = "Demo (small, trained on drawn scenes only)"
-# What fits these two models, found on drawn scenes that no training saw (see the model card).
+# What fits these models, found on drawn scenes that no training saw (see the model card).
 RECIPE: dict[str, Any] = {
     "tile_px": 256,
     "overlap_px": 64,
@@ -43,6 +44,8 @@ RECIPE: dict[str, Any] = {
 def export(work: Path, target: Path) -> list[Path]:
     """Write both checkpoints (float16) and ``models.json`` to `target`; return the files.
 
+    An upsampler that lies there stays in the set if it was trained for that very CLIP.
+
     Args:
         work: the trainings' folder.
         target: existing or new.
@@ -57,9 +60,18 @@ def export(work: Path, target: Path) -> list[Path]:
     save_file(_halved(sam_weights(_model_state(work, "sam"))), sam, sam_training.CONFIG.to_metadata())
     for path in (clip, sam):
         path.chmod(0o644)  # safetensors keeps what it writes to itself
+    return [clip, sam, write_manifest(target)]
+
+
+def write_manifest(target: Path) -> Path:
+    """Write ``models.json`` for the checkpoints in a folder; return its path."""
+    files = {"sam": target / SAM_FILE, "clip": target / CLIP_FILE}
+    upsampler = target / UPSAMPLER_FILE
+    if upsampler.is_file() and read_metadata(upsampler).get("clip_sha256") == file_digest(files["clip"]):
+        files["upsampler"] = upsampler
     manifest = target / "models.json"
-    manifest.write_text(json.dumps(_manifest({"sam": sam, "clip": clip}), indent=2) + "\n", encoding="utf-8")
-    return [clip, sam, manifest]
+    manifest.write_text(json.dumps(_manifest(files), indent=2) + "\n", encoding="utf-8")
+    return manifest
 
 
 def _model_state(work: Path, name: str) -> dict[str, Tensor]:
@@ -87,7 +99,7 @@ def _manifest(files: Mapping[str, Path]) -> dict[str, Any]:
     return {
         "id": "demo",
         "title": TITLE,
-        "pipelines": ["sam-clip", "segearth-ov", "surgery-sam", "text2seg"],
+        "pipelines": ["sam-clip", "segearth-ov", "surgery-sam", "text2seg", "vlm-sam"],
         "paper": "None: trained by scripts/train_demo_models.py, see the model card beside this file.",
         "is_demo": True,
         "ground_resolution_m": [0.2, 0.3],
@@ -97,7 +109,7 @@ def _manifest(files: Mapping[str, Path]) -> dict[str, Any]:
 
 
 def _entry(role: str, path: Path) -> dict[str, Any]:
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    digest = file_digest(path)
     return {
         "role": role,
         "name": path.name,

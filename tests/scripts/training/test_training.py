@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
+from safetensors.torch import save_file
 
 from rs_textseg_plugin.contract.catalog import read_manifest
 from rs_textseg_plugin.engine.models.clip import load_clip
 from rs_textseg_plugin.engine.models.sam import load_sam
+from rs_textseg_plugin.engine.weights import file_digest
 from scenes.drawing import draw
 from scenes.words import CLASSES
 from training import clip_training, sam_training
@@ -27,7 +29,7 @@ from training.clip_training import (
     spread_loss,
 )
 from training.crops import Crop, Cutter
-from training.export import CLIP_FILE, SAM_FILE, draw_curves, export
+from training.export import CLIP_FILE, SAM_FILE, UPSAMPLER_FILE, draw_curves, export, write_manifest
 from training.loop import Gate, Training, TrainingStuck, read_log
 from training.prompts import CELL_PX, draw_prompts
 from training.sam_training import SamTraining, mask_iou, mask_loss
@@ -281,6 +283,13 @@ def test_what_is_exported_is_a_model_set_like_any_other(trained, tmp_path):
     strangers = clip.embed_words(["helicopter", "horse", "car"], "1")
     np.testing.assert_allclose(strangers[0], strangers[1], atol=1e-6)
     assert np.abs(strangers[0] - strangers[2]).max() > 1e-3
+
+
+def test_an_upsampler_stays_in_the_set_while_its_clip_does(trained, tmp_path):
+    clip_file, *_ = export(trained, tmp_path)
+    for digest, roles in ((file_digest(clip_file), ["sam", "clip", "upsampler"]), ("0" * 64, ["sam", "clip"])):
+        save_file({"weight": torch.zeros(1)}, tmp_path / UPSAMPLER_FILE, {"clip_sha256": digest})
+        assert [file.role for file in read_manifest(write_manifest(tmp_path)).files] == roles
 
 
 def test_dense_features_in_training_are_those_of_the_product(trained, store, tmp_path):
