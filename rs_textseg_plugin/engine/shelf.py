@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 
 from rs_textseg_plugin.engine.models.clip import ClipModel, load_clip
 from rs_textseg_plugin.engine.models.grounding_dino import GroundingDino, load_grounding_dino
+from rs_textseg_plugin.engine.models.qwen_vl import QwenVl, load_qwen_vl, weight_files
 from rs_textseg_plugin.engine.models.sam import SamModel, load_sam
 from rs_textseg_plugin.engine.models.upsampler import Upsampler, load_upsampler
 from rs_textseg_plugin.engine.pipelines.protocol import Kept
@@ -29,6 +31,7 @@ class ModelShelf:
         self._clip: dict[tuple[str, str], ClipModel] = {}
         self._upsampler: dict[str, Upsampler] = {}
         self._detector: dict[str, GroundingDino] = {}
+        self._vlm: dict[Hashable, QwenVl] = {}
 
     def sam(self, checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -> SamModel:
         """Return that SAM on that device and in that precision."""
@@ -66,6 +69,26 @@ class ModelShelf:
         model = self._detector[checkpoint.sha256]
         model.to(device, dtype)
         return model
+
+    def vlm(self, folder: Path, adapter: Path | None, device: torch.device, dtype: torch.dtype) -> QwenVl:
+        """Return that vision-language model, with that adapter, on that device and in that precision.
+
+        Raises:
+            ModelError: see `load_qwen_vl`.
+        """
+        key = tuple(_fingerprint(path) for path in weight_files(folder, adapter))
+        if key not in self._vlm or self._vlm[key].dtype != dtype:  # its weights are held rounded, and stay so
+            self._vlm.clear()
+            self._vlm[key] = load_qwen_vl(folder, adapter, device, dtype)
+        model = self._vlm[key]
+        model.to(device, dtype)
+        return model
+
+
+def _fingerprint(path: Path) -> tuple[Path, int, int]:
+    """Return what changes when a file does; gigabytes are not read for it."""
+    status = path.stat()
+    return path.resolve(), status.st_size, status.st_mtime_ns
 
 
 class ObservationCache:

@@ -11,6 +11,7 @@ import pytest
 import torch
 from tiny_detector import write_tiny_detector
 from tiny_models import open_clip, tiny_clip, tiny_sam
+from tiny_qwen import save_tiny_adapter, save_tiny_qwen
 from tiny_upsamplers import published_state
 
 from rs_textseg_plugin.contract.catalog import ModelFile
@@ -65,6 +66,33 @@ def test_a_detector_is_loaded_once_and_another_makes_room(tmp_path):
     shelf.detector(checkpoints[1], CPU, torch.float32)
     gc.collect()
     assert gone() is None
+
+
+def test_a_vision_language_model_is_loaded_once_and_another_makes_room(tmp_path):
+    folders = [save_tiny_qwen(tmp_path / str(seed), "qwen3_vl", seed) for seed in (1, 2)]
+    shelf = ModelShelf()
+    first = shelf.vlm(folders[0], None, CPU, torch.float32)
+    (folders[0] / "config.json").unlink()  # a second load would fail
+    assert shelf.vlm(folders[0], None, CPU, torch.float32) is first
+    gone = weakref.ref(first)
+    del first
+    shelf.vlm(folders[1], None, CPU, torch.float32)
+    gc.collect()
+    assert gone() is None
+
+
+def test_another_adapter_precision_or_file_is_another_vision_language_model(tmp_path):
+    folder, adapter = save_tiny_qwen(tmp_path / "vlm", "qwen3_vl"), save_tiny_adapter(tmp_path / "lora", "qwen3_vl")
+    shelf = ModelShelf()
+    plain = shelf.vlm(folder, None, CPU, torch.float32)
+    assert shelf.vlm(folder, adapter, CPU, torch.float32).name == "vlm+lora"
+    reduced = shelf.vlm(folder, None, CPU, torch.bfloat16)
+    assert (plain.model.dtype, reduced.model.dtype) == (torch.float32, torch.bfloat16)
+    exact = shelf.vlm(folder, None, CPU, torch.float32)
+    assert torch.equal(exact.model.lm_head.weight, plain.model.lm_head.weight)
+    reduced = shelf.vlm(folder, None, CPU, torch.bfloat16)
+    save_tiny_qwen(folder, "qwen3_vl", 3)
+    assert shelf.vlm(folder, None, CPU, torch.bfloat16) is not reduced
 
 
 def test_an_upsampler_is_loaded_once_and_another_makes_room(tmp_path):
