@@ -115,12 +115,11 @@ def _rank(value: Container, instances: list[Members], is_unfinished: Callable[[A
         if _listed(value) is None and has_place(value):
             return _Rank.SINGLE if instances else _Rank.NONE
         return _Rank.LIST if instances or _says_none(value, is_unfinished) else _Rank.NONE
-    if any(isinstance(part, dict) for part in value) and instances:
+    if instances and _holds_objects(value):
         return _Rank.LIST
     if not value:
         return _Rank.NONE if is_unfinished(value) else _Rank.EMPTY
-    has_places = any(not is_labelled(one) for one in instances)
-    return _Rank.BARE if has_places else _Rank.NONE
+    return _Rank.NONE if all(map(is_labelled, instances)) else _Rank.BARE
 
 
 def _says_none(members: Members, is_unfinished: Callable[[Any], bool]) -> bool:
@@ -165,7 +164,7 @@ def _instances_of_object(members: Members, is_unfinished: Callable[[Any], bool])
 
 
 def _holds_objects(value: Any) -> bool:
-    return isinstance(value, dict) or (isinstance(value, list) and any(isinstance(part, dict) for part in value))
+    return isinstance(value, dict) or (isinstance(value, list) and any(map(_holds_objects, value)))
 
 
 def _is_place(values: list[Any]) -> bool:
