@@ -1,0 +1,186 @@
+"""What can go wrong between this machine and a server, in words; never the key, never the picture."""
+
+from __future__ import annotations
+
+import re
+import socket
+import ssl
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urljoin
+
+from rs_textseg_plugin.contract.api_key import VARIABLE, without_key
+from rs_textseg_plugin.contract.errors import EngineError
+from rs_textseg_plugin.contract.server_address import ServerAddress, shown_url
+
+if TYPE_CHECKING:
+    import openai
+
+CHAT_PATH = "/chat/completions"
+_LONGEST_WORDS = 240
+_PICTURE = re.compile(r"[A-Za-z0-9+/=_:;,%-]{100,}")  # some servers send back all that they were sent
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server and the model asked of it, as errors name them."""
+
+    address: ServerAddress
+    model: str
+    key: str = field(repr=False)
+
+    @property
+    def title(self) -> str:
+        """How a sentence about it begins."""
+        return f"The server {self.address.base_url} (model {self.model})"
+
+    def clean(self, text: str) -> str:
+        """Return a server's words, short, on one line, and without the key and the picture."""
+        text = _PICTURE.sub("...", without_key(text, self.key))
+        text = " ".join(re.sub(r"<[^>]*>|[\x00-\x1f\x7f]", " ", text).split())
+        return text if len(text) <= _LONGEST_WORDS else f"{text[:_LONGEST_WORDS]}..."
+
+    def words_of(self, body: object) -> str:
+        """Return what an error's body says: OpenAI's form, FastAPI's, or plain text; empty: nothing readable."""
+        found = body
+        for name in ("error", "message", "detail", "msg"):
+            found = found[0] if isinstance(found, list) and found else found
+            found = found.get(name, found) if isinstance(found, dict) else found
+        return self.clean(found).rstrip(".") if isinstance(found, str) else ""
+
+
+def explain_status(error: openai.APIStatusError, server: Server) -> EngineError:
+    """Return what an HTTP status that is no success means, and what to do about it."""
+    status, said = error.status_code, server.words_of(error.body)
+    because = f" ({status}: {said})" if said else f" ({status})"
+    if 300 <= status < 400:
+        return _redirected(error, server)
+    if status == 401:  # some servers send back a part of the key
+        return EngineError(f"{server.title} does not accept the key (401): check {_where_the_key_is(server)}.")
+    if status == 429:
+        return _too_much(error, server, because)
+    advice = _ADVICE.get(status, _BUSY if status >= 500 else _REFUSED)
+    return EngineError(f"{server.title} {advice[0]}{because}: {advice[1].format(key=_where_the_key_is(server))}.")
+
+
+_BUSY = ("failed", "try again later, or look into the server's log")
+_REFUSED = ("refused the request", "check that the model looks at pictures, and take smaller views or max_tokens")
+_ADVICE = {
+    402: ("wants to be paid first", "look into the account that the key belongs to"),
+    403: ("does not let the key in", "check {key}, and that it may use this model"),
+    404: (
+        "does not know the model or the address",
+        "check the model's name, and that base_url ends where /chat/completions begins, often in /v1",
+    ),
+    405: ("has no chat completions at this address", "check base_url, which often ends in /v1"),
+    413: ("takes no picture of this size", "take smaller views (view_px or tile_px)"),
+}
+
+
+def _where_the_key_is(server: Server) -> str:
+    is_there = "the key in" if server.key else "that a key is given: none was. It belongs in"
+    return f"{is_there} the environment variable {VARIABLE} or QGIS's authentication store"
+
+
+def _too_much(error: openai.APIStatusError, server: Server, because: str) -> EngineError:
+    if error.code in NOT_SOON:
+        return EngineError(f"{server.title} has used up its quota{because}: look into the account of the key.")
+    wait_s = error.response.headers.get("retry-after", "")
+    when = f"in {wait_s} s" if wait_s.isdigit() else "later"
+    return EngineError(f"{server.title} is asked too often{because}: try again {when}, or with fewer or larger views.")
+
+
+NOT_SOON = ("insufficient_quota", "billing_hard_limit_reached", "billing_not_active")
+
+
+def _redirected(error: openai.APIStatusError, server: Server) -> EngineError:
+    location = error.response.headers.get("location", "")
+    target = shown_url(urljoin(server.address.base_url + CHAT_PATH, location)).removesuffix(CHAT_PATH)
+    return EngineError(
+        f"{server.title} sends on to {target} ({error.status_code}), which was not followed: neither the picture nor "
+        "the key goes where nobody agreed to. If that is the right address, give it as base_url."
+    )
+
+
+def explain_connection(error: Exception, server: Server) -> EngineError:
+    """Return why no connection came about, or why it ended; the text of the error itself is not shown."""
+    for cause in causes(error):
+        if isinstance(cause, ssl.SSLError):
+            return EngineError(f"{server.title} has no safe connection ({_tls_words(cause)}): {_tls_advice(cause)}.")
+        if isinstance(cause, socket.gaierror):
+            return EngineError(
+                f"{server.title} was not found: no address is known for {server.address.host} "
+                f"({cause.strerror}). Check base_url and the network."
+            )
+        if isinstance(cause, ConnectionRefusedError):
+            return EngineError(
+                f"{server.title} does not answer: the connection was refused. Start the server, or check base_url."
+            )
+    return EngineError(
+        f"The connection to {_in_a_sentence(server)} broke ({type(_innermost(error)).__name__}): check the network "
+        "and the server, and try again."
+    )
+
+
+def _in_a_sentence(server: Server) -> str:
+    return server.title[0].lower() + server.title[1:]
+
+
+def _tls_words(error: ssl.SSLError) -> str:
+    return str(getattr(error, "verify_message", "") or error.reason or "TLS failed").replace("_", " ").lower()
+
+
+def _tls_advice(error: ssl.SSLError) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return (
+            "let this system trust the server's certificate, or let the environment variable SSL_CERT_FILE name a file "
+            "with it"
+        )
+    return "if the server speaks plain HTTP, write http:// in base_url"
+
+
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error, and all that it came from."""
+    seen: list[BaseException] = []
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        found = waiting.pop(0)
+        if found is None or found in seen:
+            continue
+        seen.append(found)
+        yield found
+        waiting += [found.__cause__, found.__context__, *_members(found)]
+
+
+def _members(error: BaseException) -> tuple[BaseException, ...]:
+    """Return the errors in a group: one for each address of a host."""
+    members: Any = getattr(error, "exceptions", ())
+    return tuple(members)
+
+
+def _innermost(error: Exception) -> BaseException:
+    cause = error.__cause__
+    return error if cause is None else cause
+
+
+def timed_out(server: Server, timeout_s: float) -> EngineError:
+    """Return the words for an answer that did not come in time."""
+    return EngineError(
+        f"{server.title} did not answer within {timeout_s:g} s: raise timeout_s, or take a faster model."
+    )
+
+
+def not_reached(server: Server, timeout_s: float) -> EngineError:
+    """Return the words for a connection that did not come about in time."""
+    return EngineError(
+        f"{server.title} was not reached within {timeout_s:g} s: check base_url, the network and its proxy."
+    )
+
+
+def explain_proxy(error: Exception) -> EngineError:
+    """Return the words for proxy settings that no client can be made with; they may hold a password."""
+    return EngineError(
+        f"The proxy in the environment (HTTP_PROXY, HTTPS_PROXY or ALL_PROXY) cannot be used ({type(error).__name__}): "
+        "give one that begins with http:// or https://, or let NO_PROXY name the server."
+    )
