@@ -177,15 +177,15 @@ class Endpoint:
     def _connect_s(self) -> float:
         return min(_CONNECT_S, self._timeout_s)
 
-    def _client(self, openai: ModuleType) -> openai.AsyncOpenAI:
+    def _client(self, package: ModuleType) -> openai.AsyncOpenAI:
         """Return a client that sends what it is told to the address that it was given, and nothing else anywhere."""
         address = self._server.address
-        timeout = openai.Timeout(None, connect=self._connect_s)
+        timeout = package.Timeout(None, connect=self._connect_s)
         try:
-            http_client = openai.DefaultAsyncHttpxClient(follow_redirects=False, timeout=timeout)
+            http_client = package.DefaultAsyncHttpxClient(follow_redirects=False, timeout=timeout)
         except (ImportError, ValueError) as error:
             raise explain_proxy(error) from None
-        client: openai.AsyncOpenAI = openai.AsyncOpenAI(
+        client = package.AsyncOpenAI(
             api_key=self._server.key or "none",
             base_url=address.base_url,
             default_query=dict(address.query),
