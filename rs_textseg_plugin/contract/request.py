@@ -23,6 +23,8 @@ class Output:
         map_picture: PNG: the scene with the polygons and a legend.
         clicks: GeoJSON in the raster's CRS: the boxes and points that a vision-language model answered with, see
             `engine.vlm.clicks_file`.
+        class_scores: GeoTIFF, float32, a band for each positive class: its probability (0..1), NaN where the raster
+            holds nothing or was not asked for, see `engine.class_scores`.
     """
 
     path: str
@@ -30,6 +32,7 @@ class Output:
     score_raster: str = ""
     map_picture: str = ""
     clicks: str = ""
+    class_scores: str = ""
 
 
 @dataclass(frozen=True)

@@ -115,6 +115,7 @@ def _add_segment(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", required=True, help="result: .gpkg, .shp, .geojson or .fgb")
     parser.add_argument("--label-raster", default="", help="GeoTIFF with the class of every pixel")
     parser.add_argument("--score-raster", default="", help="GeoTIFF with the score of every pixel")
+    parser.add_argument("--class-scores", default="", help="GeoTIFF with a band for each class: its probability")
     parser.add_argument("--map", default="", help="PNG picture of the result")
     parser.add_argument("--param", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="a parameter")
     parser.add_argument("--preset", default="", metavar="NAME", help=f"named parameters: {', '.join(PRESETS)}")
@@ -156,9 +157,14 @@ def _request(options: argparse.Namespace) -> Request:
     )
     parameters = {**find_preset(options.preset, options.pipeline), **_parameters(options.param)}
     recipe = Recipe(options.pipeline, options.models, parameters, options.device, options.precision)
-    return Request(
-        scene, _query(options), recipe, Output(options.out, options.label_raster, options.score_raster, options.map)
+    output = Output(
+        options.out,
+        options.label_raster,
+        options.score_raster,
+        map_picture=options.map,
+        class_scores=options.class_scores,
     )
+    return Request(scene, _query(options), recipe, output)
 
 
 def _query(options: argparse.Namespace) -> Query:
@@ -271,7 +277,7 @@ def summary(event: Finished) -> str:
     lines.append(f"{event.seconds:.1f} s on {event.device}")
     if event.is_demo:
         lines.append("Made with the demo models: for trying the product, not for maps.")
-    paths = (event.path, event.label_raster, event.score_raster, event.map_picture)
+    paths = (event.path, event.label_raster, event.score_raster, event.class_scores, event.map_picture)
     lines.append("Written: " + ", ".join(path for path in paths if path))
     return "\n".join(lines)
 

@@ -1,4 +1,4 @@
-"""Results on disk: vector files with attributes and provenance, label and score rasters.
+"""Results on disk: what may be written where, and vector files with attributes and provenance.
 
 Everything is written beside its target under a temporary name and moved there at the end, so a failed or cancelled
 run leaves an earlier result as it was.
@@ -7,26 +7,22 @@ run leaves an earlier result as it was.
 from __future__ import annotations
 
 import os
-import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyogrio
-import rasterio
 import shapely
 from numpy.typing import NDArray
-from rasterio.errors import NotGeoreferencedWarning
-from rasterio.windows import Window as RasterioWindow
 
 from rs_textseg_plugin.contract.errors import OutputError
-from rs_textseg_plugin.contract.grid import PixelGrid, Window
 from rs_textseg_plugin.contract.query import ClassSpec
 from rs_textseg_plugin.contract.request import Output
 from rs_textseg_plugin.engine.placement import Placement
 from rs_textseg_plugin.engine.polygons import Features
+from rs_textseg_plugin.engine.raster_file import without_a_place_is_fine
 
 LAYER = "segments"
 PROVENANCE_KEY = "RS_TEXTSEG_PROVENANCE"
@@ -59,14 +55,12 @@ def check_output(output: Output, raster: str = "") -> None:
     path = Path(output.path)
     if path.suffix.lower() not in DRIVERS:
         raise OutputError(f"The output {path} has an unknown suffix: use one of {', '.join(DRIVERS)}.")
-    for name in filter(None, (output.label_raster, output.score_raster)):
+    for name in filter(None, (output.label_raster, output.score_raster, output.class_scores)):
         if Path(name).suffix.lower() not in (".tif", ".tiff"):
             raise OutputError(f"The output raster {name} is a GeoTIFF: give it the suffix .tif.")
     if output.map_picture and Path(output.map_picture).suffix.lower() != ".png":
         raise OutputError(f"The map picture {output.map_picture} is a PNG: give it the suffix .png.")
-    targets = [
-        Path(name) for name in (output.path, output.label_raster, output.score_raster, output.map_picture) if name
-    ]
+    targets = [Path(name) for name in astuple(output) if name]
     if len({target.resolve() for target in targets}) < len(targets):
         raise OutputError(f"Two outputs have the same name: {', '.join(map(str, targets))}. Give each its own.")
     for target in targets:
@@ -182,7 +176,7 @@ class VectorFile:
         # Version 1.2: what GDAL writes today is newer than what the QGIS of two years ago can read without a warning.
         creation = {"layer_metadata": {PROVENANCE_KEY: self._provenance}, "VERSION": "1.2"}
         polygons = [shapely.MultiPolygon([p]) if p.geom_type == "Polygon" else p for p in features.polygons]
-        with _without_a_place_is_fine():
+        with without_a_place_is_fine():
             pyogrio.raw.write(
                 self.spool,
                 geometry=shapely.to_wkb(np.array(polygons, dtype=object)),
@@ -258,7 +252,7 @@ class VectorFile:
         # The table's name is a constant of this module, the columns too.
         query = " ".join(["SELECT geom,", columns, "FROM", LAYER])
         opened = pyogrio.open_arrow(self.spool, sql=query, sql_dialect="SQLITE", use_pyarrow=False)
-        with _without_a_place_is_fine(), opened as (meta, stream):
+        with without_a_place_is_fine(), opened as (meta, stream):
             pyogrio.write_arrow(
                 stream,
                 target,
@@ -280,77 +274,3 @@ def _cut(text: str, limit_bytes: int) -> str:
 def _no_features() -> Features:
     empty, scores = np.empty(0), np.empty(0, np.float32)
     return Features(np.empty(0, object), empty.astype(np.uint8), scores, np.empty(0, object), scores, empty)
-
-
-@contextmanager
-def _without_a_place_is_fine() -> Iterator[None]:
-    """Keep quiet about rasters without a CRS or georeference: the user is told by a note of the run."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "'crs' was not provided", UserWarning)
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        yield
-
-
-class RasterFile:
-    """A GeoTIFF over the extent that was asked for, written block by block.
-
-    Args:
-        path: the target; empty: nothing is written at all.
-        scratch: an existing folder for the growing file.
-        grid: the working grid.
-        extent: the part of it that the file covers.
-        dtype: ``uint8`` or ``float32``.
-        nodata: value of pixels without a class.
-        tags: dataset metadata.
-        colours: ``#rrggbb`` per value, for a colour table.
-    """
-
-    def __init__(
-        self,
-        path: str,
-        scratch: Path,
-        grid: PixelGrid,
-        extent: Window,
-        dtype: str,
-        nodata: float,
-        tags: Mapping[str, str],
-        colours: Mapping[int, str] | None = None,
-    ) -> None:
-        self._path = Path(path) if path else None
-        self._extent = extent
-        if self._path is None:
-            return
-        self._spool = scratch / f"output_{dtype}.tif"
-        t = grid.transform
-        x, y = t.to_map(extent.col, extent.row)
-        with _without_a_place_is_fine():
-            self._file: Any = rasterio.open(
-                self._spool, "w", driver="GTiff", width=extent.width, height=extent.height, count=1, dtype=dtype,
-                nodata=nodata, crs=grid.crs_wkt or None, transform=rasterio.Affine(t.a, t.b, x, t.d, t.e, y),
-                tiled=True, compress="deflate", bigtiff="if_safer",
-            )  # fmt: skip
-        self._file.update_tags(**tags)
-        if colours:
-            table = {value: (*bytes.fromhex(colour[1:]), 255) for value, colour in colours.items()}
-            self._file.write_colormap(1, {0: (0, 0, 0, 0), **table})
-
-    def write(self, window: Window, values: NDArray[Any]) -> None:
-        """Write values ``(h, w)`` at a window of the working grid that lies inside the extent."""
-        if self._path is not None:
-            inside = window.relative_to(self._extent)
-            self._file.write(values, 1, window=RasterioWindow(inside.col, inside.row, inside.width, inside.height))
-
-    def finish(self, placement: Placement) -> None:
-        """Close the file and hand it over for its target.
-
-        Raises:
-            OutputError: the target's folder has no room.
-        """
-        if self._path is not None:
-            self.close()
-            placement.put(self._spool, self._path)
-
-    def close(self) -> None:
-        """Close the growing file; a second call does nothing."""
-        if self._path is not None:
-            self._file.close()

@@ -10,13 +10,15 @@ from rs_textseg_plugin.contract.errors import SceneError
 from rs_textseg_plugin.contract.events import ClassSummary
 from rs_textseg_plugin.contract.recipe import find_pipeline
 from rs_textseg_plugin.contract.request import Request
+from rs_textseg_plugin.engine.class_scores import ClassScores
 from rs_textseg_plugin.engine.ground import ground_resolution_m
 from rs_textseg_plugin.engine.legend import Legend
 from rs_textseg_plugin.engine.map_picture import LONG_SIDE_PX, draw_map
-from rs_textseg_plugin.engine.output import PROVENANCE_KEY, RasterFile, VectorFile
+from rs_textseg_plugin.engine.output import PROVENANCE_KEY, VectorFile
 from rs_textseg_plugin.engine.placement import Placement
 from rs_textseg_plugin.engine.polygons import Block
 from rs_textseg_plugin.engine.raster import SceneReader, open_scene
+from rs_textseg_plugin.engine.raster_file import RasterFile
 
 
 class ResultFiles:
@@ -28,22 +30,37 @@ class ResultFiles:
         legend: the classes.
         scratch: an existing folder for the growing files.
         provenance: JSON text that goes into every file that can hold it.
+        class_scores: written while tiles were joined; described and placed here, closed by whoever opened them.
 
     Attributes:
         picture: path of the map picture; empty until it was drawn.
     """
 
-    def __init__(self, request: Request, reader: SceneReader, legend: Legend, scratch: Path, provenance: str) -> None:
+    def __init__(
+        self,
+        request: Request,
+        reader: SceneReader,
+        legend: Legend,
+        scratch: Path,
+        provenance: str,
+        class_scores: ClassScores,
+    ) -> None:
         self._request, self._reader, self._scratch = request, reader, scratch
-        self._open = ExitStack()
         self._vectors = _vector_file(request, reader, legend, scratch, provenance)
         colours = {value: spec.colour for value, spec in enumerate(legend.output, start=1)}
+        output, place = request.output, (reader.grid, reader.extent)
+        with ExitStack() as opened:
+            self._labels = RasterFile(output.label_raster, scratch / "output_labels.tif", *place, "uint8", 0, colours)
+            opened.callback(self._labels.close)
+            nothing = float("nan")
+            self._scores = RasterFile(output.score_raster, scratch / "output_scores.tif", *place, "float32", nothing)
+            opened.callback(self._scores.close)
+            self._open = opened.pop_all()
+        self._class_scores = class_scores
         names = {f"CLASS_{value}": spec.name for value, spec in enumerate(legend.output, start=1)}
-        tags, place = {**names, PROVENANCE_KEY: provenance}, (scratch, reader.grid, reader.extent)
-        self._labels = RasterFile(request.output.label_raster, *place, "uint8", 0, tags, colours)
-        self._open.callback(self._labels.close)
-        self._scores = RasterFile(request.output.score_raster, *place, "float32", float("nan"), tags)
-        self._open.callback(self._scores.close)
+        for raster in (self._labels, self._scores):
+            raster.tag({**names, PROVENANCE_KEY: provenance})
+        class_scores.tag({PROVENANCE_KEY: provenance})
         self.picture = ""
 
     def add(self, block: Block) -> None:
@@ -94,7 +111,7 @@ class ResultFiles:
         """
         if self.picture:
             placement.put(self._drawn, Path(self.picture))
-        for file in (self._labels, self._scores, self._vectors):
+        for file in (self._labels, self._scores, self._class_scores, self._vectors):
             file.finish(placement)
 
     def close(self) -> None:

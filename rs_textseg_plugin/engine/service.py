@@ -23,6 +23,7 @@ from rs_textseg_plugin.contract.grid import Tile
 from rs_textseg_plugin.contract.recipe import competitor, find_pipeline, wants_instances
 from rs_textseg_plugin.contract.request import Request
 from rs_textseg_plugin.contract.version import VERSION
+from rs_textseg_plugin.engine.class_scores import ClassScores, check_room
 from rs_textseg_plugin.engine.device import Budget, choose_device, choose_dtype, describe, is_memory_error
 from rs_textseg_plugin.engine.ground import ground_resolution_m
 from rs_textseg_plugin.engine.legend import Legend
@@ -135,6 +136,7 @@ class _Job:
         self._parameters = combined.checked_parameters()
         require_consent(self._parameters, request.consent_to_send)
         self._legend = Legend.of(request.query, competitor(self._parameters))
+        check_room(request.output.class_scores, scratch, self._reader.extent, self._legend.positives)
         self._budget = Budget(choose_device(recipe.device))
         self._dtype = choose_dtype(recipe.precision, self._budget.device)
         self._started = datetime.now(timezone.utc)
@@ -191,6 +193,9 @@ class _Job:
         p = self._parameters
         self._tiles = self._view.tiles(int(p["tile_px"] or 0), int(p["overlap_px"] or 0))
         self._refuse_too_many_tiles()
+        output, reader = self._request.output, self._reader
+        self._class_scores = ClassScores(output.class_scores, self._scratch, reader.grid, reader.extent, self._legend)
+        self._files.callback(self._class_scores.close)
         return Mosaic(
             self._legend,
             self._tiles,
@@ -199,6 +204,7 @@ class _Job:
             self._pipeline.prob_threshold,
             wants_instances(p),
             self._scratch,
+            self._class_scores.write,
         )
 
     def _refuse_too_many_tiles(self) -> None:
@@ -316,7 +322,7 @@ class _Job:
 
     def _result_files(self) -> ResultFiles:
         provenance = json.dumps(self._provenance(), sort_keys=True)
-        files = ResultFiles(self._request, self._reader, self._legend, self._scratch, provenance)
+        files = ResultFiles(self._request, self._reader, self._legend, self._scratch, provenance, self._class_scores)
         self._files.callback(files.close)
         return files
 
@@ -367,6 +373,7 @@ class _Job:
             label_raster=output.label_raster,
             score_raster=output.score_raster,
             map_picture=picture,
+            class_scores=output.class_scores,
             device=describe(self._budget.device, self._dtype),
             models=tuple(checkpoint.path.name for checkpoint in self._models.checkpoints.values()),
             is_demo=self._models.is_demo,

@@ -40,7 +40,7 @@ def run(*arguments: object) -> int:
 def test_a_class_list_becomes_polygons_with_the_documented_attributes(scene, tmp_path, tiny_models, capfd):
     out = tmp_path / "out.gpkg"
     status = run("segment", scene, "--text", "building|roof, road, water", "--models", tiny_models, "--out", out,
-                 "--map", tmp_path / "map.png", *FAST)  # fmt: skip
+                 "--map", tmp_path / "map.png", "--class-scores", tmp_path / "classes.tif", *FAST)  # fmt: skip
     printed = capfd.readouterr()
     assert status == 0
     meta, _, wkb, columns = pyogrio.raw.read(out)
@@ -54,6 +54,10 @@ def test_a_class_list_becomes_polygons_with_the_documented_attributes(scene, tmp
     assert ((columns[1] > 0) & (columns[1] <= 1)).all()
     assert "building" in printed.out
     assert str(out) in printed.out
+    with rasterio.open(tmp_path / "classes.tif") as classes:
+        assert classes.descriptions == ("building", "road", "water")
+        assert not np.isnan(classes.read()).any()
+    assert str(tmp_path / "classes.tif") in printed.out
     assert "tile 1 of 1" in printed.err
 
 

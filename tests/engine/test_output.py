@@ -9,14 +9,12 @@ import rasterio
 import shapely
 
 from rs_textseg_plugin.contract.errors import OutputError
-from rs_textseg_plugin.contract.grid import PixelGrid, Transform, Window
 from rs_textseg_plugin.contract.query import parse_class_list
 from rs_textseg_plugin.contract.request import Output
 from rs_textseg_plugin.engine.output import (
     FIELDS,
     LAYER,
     PROVENANCE_KEY,
-    RasterFile,
     VectorFile,
     check_output,
     format_notes,
@@ -170,10 +168,8 @@ def test_parts_of_an_earlier_shapefile_that_would_be_wrong_are_removed(tmp_path)
     assert sorted(path.suffix for path in tmp_path.glob("a.*")) == [".cpg", ".dbf", ".shp", ".shx"]
 
 
-def test_a_raster_without_a_place_raises_no_warning_of_a_library(tmp_path, recwarn):
-    grid = PixelGrid(4, 4, Transform(1, 0, 0, 0, -1, 0))
+def test_a_vector_file_without_a_place_raises_no_warning_of_a_library(tmp_path, recwarn):
     written(tmp_path / "a.geojson", tmp_path, crs="")
-    placed(RasterFile(str(tmp_path / "l.tif"), tmp_path, grid, Window(0, 0, 4, 4), "uint8", 0, {}))
     assert [str(warning.message) for warning in recwarn] == []
 
 
@@ -190,7 +186,11 @@ def test_a_query_that_a_shapefile_cannot_hold_is_told():
 def test_the_raster_that_is_segmented_is_never_replaced(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "in").mkdir()
-    outputs = [Output("a.gpkg", label_raster="scene.tif"), Output("a.gpkg", score_raster="in/../scene.tif")]
+    outputs = [
+        Output("a.gpkg", label_raster="scene.tif"),
+        Output("a.gpkg", score_raster="in/../scene.tif"),
+        Output("a.gpkg", class_scores="scene.tif"),
+    ]
     for output in outputs:
         with pytest.raises(OutputError, match="is the raster that is segmented"):
             check_output(output, str(tmp_path / "scene.tif"))
@@ -214,9 +214,11 @@ def test_an_earlier_result_survives_until_the_new_one_is_finished(tmp_path):
         (Output("a.xyz"), "unknown suffix"),
         (Output("missing/a.gpkg"), "does not exist"),
         (Output("a.gpkg", label_raster="b.png"), "suffix .tif"),
+        (Output("a.gpkg", class_scores="b.img"), "suffix .tif"),
         (Output("a.gpkg", map_picture="b.jpg"), "suffix .png"),
         (Output("a.gpkg", "b.tif", "b.tif"), "same name"),
         (Output("a.gpkg", "b.tif", "folder.gpkg/../b.tif"), "same name"),
+        (Output("a.gpkg", score_raster="b.tif", class_scores="b.tif"), "same name"),
         (Output("folder.gpkg"), "is a folder"),
         (Output("/proc/a.gpkg"), "cannot be written"),
     ],
@@ -244,18 +246,3 @@ def test_a_geopackage_with_other_layers_is_not_overwritten(tmp_path):
     )
     with pytest.raises(OutputError, match="parcels"):
         check_output(Output(str(path)))
-
-
-def test_rasters_cover_the_extent_with_its_place_and_colours(tmp_path):
-    grid = PixelGrid(100, 80, Transform(0.5, 0, 500000, 0, -0.5, 5000000), UTM)
-    file = RasterFile(
-        str(tmp_path / "l.tif"), tmp_path, grid, Window(10, 20, 30, 40), "uint8", 0, {"A": "b"}, {1: "#ff8000"}
-    )
-    file.write(Window(10, 20, 30, 40), np.full((40, 30), 1, np.uint8))
-    placed(file)
-    with rasterio.open(tmp_path / "l.tif") as raster:
-        assert (raster.width, raster.height, raster.crs.to_epsg()) == (30, 40, 32633)
-        assert raster.transform * (0, 0) == (500005, 4999990)
-        assert raster.colormap(1)[1] == (255, 128, 0, 255)
-        assert raster.tags()["A"] == "b"
-        assert (raster.read(1) == 1).all()

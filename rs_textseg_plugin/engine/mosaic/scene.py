@@ -20,6 +20,7 @@ from rs_textseg_plugin.engine.mosaic.scratch_raster import ScratchRaster
 from rs_textseg_plugin.engine.mosaic.store import StoredTile, TileStore
 from rs_textseg_plugin.engine.segments import Answer, PackedMask
 
+OnPainted = Callable[[Window, NDArray[np.float32], NDArray[np.bool_]], None]
 NO_DATA = 2**32 - 1  # in the component raster: the input holds nothing there, or it was not asked for
 
 
@@ -56,6 +57,8 @@ class Mosaic:
         prob_threshold: a pixel under no object keeps its class only if it is at least that probable.
         instances: whether objects of one class stay apart where they touch.
         folder: an empty folder for scratch files.
+        on_painted: told of every core: its window, class probabilities ``(K, h, w)``, and which pixels hold data and
+            are included.
     """
 
     def __init__(
@@ -67,6 +70,7 @@ class Mosaic:
         prob_threshold: float,
         instances: bool,
         folder: Path,
+        on_painted: OnPainted = lambda window, probabilities, usable: None,
     ) -> None:
         self._legend = legend
         self._grid = grid
@@ -75,6 +79,7 @@ class Mosaic:
         self._prob_threshold = prob_threshold
         self._instances = instances
         self._folder = folder
+        self._on_painted = on_painted
         self._store = TileStore(folder)
         self._remarks = RemarkTable()
         self._masks = MaskTable(legend.size, self._remarks)
@@ -117,6 +122,7 @@ class Mosaic:
             painted.labels[~usable] = 0
             numbers.write(tile.core, np.where(usable, table.add(painted), NO_DATA).astype(np.uint32))
             scores.write(tile.core, self._label_scores(painted))
+            self._on_painted(tile.core, painted.probabilities, usable)
             yield None
         numbers.finish()
         scores.finish()
