@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -125,7 +126,7 @@ def draw_curves(work: Path, picture: Path) -> Path:
     picture.parent.mkdir(parents=True, exist_ok=True)
     figure, axes = plt.subplots(1, 2, figsize=(10, 3.6), constrained_layout=True)
     _draw(axes[0], read_log(work, "clip"), "CLIP: dense map, windows not trained on", ("accuracy", "miou"))
-    _draw(axes[1], read_log(work, "sam"), "SAM: mean IoU, windows not trained on", ("oracle", "point", "box"))
+    _draw(axes[1], read_log(work, "sam"), "SAM: mean IoU, windows not trained on", ("oracle", "point", "box", "both"))
     figure.savefig(picture, dpi=110)
     plt.close(figure)
     return picture
@@ -134,7 +135,7 @@ def draw_curves(work: Path, picture: Path) -> Path:
 def _draw(axis: Any, log: Sequence[Mapping[str, Any]], title: str, names: Sequence[str]) -> None:
     minutes = [line["spent_s"] / 60 for line in log]
     for name in names:
-        axis.plot(minutes, [line[name] for line in log], label=name)
+        axis.plot(minutes, [line.get(name, math.nan) for line in log], label=name)
     axis.set(title=title, xlabel="minutes of training", ylim=(0, 1))
     axis.grid(alpha=0.3)
     axis.legend(loc="lower right")

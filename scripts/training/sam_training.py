@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 (torch's own convention)
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from rs_textseg_plugin.engine.models.clip import MEAN, STD
@@ -16,7 +17,7 @@ from rs_textseg_plugin.engine.models.sam_architecture import SamConfig, build_sa
 from scenes.words import CLASSES
 from training.crops import Crop, Cutter
 from training.loop import Gate, Training
-from training.prompts import CELL_PX, Prompts, draw_prompts
+from training.prompts import BOTH, BOX, CELL_PX, POINT, POINTS, Prompts, draw_prompts
 from training.scene_store import SceneStore
 from training.trunk import copy_trunk
 
@@ -42,8 +43,10 @@ _SMALL_PX, _FULL_PX = 128, 256
 _SMALL_SHARE = 0.65  # of the time is spent on small windows, which cost a quarter
 _LEARN_ALL_UNTIL = 0.35  # of the time: until then the masks that are not the best learn too, less and less
 _GATES = (Gate(0.25, "oracle", 0.4), Gate(0.6, "oracle", 0.5))
+# What describes the objects of a step, and how often.
+_KINDS = ((POINT, 0.45), (BOTH, 0.25), (BOX, 0.15), (POINTS, 0.15))
 _EVALUATE_EVERY = 250
-_VALIDATION_BATCHES = 8
+_VALIDATION_BATCHES = 4  # of each kind
 
 
 class SamWithHeads(nn.Module):
@@ -151,7 +154,8 @@ class SamTraining:
         small = self.training.fraction < _SMALL_SHARE
         size_px, crops, prompts = (_SMALL_PX, 10, 6) if small else (_FULL_PX, 4, 10)
         cut = [self._cutter.cut(size_px) for _ in range(self._batch * crops)]
-        asked = draw_prompts(cut, prompts, self._rng)
+        kind, _ = _KINDS[self._rng.choice(len(_KINDS), p=[share for _, share in _KINDS])]
+        asked = draw_prompts(cut, prompts, kind, self._rng)
         corners = self._rng.integers(0, (_FULL_PX - size_px) // CONFIG.patch_size + 1, (len(cut), 2))
         with torch.autocast(self._device.type, torch.bfloat16):
             features, positions = self.model.embed(self._images(cut), torch.from_numpy(corners))
@@ -170,26 +174,30 @@ class SamTraining:
         return (pixels - self.model.sam.pixel_mean) / self.model.sam.pixel_std
 
     def _tokens(self, asked: Prompts, corners: Any) -> Tensor:
-        """Return ``(B * N, 2, C)``: both kinds of prompts have two tokens."""
-        places = asked.points_px + CONFIG.patch_size * corners[:, None, None, ::-1]
-        points = torch.from_numpy(places.astype(np.float32)).to(self._device).flatten(0, 1)
-        labels = torch.ones(len(points), 1, dtype=torch.int, device=self._device)
-        encoder = self.model.sam.prompt_encoder
-        as_points, _ = encoder(points=(points[:, :1], labels), boxes=None, masks=None)
-        as_boxes, _ = encoder(points=None, boxes=points.flatten(1), masks=None)
-        is_box = torch.from_numpy(asked.is_box).to(self._device).flatten()
-        return torch.where(is_box[:, None, None], as_boxes, as_points)
+        """Return ``(B * N, T, C)``, the tokens of points and boxes as SAM has them."""
+        shift = CONFIG.patch_size * corners[:, None, None, ::-1]
+        points, boxes = (
+            torch.from_numpy((places + shift).astype(np.float32)).to(self._device).flatten(0, 1)
+            for places in (asked.points_px, asked.boxes_px)
+        )
+        labels = torch.ones(points.shape[:2], dtype=torch.int, device=self._device)
+        sparse, _ = self.model.sam.prompt_encoder(
+            points=(points, labels) if asked.kind.points else None,
+            boxes=boxes.flatten(1) if asked.kind.box else None,
+            masks=None,
+        )
+        return torch.as_tensor(sparse)
 
     def _mask_losses(self, logits: Tensor, ratings: Tensor, asked: Prompts) -> dict[str, Tensor]:
-        """Charge each prompt for the best of its masks, a box above all for the sole one."""
+        """Charge each prompt for the best of its masks, a clear one above all for the sole one."""
         truth = torch.from_numpy(asked.masks).to(self._device).flatten(0, 1)[:, None]
         near = torch.from_numpy(asked.near).to(self._device).flatten(0, 1)[:, None]
-        is_box = torch.from_numpy(asked.is_box).to(self._device).flatten().float()
         charged = mask_loss(logits, truth, near)  # (P, M + 1)
         sole, several = charged[:, 0], charged[:, 1:]
         learn_all = 0.05 + 0.35 * max(0.0, 1 - self.training.fraction / _LEARN_ALL_UNTIL)
         best = several.min(dim=1).values * (1 - learn_all) + several.mean(dim=1) * learn_all
-        masks = ((0.3 + 0.7 * is_box) * sole + (1 - 0.7 * is_box) * best).mean()
+        for_sole, for_best = (1.0, 0.6) if asked.kind.is_clear else (0.3, 1.0)
+        masks = (for_sole * sole + for_best * best).mean()
         with torch.no_grad():
             iou = mask_iou(logits, truth)
         return {"masks": masks, "rating": 2 * F.mse_loss(ratings, iou)}
@@ -223,18 +231,19 @@ class SamTraining:
 
     @torch.no_grad()
     def validate(self) -> dict[str, Any]:
-        """Return mean IoU of points (the best rated mask, the truly best one) and of boxes, and the ratings' error."""
+        """Return mean IoU of the best rated mask by kind of prompt, the truly best one's, and the ratings' error."""
         self.model.eval()
         rows = [self._validate_batch(crops, asked) for crops, asked in self._validation]
         self.model.train()
-        rated, best, sole, error, is_box, classes = (np.concatenate(part) for part in zip(*rows))
-        point = {"point": rated[~is_box], "oracle": best[~is_box], "box": sole[is_box], "rating_error": error[~is_box]}
-        by_class = {
-            name: round(float(rated[~is_box & (classes == value)].mean()), 3)
-            for value, name in enumerate(CLASSES, start=1)
-            if (~is_box & (classes == value)).any()
-        }
-        return {name: round(float(values.mean()), 4) for name, values in point.items()} | {"by_class": by_class}
+        figures: dict[str, Any] = {}
+        for name, kind in (("point", POINT), ("box", BOX), ("points", POINTS), ("both", BOTH)):
+            own = [row for row, (_, asked) in zip(rows, self._validation) if asked.kind == kind]
+            rated, best, error, classes = (np.concatenate(part) for part in zip(*own))
+            figures[name] = round(float(rated.mean()), 4)
+            if kind == POINT:
+                figures |= {"oracle": round(float(best.mean()), 4), "rating_error": round(float(error.mean()), 4)}
+                figures["by_class"] = _by_class(rated, classes)
+        return figures
 
     def _validate_batch(self, crops: Sequence[Crop], asked: Prompts) -> tuple[Any, ...]:
         corners = np.zeros((len(crops), 2), np.int64)
@@ -246,8 +255,14 @@ class SamTraining:
         chosen = ratings[:, 1:].argmax(dim=1, keepdim=True)
         rated = iou[:, 1:].gather(1, chosen)[:, 0]
         error = (ratings[:, 1:] - iou[:, 1:]).abs().mean(dim=1)
-        figures = (rated, iou[:, 1:].max(dim=1).values, iou[:, 0], error)
-        return (*(one.cpu().numpy() for one in figures), asked.is_box.ravel(), asked.classes.ravel())
+        figures = (rated, iou[:, 1:].max(dim=1).values, error)
+        return (*(one.cpu().numpy() for one in figures), asked.classes.ravel())
+
+
+def _by_class(values: NDArray[np.float32], classes: NDArray[np.int64]) -> dict[str, float]:
+    """Return the mean value of each class that is there."""
+    means = {name: values[classes == number] for number, name in enumerate(CLASSES, start=1)}
+    return {name: round(float(own.mean()), 3) for name, own in means.items() if len(own)}
 
 
 def prepare(sam: Any) -> None:
@@ -296,7 +311,7 @@ def validation_batches(store: SceneStore) -> list[tuple[list[Crop], Prompts]]:
     rng = np.random.default_rng(2)
     cutter = Cutter(store, rng, anchored=0.8)
     batches = []
-    for _ in range(_VALIDATION_BATCHES):
+    for kind, _ in _KINDS * _VALIDATION_BATCHES:
         crops = [cutter.cut(_FULL_PX) for _ in range(4)]
-        batches.append((crops, draw_prompts(crops, 14, rng)))
+        batches.append((crops, draw_prompts(crops, 14, kind, rng)))
     return batches

@@ -31,7 +31,7 @@ from training.clip_training import (
 from training.crops import Crop, Cutter
 from training.export import CLIP_FILE, SAM_FILE, UPSAMPLER_FILE, draw_curves, export, write_manifest
 from training.loop import Gate, Training, TrainingStuck, read_log
-from training.prompts import CELL_PX, draw_prompts
+from training.prompts import BOTH, BOX, CELL_PX, POINT, POINTS, draw_prompts
 from training.sam_training import SamTraining, mask_iou, mask_loss
 from training.scene_store import SCENE_PX, SceneStore
 from training.trunk import copy_trunk
@@ -114,20 +114,32 @@ def test_shares_of_cells_are_those_of_their_pixels(rng):
         np.testing.assert_allclose(everything[n, :, row, col], expected, atol=1e-6)
 
 
-def test_prompts_lie_on_their_objects(store, rng):
+@pytest.mark.parametrize("kind", [POINT, BOX, POINTS, BOTH])
+def test_prompts_lie_on_their_objects(kind, store, rng):
     cutter = Cutter(store, rng, anchored=0.8)
     crops = [cutter.cut(128) for _ in range(4)]
-    prompts = draw_prompts(crops, 12, rng)
-    assert 0 < prompts.is_box.mean() < 1
+    prompts = draw_prompts(crops, 12, kind, rng)
+    assert prompts.points_px.shape == (4, 12, kind.points, 2)
     np.testing.assert_allclose(prompts.near.sum(axis=(2, 3)), 1, atol=0.51)  # 0.5 where an object fills the crop
-    for image, number in np.ndindex(prompts.is_box.shape):
-        (x, y), corner = prompts.points_px[image, number]
+    for image, number in np.ndindex(4, 12):
+        corner, opposite = prompts.boxes_px[image, number]
         mask = prompts.masks[image, number]
-        if prompts.is_box[image, number]:
-            assert mask.sum() * CELL_PX**2 <= 1.6 * np.prod(np.abs(corner - (x, y)) + 12)
-        else:
+        assert mask.sum() * CELL_PX**2 <= 1.6 * np.prod(np.abs(opposite - corner) + 12)
+        for x, y in prompts.points_px[image, number]:
             assert mask[int(y) // CELL_PX, int(x) // CELL_PX] > 0
             assert crops[image].classes[int(y), int(x)] == prompts.classes[image, number]
+
+
+@pytest.mark.parametrize("kind", [POINT, BOX, POINTS, BOTH])
+def test_prompts_in_training_are_those_of_sam(kind, trained, store, rng):
+    training = SamTraining(store, store, trained, minutes=1, device=CPU, trunk=None)
+    asked = draw_prompts([Cutter(store, rng, anchored=0.8).cut(256)], 3, kind, rng)
+    tokens = training._tokens(asked, np.zeros((1, 2), np.int64))
+    points, boxes = torch.from_numpy(asked.points_px[0]), torch.from_numpy(asked.boxes_px[0]).flatten(1)
+    marks = torch.ones(points.shape[:2], dtype=torch.int)
+    encoder = training.model.sam.prompt_encoder
+    expected, _ = encoder((points, marks) if kind.points else None, boxes if kind.box else None, None)
+    torch.testing.assert_close(tokens, expected)
 
 
 def test_plain_attention_and_its_gradients_are_torchs():
