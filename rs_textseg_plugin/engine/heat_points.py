@@ -72,18 +72,24 @@ def region_point_sets(
     largest_first = np.argsort(-sizes, kind="stable")
     chosen = largest_first[sizes[largest_first] >= min_px][:max_regions]
     places = find_objects(regions)
-    return [_points_of(regions == number + 1, probability, valid & ~is_class, places[number]) for number in chosen]
+    beside = valid & ~is_class
+    return [_points_of(regions, int(number) + 1, probability, beside, places[number]) for number in chosen]
 
 
 def _points_of(
-    region: NDArray[np.bool_], probability: NDArray[np.float32], beside: NDArray[np.bool_], place: tuple[slice, slice]
+    regions: NDArray[np.int32],
+    number: int,
+    probability: NDArray[np.float32],
+    beside: NDArray[np.bool_],
+    place: tuple[slice, slice],
 ) -> PointSet:
-    near = _grown(place, region.shape)
+    near = _grown(place, regions.shape)
+    region = regions[near] == number
     # Outside of the tile is outside of the region, so that a point keeps its distance from the tile's border too.
-    depth = distance_transform_edt(np.pad(region[near], 1))[1:-1, 1:-1]
+    depth = distance_transform_edt(np.pad(region, 1))[1:-1, 1:-1]
     deepest = float(depth.max())
     inside = _apart(np.where(depth >= deepest / 2, depth, 0), _MOST_POINTS, 2 * deepest)
-    away = distance_transform_edt(~region[near])
+    away = distance_transform_edt(~region)
     is_beside = beside[near] & (away > max(2.0, deepest / 2))
     outside = _apart(np.where(is_beside, 1 - probability[near], 0), len(inside), 2 * deepest)
     cells = np.array([*inside, *outside], np.float64)

@@ -59,3 +59,9 @@ def test_the_engine_starts_without_qgis():
     loaded = loaded_after("import rs_textseg_plugin.engine.__main__")
     assert "rs_textseg_plugin.engine.__main__" in loaded
     assert {name for name in loaded if name.split(".")[0] in ("qgis", "PyQt5", "PyQt6", "sip")} == set()
+
+
+def test_threads_of_the_engine_sleep_while_they_wait_unless_the_user_wants_otherwise():
+    ask = "import rs_textseg_plugin.engine, os; sys.modules[os.environ['OMP_WAIT_POLICY']] = None"
+    assert "PASSIVE" in loaded_after(f"import os; os.environ.pop('OMP_WAIT_POLICY', None); {ask}")
+    assert "ACTIVE" in loaded_after(f"import os; os.environ['OMP_WAIT_POLICY'] = 'ACTIVE'; {ask}")

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from literal_surgery import literal_points
+from scipy.ndimage import distance_transform_edt, gaussian_filter, label
 
 from rs_textseg_plugin.engine.heat_points import published_points, region_point_sets
 
@@ -54,6 +55,48 @@ def test_each_region_has_points_of_its_own_the_largest_first():
         columns, rows = one.points_px[~one.is_inside].astype(int).T
         assert len(columns) > 0
         assert not is_class[rows, columns].any()
+
+
+def literal_sets(is_class, probability, valid, min_px, max_regions):
+    """Every region as a mask of the whole tile, with distances over the whole tile."""
+    regions, count = label(is_class & valid, structure=np.ones((3, 3)))
+    masks = [regions == number for number in range(1, count + 1)]
+    masks = [mask for mask in sorted(masks, key=lambda mask: -mask.sum()) if mask.sum() >= min_px]
+    for region in masks[:max_regions]:
+        depth = distance_transform_edt(np.pad(region, 1))[1:-1, 1:-1]
+        rows, columns = (np.flatnonzero(region.any(axis=axis)) for axis in (1, 0))
+        margin = max(max(np.ptp(rows) + 1, np.ptp(columns) + 1) // 2, 8)
+        row, column = np.indices(region.shape)
+        near = (row >= rows[0] - margin) & (row <= rows[-1] + margin)
+        near &= (column >= columns[0] - margin) & (column <= columns[-1] + margin)
+        inside = literal_best(np.where(depth >= depth.max() / 2, depth, 0), 3, 2 * depth.max())
+        beside = near & valid & ~is_class & (distance_transform_edt(~region) > max(2, depth.max() / 2))
+        outside = literal_best(np.where(beside, 1 - probability, 0), len(inside), 2 * depth.max())
+        yield [(x + 0.5, y + 0.5) for y, x in inside], [(x + 0.5, y + 0.5) for y, x in outside]
+
+
+def literal_best(values, count, apart_px):
+    chosen = []
+    for place in np.argsort(-values, axis=None, kind="stable"):
+        row, column = np.unravel_index(place, values.shape)
+        far = all((row - r) ** 2 + (column - c) ** 2 >= apart_px**2 for r, c in chosen)
+        if values[row, column] > 0 and far and len(chosen) < count:
+            chosen.append((row, column))
+    return chosen
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_points_are_those_of_masks_and_distances_over_the_whole_tile(seed):
+    rng = np.random.default_rng(seed)
+    probability = gaussian_filter(rng.random((70, 110)), 4)
+    probability = ((probability - probability.min()) / np.ptp(probability)).astype(np.float32)
+    is_class, valid = probability > 0.6, gaussian_filter(rng.random((70, 110)), 6) > 0.48
+    found = region_point_sets(is_class, probability, valid, 10, 5)
+    expected = list(literal_sets(is_class, probability, valid, 10, 5))
+    assert len(found) == len(expected) >= 3
+    for one, (inside, outside) in zip(found, expected):
+        np.testing.assert_array_equal(one.points_px[one.is_inside], inside)
+        np.testing.assert_array_equal(one.points_px[~one.is_inside], np.reshape(outside, (-1, 2)))
 
 
 def test_a_long_region_has_several_points_and_a_round_one_has_one():
