@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from urllib.parse import parse_qsl, urlsplit, urlunsplit
+from ipaddress import ip_address
+from urllib.parse import SplitResult, parse_qsl, urlsplit, urlunsplit
 
 from rs_textseg_plugin.contract.errors import RecipeError
+
+_HOST = re.compile(r"[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\.?|[0-9a-f:.]*:[0-9a-f:.]+")
 
 
 @dataclass(frozen=True)
@@ -32,22 +35,38 @@ def parse_address(base_url: str) -> ServerAddress:
     """
     try:
         parts = urlsplit(base_url.strip())
-        is_usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-        (parts.hostname or "").encode("idna")
-    except ValueError:  # brackets, a port or a name that make no sense
-        is_usable = False
-    if not is_usable or re.search(r"[\s\x00-\x1f]", base_url.strip()):
+        host = _checked_host(parts)
+        if not base_url.strip().isprintable() or " " in base_url.strip():
+            raise ValueError("white space")  # which urlsplit drops in silence
+    except ValueError:
         raise RecipeError(
             f"base_url={shown_url(base_url)!r} is no address of a web server: give one that begins with http:// or "
             "https://, such as http://localhost:8000/v1."
-        )
+        ) from None
     if "@" in parts.netloc:
         raise RecipeError(
             f"base_url={shown_url(base_url)!r} was given with a user name or a password, which would be written into "
             "results: leave them out, and give the key by itself."
         )
-    url = urlunsplit((parts.scheme, parts.netloc, parts.path.rstrip("/"), "", ""))
-    return ServerAddress(url, parts.netloc, tuple(parse_qsl(parts.query, keep_blank_values=True)))
+    url = urlunsplit((parts.scheme, host, parts.path.rstrip("/"), "", ""))
+    return ServerAddress(url, host, tuple(parse_qsl(parts.query, keep_blank_values=True)))
+
+
+def _checked_host(parts: SplitResult) -> str:
+    """Return the host with its port.
+
+    Raises:
+        ValueError: it is none, the port is none, or the address is not one of a web server. Names with letters outside
+            ASCII count as none: what they stand for is read differently by different programs.
+    """
+    name = parts.hostname or ""
+    if ":" in name or not name.strip("0123456789."):
+        ip_address(name)
+    is_web = parts.scheme in ("http", "https")
+    if not is_web or parts.port == 0 or not _HOST.fullmatch(name) or "xn--" in name:
+        raise ValueError("no web server")
+    host = f"[{name}]" if ":" in name else name
+    return host if parts.port is None else f"{host}:{parts.port}"
 
 
 def shown_url(url: str) -> str:
