@@ -9,6 +9,7 @@ from rs_textseg_plugin.contract.pipeline_info import PipelineInfo
 from rs_textseg_plugin.contract.query import Query
 from rs_textseg_plugin.contract.recipe import ParameterValue, find_pipeline
 from rs_textseg_plugin.contract.request import Request
+from rs_textseg_plugin.contract.server_address import parse_address
 from rs_textseg_plugin.engine.legend import MOST_CLASSES
 from rs_textseg_plugin.engine.output import check_output
 
@@ -57,10 +58,14 @@ def require_consent(parameters: Mapping[str, ParameterValue], consent_to_send: s
 
     Raises:
         QueryError: they would go to another one.
+        RecipeError: the address is none, or holds a password.
     """
     address = str(parameters.get("base_url") or "")
-    if address and not parameters.get("clicks") and address != consent_to_send:
+    if not address or parameters.get("clicks"):
+        return
+    shown = parse_address(address).base_url
+    if address != consent_to_send:
         raise QueryError(
-            f"Nothing was sent: pictures of the raster would leave this machine for {address}, and nobody agreed to "
+            f"Nothing was sent: pictures of the raster would leave this machine for {shown}, and nobody agreed to "
             "that. Add --consent-to-send if they may, or take a model on this machine (--param vlm=FOLDER)."
         )
