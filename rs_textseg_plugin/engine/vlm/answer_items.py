@@ -15,7 +15,8 @@ _LIST_KEYS = (
     "instances", "instance", "objects", "detections", "predictions", "annotations", "targets", "results", "result",
     "answers", "answer", "output", "response", "items", "data", "boxes", "bboxes", "boundingboxes",
 )  # fmt: skip
-_TAG = re.compile(r"<(/?)(think|thinking|answer)>", re.IGNORECASE)
+_THOUGHT_TAG = re.compile(r"<(/?)think(?:ing)?>", re.IGNORECASE)
+_ANSWER_TAG = re.compile(r"<(/?)answer>", re.IGNORECASE)
 
 Members = dict[str, Any]
 
@@ -66,15 +67,28 @@ def find_items(text: str) -> Items:
 
 
 def _parts(text: str) -> list[str]:
-    """Return where the answer may stand, the likeliest place first: between its tags, or after all thoughts."""
-    tags = [*_TAG.finditer(text)]
-    thoughts_end = max((tag.end() for tag in tags if tag[1] and tag[2].lower() != "answer"), default=0)
-    answers = [tag for tag in tags if tag[2].lower() == "answer" and tag.start() >= thoughts_end]
-    start = max((tag.end() for tag in answers if not tag[1]), default=None)
+    """Return where the answer may stand, the likeliest place first: between its tags, or beside all thoughts."""
+    spoken = _without_thoughts(text)
+    tags = [*_ANSWER_TAG.finditer(spoken)]
+    start = max((tag.end() for tag in tags if not tag[1]), default=None)
     if start is None:
-        return [text[thoughts_end:]]
-    end = min((tag.start() for tag in answers if tag[1] and tag.start() >= start), default=len(text))
-    return [text[start:end], text[thoughts_end:]]
+        return [spoken]
+    end = min((tag.start() for tag in tags if tag[1] and tag.start() >= start), default=len(spoken))
+    return [spoken[start:end], spoken]
+
+
+def _without_thoughts(text: str) -> str:
+    """Return a text without thoughts that ended. Some models give the closing tag only: all before it is thought."""
+    kept: list[str] = []
+    start, is_thinking = 0, False
+    for tag in _THOUGHT_TAG.finditer(text):
+        if tag[1] and not is_thinking:
+            kept.clear()
+        elif not is_thinking:
+            kept.append(text[start : tag.start()])
+        start = start if is_thinking and not tag[1] else tag.end()
+        is_thinking = not tag[1]
+    return "".join([*kept, text[start:]])
 
 
 def _items_of(text: str) -> Items:

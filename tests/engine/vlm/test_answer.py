@@ -91,6 +91,10 @@ def test_words_are_no_answer_and_are_quoted(text):
         "<think>hm</think><answer>{}</answer> That is all: []",
         "<answer>{}",
         "<THINK>a <answer> b</THINK>{}",
+        "{}<think>Was that right?",
+        "{}<think>Was [1, 2, 3, 4] right?</think> I hope so.",
+        "<think>a</think><thinking>[{{'box': [1, 2, 3, 4]}}]</thinking>{}",
+        "<think>a <think>b</think>{}",
         '{{"result": {}}}',
         "\ufeff{}\x00",
     ],
@@ -227,6 +231,7 @@ def test_points_beside_the_thing_are_told_apart():
         ('"87%"', 0.87),
         ("87", 0.87),
         ("87 %", 0.87),
+        ('"0.5%"', 0.005),
         ("1", 1),
         ("0", 0),
         ("null", None),
@@ -261,6 +266,7 @@ def test_words_come_in_one_line_that_any_file_takes():
     assert words.startswith("a b")
     assert len(words) == 200
     words.encode()
+    assert only(json.dumps([{"label": "\U0001f6a2 ship", "box": [1, 2, 30, 40]}])).words == "\U0001f6a2 ship"
     assert only('{"label": {"odd": 1}, "box": [1, 2, 30, 40]}').words == ""
 
 
@@ -284,6 +290,7 @@ def test_published_bug_the_2_of_bbox_2d_is_no_coordinate():
     assert only('{"bbox_2d": [10, 20, 50, 60]}').box == (10, 20, 50, 60)
     assert only("{bbox_2d: (10, 20, 50, 60)}").box == (10, 20, 50, 60)
     assert box_of('"bbox_2d: 10, 20, 50, 60"') == (10, 20, 50, 60)
+    assert box_of('"bbox 2d: 10, 20, 50, 60"') == (10, 20, 50, 60)
     assert only('{"point_2d": "point_2d = (12, 34)"}').inside == ((12, 34),)
 
 
@@ -339,6 +346,7 @@ def test_an_empty_box_is_left_out_and_said(box):
         "[1, 2, 3, 4, 5]",
         "[10, 20, Infinity, 60]",
         "[10, 20, 1e400, 60]",
+        "[10, 20, 1e12, 60]",
         "true",
         '{"cx": 5}',
     ],
