@@ -118,8 +118,8 @@ def explain_connection(error: Exception, server: Server) -> EngineError:
                 f"{server.title} does not answer: the connection was refused. Start the server, or check base_url."
             )
     return EngineError(
-        f"The connection to {_in_a_sentence(server)} broke ({type(_innermost(error)).__name__}): check the network "
-        "and the server, and try again."
+        f"The connection to {_in_a_sentence(server)} broke ({type(_innermost(error)).__name__}): check the network, "
+        "its proxy and the server, and try again."
     )
 
 

@@ -191,3 +191,11 @@ def test_a_proxy_that_makes_no_sense_is_explained_without_its_password(serve, mo
     said = why_not(serve(says("{}")))
     assert "The proxy in the environment" in said
     assert "password" not in said
+
+
+def test_a_proxy_that_lets_nobody_through_is_explained(serve, monkeypatch):
+    proxy = serve(says("{}"))
+    monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.port}")
+    with pytest.raises(EngineError, match=r"The connection to the server https://vlm\.invalid.* broke \(ProxyError\)"):
+        Endpoint("https://vlm.invalid/v1", "m", KEY, tries=1).ask(PICTURE, ASKED, never)
+    assert proxy.received == []
