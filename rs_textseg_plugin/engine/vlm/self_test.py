@@ -88,14 +88,14 @@ def draw_marks(size_px: Size, seed: int) -> tuple[NDArray[np.uint8], list[Mark]]
     Returns:
         The picture ``(H, W, 3)`` uint8 RGB, and the marks; none is nearer to a border than its own size.
     """
-    random = np.random.default_rng(seed)
+    draws = np.random.default_rng(seed)
     width, height = size_px
-    picture = _ground(size_px, random)
+    picture = _ground(size_px, draws)
     draw, radius = ImageDraw.Draw(picture), min(size_px) * _RADIUS_SHARE
-    cells = random.permutation(_CELLS * _CELLS)[: len(_MARKS)]
+    cells = draws.permutation(_CELLS * _CELLS)[: len(_MARKS)]
     marks = []
     for (name, colour, kind), cell in zip(_MARKS, cells):
-        column, row = cell % _CELLS + random.uniform(0.3, 0.7), cell // _CELLS + random.uniform(0.3, 0.7)
+        column, row = cell % _CELLS + draws.uniform(0.3, 0.7), cell // _CELLS + draws.uniform(0.3, 0.7)
         # Whole numbers, so that what Pillow draws is symmetric about the centre of that pixel.
         x, y = int(column * width / _CELLS), int(row * height / _CELLS)
         _draw_mark(draw, kind, (x, y), round(radius), colour)
@@ -103,10 +103,10 @@ def draw_marks(size_px: Size, seed: int) -> tuple[NDArray[np.uint8], list[Mark]]
     return np.asarray(picture), marks
 
 
-def _ground(size_px: Size, random: np.random.Generator) -> Image.Image:
+def _ground(size_px: Size, draws: np.random.Generator) -> Image.Image:
     """Return a plain ground with soft texture, as of a meadow."""
     width, height = size_px
-    grain = random.normal(0, 14, (height, width, 1))
+    grain = draws.normal(0, 14, (height, width, 1))
     textured = np.clip(np.array(_GROUND) + grain, 0, 255).astype(np.uint8)
     return Image.fromarray(textured).filter(ImageFilter.GaussianBlur(1.2))
 

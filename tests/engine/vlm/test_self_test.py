@@ -172,7 +172,7 @@ def test_an_error_of_less_than_a_pixel_is_not_corrected():
 
 def test_of_a_few_scattered_marks_hardly_ever_a_drift_is_made():
     misses = ("red", "black", "white", "cyan")
-    results = [result_of(LookingModel(misses=misses, noise=40, seed=seed)) for seed in range(40)]
+    results = [result_of(LookingModel(misses=misses, noise=20, seed=seed), (320, 240)) for seed in range(40)]
     assert sum(result.drift != Drift() for result in results) <= 3  # more than 20 if only the fit itself were looked at
 
 
