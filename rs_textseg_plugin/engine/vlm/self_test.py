@@ -88,25 +88,25 @@ def draw_marks(size_px: Size, seed: int) -> tuple[NDArray[np.uint8], list[Mark]]
     Returns:
         The picture ``(H, W, 3)`` uint8 RGB, and the marks; none is nearer to a border than its own size.
     """
-    draws = np.random.default_rng(seed)
+    chance = np.random.default_rng(seed)
     width, height = size_px
-    picture = _ground(size_px, draws)
+    picture = _ground(size_px, chance)
     draw, radius = ImageDraw.Draw(picture), min(size_px) * _RADIUS_SHARE
-    cells = draws.permutation(_CELLS * _CELLS)[: len(_MARKS)]
+    cells = chance.permutation(_CELLS * _CELLS)[: len(_MARKS)]
     marks = []
     for (name, colour, kind), cell in zip(_MARKS, cells):
-        column, row = cell % _CELLS + draws.uniform(0.3, 0.7), cell // _CELLS + draws.uniform(0.3, 0.7)
-        # Whole numbers, so that what Pillow draws is symmetric about the centre of that pixel.
+        column, row = cell % _CELLS + chance.uniform(0.3, 0.7), cell // _CELLS + chance.uniform(0.3, 0.7)
+        # Whole numbers, so that what Pillow chance is symmetric about the centre of that pixel.
         x, y = int(column * width / _CELLS), int(row * height / _CELLS)
         _draw_mark(draw, kind, (x, y), round(radius), colour)
         marks.append(Mark(name, x + 0.5, y + 0.5))
     return np.asarray(picture), marks
 
 
-def _ground(size_px: Size, draws: np.random.Generator) -> Image.Image:
+def _ground(size_px: Size, chance: np.random.Generator) -> Image.Image:
     """Return a plain ground with soft texture, as of a meadow."""
     width, height = size_px
-    grain = draws.normal(0, 14, (height, width, 1))
+    grain = chance.normal(0, 14, (height, width, 1))
     textured = np.clip(np.array(_GROUND) + grain, 0, 255).astype(np.uint8)
     return Image.fromarray(textured).filter(ImageFilter.GaussianBlur(1.2))
 
