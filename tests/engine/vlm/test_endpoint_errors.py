@@ -96,6 +96,12 @@ def test_no_error_shows_the_key_or_the_picture_even_where_the_server_sends_them_
     assert len(str(caught.value)) < 700
 
 
+def test_a_server_that_talks_a_lot_is_cut_short(serve):
+    said = why_not(serve(fails(500, "word " * 5000)), tries=1)
+    assert "(500: word word" in said
+    assert len(said) < 500
+
+
 def test_a_server_that_does_not_answer_in_time_is_left(serve):
     server = serve(hangs())
     start_s = time.monotonic()
