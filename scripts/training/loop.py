@@ -1,4 +1,4 @@
-"""What the trainings share: a schedule by the clock, checkpoints that a run goes on from, and a log."""
+"""What the trainings share: a schedule by the clock or by steps, checkpoints that a run goes on from, and a log."""
 
 from __future__ import annotations
 
@@ -41,7 +41,8 @@ class TrainingStuck(Exception):
 class Training:
     """A model, its optimiser, and how far they are.
 
-    The schedule follows the time spent, not the steps: the same command fits a laptop and a GPU.
+    The schedule follows the time spent, not the steps: the same command fits a laptop and a GPU. Where a number of
+    steps is said, it follows these.
 
     Args:
         name: of the files in `folder`.
@@ -52,6 +53,7 @@ class Training:
         gates: checked with every line of the log.
         make_optimizer: makes the optimiser from model and rate; `adamw` by default.
         warm_up_steps: in which the learning rate rises.
+        most_steps: after which it ends, in place of `minutes`.
     """
 
     def __init__(
@@ -64,8 +66,9 @@ class Training:
         gates: tuple[Gate, ...] = (),
         make_optimizer: Callable[[nn.Module, float], torch.optim.Optimizer] | None = None,
         warm_up_steps: int = _WARM_UP_STEPS,
+        most_steps: int | None = None,
     ) -> None:
-        self.name, self.model, self.minutes = name, model, minutes
+        self.name, self.model, self.minutes, self.most_steps = name, model, minutes, most_steps
         self.spent_s, self.steps = 0.0, 0
         self._rate, self._gates, self._warm_up_steps = rate, gates, warm_up_steps
         self._state = folder / f"{name}.state.pt"
@@ -75,8 +78,13 @@ class Training:
 
     @property
     def fraction(self) -> float:
-        """Share of the time that is spent, 0..1."""
-        return min(self.spent_s / (60 * self.minutes), 1.0)
+        """Share of the time that is spent, or of the steps that are taken, 0..1."""
+        done, total = self._progress
+        return min(done / total, 1.0) if total else 1.0
+
+    @property
+    def _progress(self) -> tuple[float, float]:
+        return (self.spent_s, 60 * self.minutes) if self.most_steps is None else (self.steps, self.most_steps)
 
     def _resume(self) -> bool:
         if not self._state.is_file():
@@ -100,21 +108,25 @@ class Training:
         unfinished.replace(self._state)
 
     def run(self) -> Iterator[int]:
-        """Yield the number of each step until the time is spent; saves now and then and at the end."""
-        total_s = 60 * self.minutes
+        """Yield the number of each step until time or steps are used up; saves now and then and at the end."""
         last_saved = last = time.monotonic()
-        with tqdm(total=round(total_s), initial=round(self.spent_s), desc=self.name, unit="s", mininterval=5) as bar:
-            while self.spent_s < total_s:
+        with self._bar() as bar:
+            while self.fraction < 1:
                 self._set_rate()
                 yield self.steps
                 self.steps += 1
                 now = time.monotonic()
                 self.spent_s, last = self.spent_s + now - last, now
-                bar.update(round(self.spent_s) - bar.n)
+                bar.update(round(self._progress[0]) - bar.n)
                 if now - last_saved > _SAVE_EVERY_S:
                     self.save()
                     last_saved = now
         self.save()
+
+    def _bar(self) -> Any:
+        done, total = self._progress
+        unit = "s" if self.most_steps is None else " steps"
+        return tqdm(total=round(total), initial=round(done), desc=self.name, unit=unit, mininterval=5)
 
     def _set_rate(self) -> None:
         """Warm up, then follow half a cosine down to `_LOWEST`."""

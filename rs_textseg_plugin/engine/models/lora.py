@@ -79,7 +79,8 @@ def _current_name(name: str) -> str:
 
 def _require_same_layout(tuned: Any, weights: Mapping[str, Tensor], folder: Path) -> None:
     """Check that an adapter has exactly the weights that this model takes: peft would leave out the others."""
-    expected: dict[str, Tensor] = import_peft().get_peft_model_state_dict(tuned)
+    # Else peft may ask the hub whether the vocabulary is that of the base model.
+    expected: dict[str, Tensor] = import_peft().get_peft_model_state_dict(tuned, save_embedding_layers=False)
     problems = {
         "lacks": expected.keys() - weights.keys(),
         "has beside those of this model": weights.keys() - expected.keys(),
