@@ -56,7 +56,7 @@ class Finished:
     """The results are written.
 
     Attributes:
-        path, label_raster, score_raster, map_picture, class_scores: as in `Output`.
+        path, label_raster, score_raster, map_picture, clicks, class_scores: as in `Output`.
         classes: one row per class that may be output, zeros for those not found.
         notes: everything that was not as asked: fallbacks, assumptions, skipped parts.
         device: what the models ran on, in words.
@@ -75,6 +75,7 @@ class Finished:
     models: tuple[str, ...] = ()
     is_demo: bool = False
     seconds: float = 0.0
+    clicks: str = ""
     class_scores: str = ""
 
     @classmethod

@@ -121,6 +121,13 @@ PRESETS: dict[str, Preset] = {
             "crop_background": "black",
         },
     ),
+    # Six clicks, some of them beside the object, on one picture. How many of the six are where is not said, nor how the
+    # model is asked for them.
+    "vlm-published": Preset(
+        "vlm-sam",
+        "six clicks, as Sosa et al. 2026 describe it",
+        {"prompts": "points", "inside_points": 4, "outside_points": 2, "view": "whole", "multimask": True},
+    ),
 }
 
 

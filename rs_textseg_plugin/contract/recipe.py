@@ -18,6 +18,7 @@ from rs_textseg_plugin.contract.sam_clip_table import SAM_CLIP
 from rs_textseg_plugin.contract.segearth_ov_table import SEGEARTH_OV
 from rs_textseg_plugin.contract.shared_parameters import COMPETITOR
 from rs_textseg_plugin.contract.text2seg_tables import GROUNDING_SAM, SURGERY_SAM, TEXT2SEG, read_branches
+from rs_textseg_plugin.contract.vlm_table import VLM_SAM
 
 __all__ = [
     "GROUNDING_SAM",
@@ -27,6 +28,7 @@ __all__ = [
     "SEGEARTH_OV",
     "SURGERY_SAM",
     "TEXT2SEG",
+    "VLM_SAM",
     "Parameter",
     "ParameterValue",
     "PipelineInfo",
@@ -38,7 +40,7 @@ __all__ = [
     "wants_instances",
 ]
 
-_ALL = (SAM_CLIP, SEGEARTH_OV, GROUNDING_SAM, SURGERY_SAM, TEXT2SEG)
+_ALL = (SAM_CLIP, SEGEARTH_OV, GROUNDING_SAM, SURGERY_SAM, TEXT2SEG, VLM_SAM)
 PIPELINES: dict[str, PipelineInfo] = {info.name: info for info in _ALL}
 
 
@@ -110,6 +112,14 @@ def _check_together(values: Mapping[str, Any]) -> None:
         raise RecipeError(
             f"The parameter clip_stride_px={stride_px} is larger than clip_window_px={window_px}, "
             "which would leave pixels unseen: make it smaller."
+        )
+    if values.get("base_url") and values.get("vlm"):
+        raise RecipeError(
+            f"The parameters base_url={values['base_url']} and vlm={values['vlm']} name two models: keep one of them."
+        )
+    if values.get("base_url") and not values.get("model"):
+        raise RecipeError(
+            f"The parameter base_url={values['base_url']} needs the name of a model on that server: add model=NAME."
         )
     if "branches" in values:
         read_branches(str(values["branches"]))

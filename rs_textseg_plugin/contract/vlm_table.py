@@ -23,7 +23,7 @@ _MODEL = (
         "vlm",
         "",
         "str",
-        "Folder with a Qwen2.5-VL or Qwen3-VL in Hugging Face layout; empty: the one of the model set.",
+        "Folder with a Qwen2.5-VL or Qwen3-VL in Hugging Face layout.",
         f"none; {_SOSA} tunes Qwen3-VL-2B",
     ),
     Parameter("adapter", "", "str", "Folder with a LoRA adapter for it; empty: none.", f"none; {_SOSA} trains one"),
@@ -103,8 +103,8 @@ _CHECKS = (
         "self_test",
         False,
         "bool",
-        "Whether the model is first shown a picture with known marks; a systematic shift of its answers is corrected, "
-        "and reported.",
+        "Whether the model is first shown a picture with known marks; a systematic shift or scale of its answers "
+        "is corrected, and reported.",
         OURS,
     ),
     Parameter(
@@ -146,5 +146,6 @@ VLM_SAM = PipelineInfo(
         ),
         *POLYGONS,
     ),
-    optional_roles={"clip": "", "vlm": ""},
+    optional_roles={"clip": ""},
+    remark_field="answer",
 )

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn, TextIO
 
+from rs_textseg_plugin.contract import api_key
 from rs_textseg_plugin.contract.errors import RecipeError, SceneError, TextSegError
 from rs_textseg_plugin.contract.events import Event, Failed, Finished, Progress, Warned
 from rs_textseg_plugin.contract.grid import Extent
@@ -109,7 +110,7 @@ def _add_segment(parser: argparse.ArgumentParser) -> None:
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--text", help='class list, e.g. "building|roof, road, water, -shadow"')
     what.add_argument("--word-list", metavar="NAME", help="a class list under a name (see 'word-lists list') or a file")
-    what.add_argument("--phrase", help='e.g. "the largest house within 50 m of a road"; not every pipeline')
+    what.add_argument("--phrase", help='e.g. "the largest house within 50 m of a road", or a question (vlm-sam)')
     parser.add_argument("--pipeline", default=SAM_CLIP.name, help=f"one of: {', '.join(PIPELINES)}")
     parser.add_argument("--models", default="demo", help="a model set or a folder with checkpoints")
     parser.add_argument("--out", required=True, help="result: .gpkg, .shp, .geojson or .fgb")
@@ -117,6 +118,9 @@ def _add_segment(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--score-raster", default="", help="GeoTIFF with the score of every pixel")
     parser.add_argument("--class-scores", default="", help="GeoTIFF with a band for each class: its probability")
     parser.add_argument("--map", default="", help="PNG picture of the result")
+    parser.add_argument("--clicks", default="", help="GeoJSON with the boxes and points of vlm-sam's model")
+    consent = "pictures may be sent to the base_url of vlm-sam; the key is read from " + api_key.VARIABLE
+    parser.add_argument("--consent-to-send", action="store_true", help=consent)
     parser.add_argument("--param", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="a parameter")
     parser.add_argument("--preset", default="", metavar="NAME", help=f"named parameters: {', '.join(PRESETS)}")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps")
@@ -162,9 +166,11 @@ def _request(options: argparse.Namespace) -> Request:
         options.label_raster,
         options.score_raster,
         map_picture=options.map,
+        clicks=options.clicks,
         class_scores=options.class_scores,
     )
-    return Request(scene, _query(options), recipe, output)
+    consent = str(parameters.get("base_url") or "") if options.consent_to_send else ""
+    return Request(scene, _query(options), recipe, output, consent)
 
 
 def _query(options: argparse.Namespace) -> Query:
@@ -277,7 +283,9 @@ def summary(event: Finished) -> str:
     lines.append(f"{event.seconds:.1f} s on {event.device}")
     if event.is_demo:
         lines.append("Made with the demo models: for trying the product, not for maps.")
-    paths = (event.path, event.label_raster, event.score_raster, event.class_scores, event.map_picture)
+    paths = (
+        event.path, event.label_raster, event.score_raster, event.class_scores, event.map_picture, event.clicks,
+    )  # fmt: skip
     lines.append("Written: " + ", ".join(path for path in paths if path))
     return "\n".join(lines)
 

@@ -60,6 +60,8 @@ def check_output(output: Output, raster: str = "") -> None:
             raise OutputError(f"The output raster {name} is a GeoTIFF: give it the suffix .tif.")
     if output.map_picture and Path(output.map_picture).suffix.lower() != ".png":
         raise OutputError(f"The map picture {output.map_picture} is a PNG: give it the suffix .png.")
+    if output.clicks and Path(output.clicks).suffix.lower() not in (".geojson", ".json"):
+        raise OutputError(f"The clicks {output.clicks} are GeoJSON: give the file the suffix .geojson.")
     targets = [Path(name) for name in astuple(output) if name]
     if len({target.resolve() for target in targets}) < len(targets):
         raise OutputError(f"Two outputs have the same name: {', '.join(map(str, targets))}. Give each its own.")

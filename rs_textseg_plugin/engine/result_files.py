@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,8 @@ from rs_textseg_plugin.engine.placement import Placement
 from rs_textseg_plugin.engine.polygons import Block
 from rs_textseg_plugin.engine.raster import SceneReader, open_scene
 from rs_textseg_plugin.engine.raster_file import RasterFile
+from rs_textseg_plugin.engine.vlm.clicks_file import write_clicks
+from rs_textseg_plugin.engine.vlm.instance import Instance
 
 
 class ResultFiles:
@@ -94,6 +97,15 @@ class ResultFiles:
         self.picture = self._request.output.map_picture
         return ""
 
+    def write_clicks(self, instances: Sequence[Instance]) -> None:
+        """Write what a model answered, on the working grid, if that is asked for."""
+        if self._request.output.clicks:
+            write_clicks(self._clicks, instances, self._reader.grid)
+
+    @property
+    def _clicks(self) -> Path:
+        return self._scratch / "clicks.geojson"
+
     @property
     def notes(self) -> list[str]:
         """What the user should know of the files after the last block, in words."""
@@ -111,6 +123,8 @@ class ResultFiles:
         """
         if self.picture:
             placement.put(self._drawn, Path(self.picture))
+        if self._request.output.clicks:
+            placement.put(self._clicks, Path(self._request.output.clicks))
         for file in (self._labels, self._scores, self._class_scores, self._vectors):
             file.finish(placement)
 

@@ -315,6 +315,8 @@ class _Job:
         classes = tally.summary(self._legend.output)
         about_picture = files.draw(classes, self._footer())
         self._late_notes += filter(None, [about_picture, *files.notes])
+        if isinstance(self._pipeline, AsksModel):
+            files.write_clicks(self._pipeline.answered)
         with Placement() as placement:
             files.finish(placement)
             placement.commit()
@@ -374,6 +376,7 @@ class _Job:
             score_raster=output.score_raster,
             map_picture=picture,
             class_scores=output.class_scores,
+            clicks=output.clicks,
             device=describe(self._budget.device, self._dtype),
             models=tuple(checkpoint.path.name for checkpoint in self._models.checkpoints.values()),
             is_demo=self._models.is_demo,

@@ -174,6 +174,24 @@ def test_segearth_s_presets_are_its_protocol_and_the_same_at_native_resolution()
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"base_url": "http://a/v1", "model": "m", "vlm": "folder"}, "name two models"),
+        ({"base_url": "http://a/v1"}, "add model=NAME"),
+    ],
+)
+def test_a_question_goes_to_one_model_with_a_name(values, words):
+    with pytest.raises(RecipeError, match=words):
+        Recipe("vlm-sam", parameters=values).checked_parameters()
+
+
+def test_the_published_clicks_are_six():
+    values = Recipe("vlm-sam", parameters=find_preset("vlm-published", "vlm-sam")).checked_parameters()
+    assert values["inside_points"] + values["outside_points"] == 6
+    assert (values["prompts"], values["view"]) == ("points", "whole")
+
+
 def test_a_pipeline_knows_its_own_values_among_those_of_a_model_set():
     values = {"points_per_side": 3, "cls_weight": 0.2}
     assert find_pipeline("segearth-ov").own(values) == {"cls_weight": 0.2}
@@ -184,7 +202,7 @@ def test_words_against_a_lone_class_and_objects_have_an_answer_for_every_pipelin
     for name in PIPELINES:
         values = Recipe(name).checked_parameters()
         assert competitor(values) == "background"
-        assert wants_instances(values) is (name == "grounding-sam")
+        assert wants_instances(values) is (name in ("grounding-sam", "vlm-sam"))
     assert competitor({"competitor": "sea|sand"}) == "sea|sand"
     assert competitor({}) == "background"
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
 
+from rs_textseg_plugin.contract.errors import RecipeError
 from rs_textseg_plugin.contract.grid import PixelGrid
 from rs_textseg_plugin.contract.recipe import (
     GROUNDING_SAM,
@@ -15,6 +17,7 @@ from rs_textseg_plugin.contract.recipe import (
     SEGEARTH_OV,
     SURGERY_SAM,
     TEXT2SEG,
+    VLM_SAM,
     ParameterValue,
 )
 from rs_textseg_plugin.engine.legend import Legend
@@ -28,7 +31,13 @@ from rs_textseg_plugin.engine.pipelines.sam_clip import SamClip
 from rs_textseg_plugin.engine.pipelines.segearth_ov import SegEarthOv
 from rs_textseg_plugin.engine.pipelines.surgery_sam import SurgerySam
 from rs_textseg_plugin.engine.pipelines.text2seg import Text2Seg
+from rs_textseg_plugin.engine.pipelines.vlm_sam import Verifier, VlmSam
 from rs_textseg_plugin.engine.shelf import ModelShelf
+from rs_textseg_plugin.engine.vlm.asking import Asking
+from rs_textseg_plugin.engine.vlm.clicks_file import read_clicks
+from rs_textseg_plugin.engine.vlm.endpoint import Endpoint
+from rs_textseg_plugin.engine.vlm.model import Convention, VisionModel
+from rs_textseg_plugin.engine.vlm.prompt import ClickPolicy
 from rs_textseg_plugin.engine.weights import ResolvedSet
 
 
@@ -107,10 +116,46 @@ def load_text2seg(order: Order) -> Pipeline[Any]:
     return Text2Seg(order.sam(), order.clip(), order.detector(), order.parameters, order.legend)
 
 
+def load_vlm_sam(order: Order) -> Pipeline[Any]:
+    """Load ``vlm-sam``: with clicks of a file, an endpoint or a model on this machine."""
+    p: Mapping[str, Any] = order.parameters
+    clicks = read_clicks(Path(p["clicks"]), order.question.grid) if p["clicks"] else []
+    asking = None
+    if not p["clicks"]:
+        policy = ClickPolicy(p["inside_points"], p["outside_points"], p["most_objects"])
+        asking = Asking(_vision_model(order), order.question.phrase, policy, p["self_test"])
+    verifier = Verifier(order.clip(), order.legend, p["templates"], p["verify_threshold"]) if p["verify"] else None
+    return VlmSam(order.sam(), asking, clicks, verifier, order.parameters, order.legend)
+
+
+def _vision_model(order: Order) -> VisionModel:
+    p: Mapping[str, Any] = order.parameters
+    if p["base_url"]:
+        return Endpoint(
+            p["base_url"],
+            p["model"],
+            order.question.api_key,
+            timeout_s=p["timeout_s"],
+            tries=p["tries"],
+            convention=None if p["convention"] == "auto" else Convention(p["convention"]),
+            max_tokens=p["max_tokens"],
+        )
+    if p["vlm"]:
+        adapter = Path(p["adapter"]) if p["adapter"] else None
+        model = order.shelf.vlm(Path(p["vlm"]), adapter, order.device, order.dtype)
+        model.most_tokens = p["max_tokens"]
+        return model
+    raise RecipeError(
+        "The pipeline vlm-sam needs a vision-language model: name the folder of one (--param vlm=FOLDER), a server and "
+        "a model on it (--param base_url=URL model=NAME), or a file with clicks (--param clicks=FILE)."
+    )
+
+
 LOADERS: Mapping[str, Loader] = {
     SAM_CLIP.name: load_sam_clip,
     SEGEARTH_OV.name: load_segearth_ov,
     GROUNDING_SAM.name: load_grounding_sam,
     SURGERY_SAM.name: load_surgery_sam,
     TEXT2SEG.name: load_text2seg,
+    VLM_SAM.name: load_vlm_sam,
 }

@@ -70,6 +70,10 @@ class VisionModel(Protocol):
     def convention(self) -> Convention:
         """What its numbers mean."""
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What it turned out not to understand, in sentences for the result."""
+
     def to(self, device: torch.device, dtype: torch.dtype) -> None:
         """Move a model that runs here."""
 
