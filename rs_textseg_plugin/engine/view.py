@@ -10,6 +10,9 @@ from rs_textseg_plugin.engine.ground import ground_resolution_m
 from rs_textseg_plugin.engine.raster import SceneReader, open_scene
 
 
+_LEAST_COARSER = 1.05  # a resolution nearer to the raster's own is taken for it
+
+
 @dataclass(frozen=True)
 class View:
     """An open scene and how it is looked at.
@@ -49,7 +52,8 @@ def open_view(scene: Scene, wanted: str, view_px: int) -> View:
         return View(reader, is_whole=True)
     reader.close()
     # One pixel less, since a coarser grid can begin within a pixel of the extent's corner and end within another.
-    metres = sum(ground_resolution_m(reader.grid)) / 2 * longest_px / max(view_px - 1, 1)
+    coarser = max(longest_px / max(view_px - 1, 1), _LEAST_COARSER)
+    metres = sum(ground_resolution_m(reader.grid)) / 2 * coarser
     size = f"{reader.extent.width} x {reader.extent.height} px"
     note = f"The extent of {size} was made one picture of at most {view_px} px, with pixels of {metres:.3g} m."
     return View(open_scene(replace(scene, ground_resolution_m=metres)), is_whole=True, notes=(note,))
