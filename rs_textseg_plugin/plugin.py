@@ -7,14 +7,16 @@ from qgis.gui import QgisInterface
 from qgis.PyQt.QtCore import Qt
 
 from rs_textseg_plugin.algorithms.provider import RsTextSegProvider
-from rs_textseg_plugin.contract.errors import OutputError
+from rs_textseg_plugin.contract.errors import InputError
 from rs_textseg_plugin.contract.events import Finished
 from rs_textseg_plugin.contract.request import Request
 from rs_textseg_plugin.gui.dock import RsTextSegDock
 from rs_textseg_plugin.gui.messages import Messages
 from rs_textseg_plugin.gui.qt import QAction
 from rs_textseg_plugin.gui.query_model import QueryModel
-from rs_textseg_plugin.gui.words import result_in_words
+from rs_textseg_plugin.gui.words import found_in_words
+from rs_textseg_plugin.host.click_layers import add_click_layers, read_answers
+from rs_textseg_plugin.host.endpoint_key import KeyHolder, key_for
 from rs_textseg_plugin.host.icons import plugin_icon
 from rs_textseg_plugin.host.query_runner import QueryRunner
 from rs_textseg_plugin.host.result_layers import add_rasters, add_result
@@ -34,20 +36,21 @@ class RsTextSegPlugin:
 
     def __init__(self, iface: QgisInterface | None) -> None:
         self._iface = iface
-        self._engine = EngineSession(keep_warm=iface is not None)
+        self._keys = KeyHolder()
+        self._engine = EngineSession(keep_warm=iface is not None, api_key=self._keys)
         self._provider: RsTextSegProvider | None = None
         self._window: _Window | None = None
 
     def initProcessing(self) -> None:  # noqa: N802 (QGIS's name)
         """Offer the algorithms."""
-        self._provider = RsTextSegProvider(self._engine)
+        self._provider = RsTextSegProvider(self._engine, self._keys)
         QgsApplication.processingRegistry().addProvider(self._provider)
 
     def initGui(self) -> None:  # noqa: N802 (QGIS's name)
         """Offer the dock, its button and its menu entry, and the algorithms."""
         self.initProcessing()
         if self._iface is not None:
-            self._window = _Window(self._iface, self._engine)
+            self._window = _Window(self._iface, self._engine, self._keys)
 
     def unload(self) -> None:
         """Undo all of it, in reverse."""
@@ -63,10 +66,10 @@ class RsTextSegPlugin:
 class _Window:
     """What the plugin adds to QGIS's main window."""
 
-    def __init__(self, iface: QgisInterface, engine: EngineSession) -> None:
+    def __init__(self, iface: QgisInterface, engine: EngineSession, keys: KeyHolder) -> None:
         self._iface, self._engine = iface, engine
         self._messages = Messages(iface)
-        self._runner = QueryRunner(engine, QgsApplication.taskManager())
+        self._runner = QueryRunner(engine, QgsApplication.taskManager(), keys)
         self._model = QueryModel(QgsProject.instance(), self._canvas_view)
         self._connect()
         self._action = self._make_action()
@@ -102,7 +105,7 @@ class _Window:
 
     def _connect(self) -> None:
         model, runner = self._model, self._runner
-        model.submitted.connect(runner.start)
+        model.submitted.connect(self._start)
         model.cancel_wanted.connect(runner.cancel)
         model.refused.connect(self._messages.warning)
         runner.started.connect(lambda _: model.take_start())
@@ -117,6 +120,14 @@ class _Window:
         canvas = self._iface.mapCanvas()
         return canvas.extent(), canvas.mapSettings().destinationCrs()
 
+    def _start(self, request: Request) -> None:
+        try:
+            key = key_for(request, self._model.state.vlm.authcfg)
+        except InputError as error:
+            self._messages.warning(str(error))
+            return
+        self._runner.start(request, key)
+
     def _show_result(self, finished: Finished, request: Request) -> None:
         self._model.take_finished(finished)
         project, has_found = QgsProject.instance(), any(row.count for row in finished.classes)
@@ -124,7 +135,14 @@ class _Window:
             if has_found:
                 add_result(project, finished, request)
             add_rasters(project, finished, request)
-        except OutputError as error:
+            self._show_answer(finished, request)
+        except InputError as error:
             self._messages.warning(str(error))
             return
-        (self._messages.success if has_found else self._messages.warning)(result_in_words(finished))
+        (self._messages.success if has_found else self._messages.warning)(found_in_words(finished))
+
+    def _show_answer(self, finished: Finished, request: Request) -> None:
+        """Show what a vision-language model answered, in layers that can be edited and drawn again."""
+        if finished.clicks:
+            layers = add_click_layers(QgsProject.instance(), finished.clicks, request.query.text)
+            self._model.take_answer(request, layers, read_answers(finished.clicks))

@@ -7,11 +7,12 @@
 # MODELS is a set's name or a folder, PICTURE docs/images/dock.png unless named otherwise.
 # RS_TEXTSEG_ENGINE_PYTHON may name another interpreter for the engine than .venv's.
 # RS_TEXTSEG_PICTURE_METHOD names a method as the dock does, RS_TEXTSEG_PICTURE_ASK=phrase takes TEXT for a phrase,
-# RS_TEXTSEG_PICTURE_DOCK_PX is the width of the dock.
+# RS_TEXTSEG_PICTURE_DOCK_PX is the width of the dock; RS_TEXTSEG_PICTURE_SERVER and RS_TEXTSEG_PICTURE_SERVER_MODEL
+# name an endpoint.
 # RS_TEXTSEG_PICTURE_AT=running takes the picture while the run goes on; =typed before it starts.
 set -euo pipefail
 if [ "$#" -lt 3 ]; then
-    sed -n '2,11s/^# \{0,1\}//p' "$0" >&2
+    sed -n '2,12s/^# \{0,1\}//p' "$0" >&2
     exit 2
 fi
 root=$(cd "$(dirname "$0")/.." && pwd)

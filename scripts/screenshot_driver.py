@@ -8,7 +8,17 @@ from pathlib import Path
 
 from qgis.core import QgsProject
 from qgis.PyQt.QtCore import QTimer
-from qgis.PyQt.QtWidgets import QComboBox, QDockWidget, QPlainTextEdit, QPushButton, QRadioButton, QWidget
+from qgis.PyQt.QtWidgets import (
+    QApplication,
+    QComboBox,
+    QDockWidget,
+    QLineEdit,
+    QMessageBox,
+    QPlainTextEdit,
+    QPushButton,
+    QRadioButton,
+    QWidget,
+)
 from qgis.utils import iface
 
 STEP_MS = 500
@@ -51,6 +61,13 @@ def choose_method(dock: QDockWidget, method: str) -> None:
     button = dock.findChild(QRadioButton, f"ask_{os.environ.get('RS_TEXTSEG_PICTURE_ASK', 'classes')}")
     if not button.isHidden():
         button.click()
+    for name, variable in (
+        ("baseUrl", "RS_TEXTSEG_PICTURE_SERVER"),
+        ("serverModel", "RS_TEXTSEG_PICTURE_SERVER_MODEL"),
+    ):
+        line = dock.findChild(QLineEdit, name)
+        line.setText(os.environ.get(variable, ""))
+        line.textEdited.emit(line.text())
 
 
 def run(dock: QDockWidget, until_finished: bool) -> Iterator[None]:
@@ -58,10 +75,20 @@ def run(dock: QDockWidget, until_finished: bool) -> Iterator[None]:
     button = dock.findChild(QPushButton, "run")
     if not button.isEnabled():
         return
+    QTimer.singleShot(0, agree)
     button.click()
     yield
     while until_finished and dock.findChild(QPushButton, "cancel").isEnabled():
         yield
+
+
+def agree(tries: int = 20) -> None:
+    """Agree to send pictures, where that is asked."""
+    box = QApplication.activeModalWidget()
+    if isinstance(box, QMessageBox):
+        box.button(QMessageBox.StandardButton.Yes).click()
+    elif tries:
+        QTimer.singleShot(50, lambda: agree(tries - 1))
 
 
 class Player:
@@ -69,16 +96,20 @@ class Player:
 
     def __init__(self) -> None:
         self._script = script()
+        self._is_busy = False
         self._timer = QTimer()
         self._timer.timeout.connect(self.step)
         self._timer.start(STEP_MS)
 
     def step(self) -> None:
         """Do one step; after the last one, or where one fails, end QGIS."""
-        is_over = True
+        if self._is_busy:  # a dialog is open, in the middle of a step
+            return
+        is_over = self._is_busy = True
         try:
             is_over = next(self._script, self) is self
         finally:
+            self._is_busy = False
             if is_over:
                 self._timer.stop()
                 QgsProject.instance().clear()  # QGIS would ask what to do with layers in temporary folders

@@ -11,9 +11,12 @@ from qgis.core import (
     QgsProcessing,
     QgsProcessingAlgorithm,
     QgsProcessingContext,
+    QgsProcessingParameterAuthConfig,
+    QgsProcessingParameterBoolean,
     QgsProcessingParameterDefinition,
     QgsProcessingParameterEnum,
     QgsProcessingParameterExtent,
+    QgsProcessingParameterFileDestination,
     QgsProcessingParameterNumber,
     QgsProcessingParameterRasterDestination,
     QgsProcessingParameterRasterLayer,
@@ -29,15 +32,25 @@ from rs_textseg_plugin.contract.recipe import PIPELINES, PRESETS, Recipe, find_p
 from rs_textseg_plugin.contract.referring import parse_phrase_for
 from rs_textseg_plugin.contract.request import Output, Request
 from rs_textseg_plugin.contract.scene import Scene
+from rs_textseg_plugin.contract.server_address import shown_url
 from rs_textseg_plugin.contract.word_list import find_word_list, known_word_lists
+from rs_textseg_plugin.host.endpoint_key import key_for
 from rs_textseg_plugin.host.scene_from_layer import scene_from_layer
 from rs_textseg_plugin.host.translate import tr
 
 INPUT, TEXT, PHRASE, WORD_LIST = "INPUT", "TEXT", "PHRASE", "WORD_LIST"
 PRESET, PIPELINE, MODELS, EXTENT, OUTPUT = "PRESET", "PIPELINE", "MODELS", "EXTENT", "OUTPUT"
 PARAMETERS, BANDS, RESOLUTION, DEVICE = "PARAMETERS", "BANDS", "RESOLUTION", "DEVICE"
-LABEL_RASTER, SCORE_RASTER = "LABEL_RASTER", "SCORE_RASTER"
+LABEL_RASTER, SCORE_RASTER, CLASS_SCORES = "LABEL_RASTER", "SCORE_RASTER", "CLASS_SCORES"
+CLICKS = "CLICKS"
+BASE_URL, MODEL, AUTHCFG, CONSENT = "BASE_URL", "MODEL", "AUTHCFG", "CONSENT"
 DEVICES = ["auto", "cpu", "cuda", "mps"]
+
+_RASTERS = {
+    LABEL_RASTER: "Label raster",
+    SCORE_RASTER: "Score raster",
+    CLASS_SCORES: "Scores of every class (one band a class)",
+}
 
 Values = Mapping[str, Any]
 
@@ -52,11 +65,30 @@ def declare() -> list[QgsProcessingParameterDefinition]:
         _enum(PIPELINE, tr("Method"), list(PIPELINES), Recipe().pipeline),
         QgsProcessingParameterString(MODELS, tr("Models (a set or a folder)"), defaultValue=Recipe().models),
         QgsProcessingParameterExtent(EXTENT, tr("Extent"), optional=True),
-        *map(_advanced, _declare_advanced()),
+        *map(_advanced, (*_declare_advanced(), *_declare_server())),
         QgsProcessingParameterVectorDestination(OUTPUT, tr("Segments"), QgsProcessing.SourceType.TypeVectorPolygon),
         *(
-            QgsProcessingParameterRasterDestination(name, title, optional=True, createByDefault=False)
-            for name, title in ((LABEL_RASTER, tr("Label raster")), (SCORE_RASTER, tr("Score raster")))
+            QgsProcessingParameterRasterDestination(name, tr(title), optional=True, createByDefault=False)
+            for name, title in _RASTERS.items()
+        ),
+        QgsProcessingParameterFileDestination(
+            CLICKS,
+            tr("Answer of the language model"),
+            tr("GeoJSON files (*.geojson)"),
+            optional=True,
+            createByDefault=False,
+        ),
+    ]
+
+
+def _declare_server() -> list[QgsProcessingParameterDefinition]:
+    """Return what a language model behind an endpoint needs; one on this computer is among the method's parameters."""
+    return [
+        QgsProcessingParameterString(BASE_URL, tr("Language model: address of the server"), optional=True),
+        QgsProcessingParameterString(MODEL, tr("Language model: its name on the server"), optional=True),
+        QgsProcessingParameterAuthConfig(AUTHCFG, tr("Language model: configuration with the key"), optional=True),
+        QgsProcessingParameterBoolean(
+            CONSENT, tr("Pictures of the raster may leave this computer for that address"), defaultValue=False
         ),
     ]
 
@@ -117,7 +149,9 @@ class Inputs:
         """
         find_pipeline(self._pipeline())
         self._query()
-        self._recipe().checked_parameters()
+        recipe = self._recipe()
+        recipe.checked_parameters()
+        self._agreed(recipe)
         parse_bands(self._text(BANDS))
         destination = self._values.get(OUTPUT)
         if isinstance(destination, str) and destination.startswith(("memory:", "ogr:", "postgis:")):
@@ -131,7 +165,31 @@ class Inputs:
         Raises:
             TextSegError: the raster cannot be used so.
         """
-        return Request(self._scene(), self._query(), self._recipe(), self._output())
+        recipe = self._recipe()
+        return Request(self._scene(), self._query(), recipe, self._output(), self._agreed(recipe))
+
+    def key(self, request: Request) -> str:
+        """Return the key of the endpoint, where the request needs one. To be called on the main thread.
+
+        Raises:
+            InputError: it cannot be read.
+        """
+        return key_for(request, self._text(AUTHCFG).strip())
+
+    def _agreed(self, recipe: Recipe) -> str:
+        """Return the address to which pictures may be sent.
+
+        Raises:
+            QueryError: there is one, and nobody agreed.
+        """
+        address = str(recipe.parameters.get("base_url", ""))
+        agreed = bool(self._algorithm.parameterAsBool(self._values, CONSENT, self._context))
+        if address and not agreed and not recipe.parameters.get("clicks"):
+            raise QueryError(
+                f"Pictures of the raster would leave this computer for {shown_url(address)}, and nobody agreed to "
+                "that: set CONSENT if they may."
+            )
+        return address if agreed else ""
 
     def _text(self, name: str) -> str:
         return str(self._algorithm.parameterAsString(self._values, name, self._context))
@@ -157,7 +215,12 @@ class Inputs:
 
     def _recipe(self) -> Recipe:
         device = str(self._algorithm.parameterAsEnumString(self._values, DEVICE, self._context))
-        parameters = {**find_preset(self._preset(), self._pipeline()), **parse_parameters(self._text(PARAMETERS))}
+        server = {"base_url": self._text(BASE_URL).strip(), "model": self._text(MODEL).strip()}
+        parameters = {
+            **find_preset(self._preset(), self._pipeline()),
+            **parse_parameters(self._text(PARAMETERS)),
+            **{name: value for name, value in server.items() if value},
+        }
         return Recipe(self._pipeline(), self._text(MODELS).strip(), parameters, device)
 
     def _scene(self) -> Scene:
@@ -189,8 +252,14 @@ class Inputs:
         return float(self._algorithm.parameterAsDouble(self._values, RESOLUTION, self._context))
 
     def _output(self) -> Output:
-        names = (OUTPUT, LABEL_RASTER, SCORE_RASTER)
         # Each call names a new temporary file, so it is made once.
         return Output(
-            *(str(self._algorithm.parameterAsOutputLayer(self._values, name, self._context)) for name in names)
+            self._layer_path(OUTPUT),
+            label_raster=self._layer_path(LABEL_RASTER),
+            score_raster=self._layer_path(SCORE_RASTER),
+            class_scores=self._layer_path(CLASS_SCORES),
+            clicks=str(self._algorithm.parameterAsFileOutput(self._values, CLICKS, self._context)),
         )
+
+    def _layer_path(self, name: str) -> str:
+        return str(self._algorithm.parameterAsOutputLayer(self._values, name, self._context))

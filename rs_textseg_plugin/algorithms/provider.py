@@ -7,17 +7,23 @@ from qgis.PyQt.QtGui import QIcon
 
 from rs_textseg_plugin.algorithms.segment_by_text import SegmentByText
 from rs_textseg_plugin.contract.version import VERSION
+from rs_textseg_plugin.host.endpoint_key import KeyHolder
 from rs_textseg_plugin.host.icons import plugin_icon
 from rs_textseg_plugin.host.translate import tr
 from rs_textseg_plugin.runtime.client import EngineClient
 
 
 class RsTextSegProvider(QgsProcessingProvider):
-    """Offers the algorithms; all of them use the engine that it is given."""
+    """Offers the algorithms; all of them use the engine that it is given.
 
-    def __init__(self, client: EngineClient) -> None:
+    Args:
+        client: the engine.
+        keys: is asked by the client for the key of a run.
+    """
+
+    def __init__(self, client: EngineClient, keys: KeyHolder | None = None) -> None:
         super().__init__()
-        self._client = client
+        self._client, self._keys = client, keys or KeyHolder()
 
     def id(self) -> str:
         """Return the stable id."""
@@ -41,7 +47,7 @@ class RsTextSegProvider(QgsProcessingProvider):
 
     def loadAlgorithms(self) -> None:  # noqa: N802 (QGIS's name)
         """Add the algorithms."""
-        self.addAlgorithm(SegmentByText(self._client))
+        self.addAlgorithm(SegmentByText(self._client, self._keys))
 
     def defaultVectorFileExtension(self, hasGeometry: bool = True) -> str:  # noqa: N802, N803 (QGIS's names)
         """Return the format of temporary results."""

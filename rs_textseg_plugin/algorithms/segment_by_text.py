@@ -15,11 +15,20 @@ from qgis.core import (
 from qgis.PyQt.QtGui import QIcon
 
 from rs_textseg_plugin.algorithms.cancelling import cancelled_with
-from rs_textseg_plugin.algorithms.inputs import LABEL_RASTER, OUTPUT, SCORE_RASTER, Inputs, declare
+from rs_textseg_plugin.algorithms.inputs import (
+    CLASS_SCORES,
+    CLICKS,
+    LABEL_RASTER,
+    OUTPUT,
+    SCORE_RASTER,
+    Inputs,
+    declare,
+)
 from rs_textseg_plugin.algorithms.styler import style_when_loaded
 from rs_textseg_plugin.contract.errors import EngineError, TextSegError
 from rs_textseg_plugin.contract.events import Event, Failed, Finished, Progress, Warned
 from rs_textseg_plugin.contract.request import Request
+from rs_textseg_plugin.host.endpoint_key import KeyHolder
 from rs_textseg_plugin.host.icons import plugin_icon
 from rs_textseg_plugin.host.log import log
 from rs_textseg_plugin.host.translate import tr
@@ -33,6 +42,10 @@ HELP = (
     "competes with the others and is never output: <tt>building|roof|house, road, water, -shadow</tt></p>"
     "<p>In place of a class list, the name of one can be given (a published one, one of your own, or a text file), or, "
     "for some methods, a phrase: <tt>the largest building within 50 m of a road</tt></p>"
+    "<p>The method with a language model takes a phrase or a question. The model is one behind an address (pictures of "
+    "the raster are sent there, which has to be agreed to; the key is read from the chosen configuration or from the "
+    "environment variable RS_TEXTSEG_API_KEY) or one on this computer: <tt>vlm=FOLDER;adapter=FOLDER</tt> among the "
+    "parameters of the method.</p>"
     "<p>Fetch or import a model set first, and name it under <i>Models</i>; a folder with one SAM and one CLIP "
     "checkpoint works as well.</p>"
     "<p>Parameters of the method are written as <tt>key=value;key=value</tt>, for example "
@@ -42,16 +55,22 @@ HELP_URL = "https://example.org/rs-textseg/segment-by-text"
 
 
 class SegmentByText(QgsProcessingAlgorithm):
-    """``rstextseg:segmentbytext``; runs in a background thread and in qgis_process."""
+    """``rstextseg:segmentbytext``; runs in a background thread and in qgis_process.
 
-    def __init__(self, client: EngineClient) -> None:
+    Args:
+        client: the engine.
+        keys: is asked by the client for the key of a run.
+    """
+
+    def __init__(self, client: EngineClient, keys: KeyHolder) -> None:
         super().__init__()
-        self._client = client
+        self._client, self._keys = client, keys
         self._request: Request | None = None
+        self._key = ""
 
     def createInstance(self) -> SegmentByText:  # noqa: N802 (QGIS's name)
         """Return a new algorithm with the same engine."""
-        return SegmentByText(self._client)
+        return SegmentByText(self._client, self._keys)
 
     def name(self) -> str:
         """Return the stable id."""
@@ -106,7 +125,9 @@ class SegmentByText(QgsProcessingAlgorithm):
     ) -> bool:
         """Gather everything from the layers; QGIS calls this in their thread."""
         try:
-            self._request = Inputs(self, parameters, context).read()
+            inputs = Inputs(self, parameters, context)
+            self._request = inputs.read()
+            self._key = inputs.key(self._request)
         except TextSegError as error:
             raise QgsProcessingException(str(error)) from error
         return True
@@ -118,7 +139,8 @@ class SegmentByText(QgsProcessingAlgorithm):
         if self._request is None:
             raise QgsProcessingException(tr("The algorithm was not prepared: start it from the toolbox."))
         try:
-            finished = self._follow(self._request, feedback)
+            with self._keys.held(self._key):
+                finished = self._follow(self._request, feedback)
             style_when_loaded(context, finished, self._request)
         except TextSegError as error:
             raise QgsProcessingException(str(error)) from error
@@ -167,6 +189,12 @@ def _tell_result(finished: Finished, feedback: QgsProcessingFeedback) -> None:
 
 
 def _outputs(finished: Finished) -> dict[str, Any]:
-    written = {OUTPUT: finished.path, LABEL_RASTER: finished.label_raster, SCORE_RASTER: finished.score_raster}
+    written = {
+        OUTPUT: finished.path,
+        LABEL_RASTER: finished.label_raster,
+        SCORE_RASTER: finished.score_raster,
+        CLASS_SCORES: finished.class_scores,
+        CLICKS: finished.clicks,
+    }
     count = sum(row.count for row in finished.classes)
     return {**{name: path for name, path in written.items() if path}, COUNT: count}

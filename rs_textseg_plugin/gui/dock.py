@@ -10,9 +10,11 @@ from qgis.PyQt.QtCore import Qt
 from qgis.PyQt.QtGui import QKeySequence
 from qgis.PyQt.QtWidgets import QFrame, QVBoxLayout, QWidget
 
+from rs_textseg_plugin.gui.consent_question import user_consents
 from rs_textseg_plugin.gui.qt import QAction
 from rs_textseg_plugin.gui.query_form import QueryForm
 from rs_textseg_plugin.gui.query_model import QueryModel
+from rs_textseg_plugin.gui.query_state import Sending
 from rs_textseg_plugin.gui.run_panel import RunPanel
 from rs_textseg_plugin.host.translate import tr
 
@@ -26,6 +28,8 @@ class RsTextSegDock(QgsDockWidget):
         self.form = QueryForm(model)
         self.panel = RunPanel(model)
         self.setWidget(self._contents())
+        self.model = model
+        model.consent_wanted.connect(self._ask_consent)
         self._add_shortcut("Ctrl+Return", model.submit)
         self._add_shortcut("Ctrl+Enter", model.submit)
         self._add_shortcut("Esc", model.cancel)
@@ -34,6 +38,10 @@ class RsTextSegDock(QgsDockWidget):
         """Choose the layer that the user made active, where it is a raster and nothing runs."""
         if self.form.isEnabled():
             self.form.choose_layer(layer)
+
+    def _ask_consent(self, sending: Sending) -> None:
+        if user_consents(sending, self):
+            self.model.consent()
 
     def _contents(self) -> QWidget:
         area = QgsScrollArea()

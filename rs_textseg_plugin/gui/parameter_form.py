@@ -35,6 +35,7 @@ class ParameterForm(QWidget):
         super().__init__(parent)
         self._layout = QFormLayout(self)
         self._layout.setContentsMargins(0, 0, 0, 0)
+        self._layout.setRowWrapPolicy(QFormLayout.RowWrapPolicy.WrapLongRows)
         self._parameters: tuple[Parameter, ...] = ()
         self._base: Mapping[str, ParameterValue] = {}
         self._editors: dict[str, Editor] = {}

@@ -24,6 +24,8 @@ from rs_textseg_plugin.gui.query_model import QueryModel
 from rs_textseg_plugin.gui.query_state import MAP_CANVAS, WHOLE_LAYER
 from rs_textseg_plugin.gui.question_field import QuestionField
 from rs_textseg_plugin.gui.raster_choice import RasterChoice
+from rs_textseg_plugin.gui.vlm_choice import OWN_FIELDS
+from rs_textseg_plugin.gui.vlm_form import VlmForm
 from rs_textseg_plugin.host.translate import tr
 
 _DEVICES = {"auto": "Automatic", "cpu": "CPU", "cuda": "CUDA (NVIDIA GPU)"}
@@ -39,7 +41,7 @@ class QueryForm(QWidget):
         self._make_widgets()
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        for group in (self._raster_group(), self.question, self._method_group(), self._advanced_group()):
+        for group in (self._raster_group(), self.question, self._method_group(), self.vlm, self._advanced_group()):
             layout.addWidget(group)
         self._connect()
         self._show()
@@ -59,6 +61,7 @@ class QueryForm(QWidget):
         self.method = _combo("method", {info.name: info.title for info in PIPELINES.values()})
         self.models = ModelPicker(self)
         self.preset = _combo("preset", {})
+        self.vlm = VlmForm(self._model, self)
         self.resolution = _resolution_box()
         self.device = _combo("device", _DEVICES)
         self.rasters = RasterChoice(self)
@@ -87,6 +90,7 @@ class QueryForm(QWidget):
         group.setSaveCollapsedState(False)
         group.setCollapsed(True)
         form = QFormLayout()
+        form.setRowWrapPolicy(QFormLayout.RowWrapPolicy.WrapLongRows)
         _add_row(form, tr("Ground resolution"), self.resolution, tr("Size of a pixel on the ground that models see"))
         _add_row(
             form, tr("Device"), self.device, tr("What the models run on; automatic takes a GPU where there is one")
@@ -122,6 +126,8 @@ class QueryForm(QWidget):
         self._show_method()
         self.models.show_models(state.pipeline, state.models)
         self.question.show_question()
+        self.vlm.setVisible(self._model.asks_a_model)
+        self.vlm.show_choice()
         self._show_problems()
         self.setEnabled(not self._model.run.is_running)
 
@@ -132,7 +138,8 @@ class QueryForm(QWidget):
             self._shown_method = info.name
             self.method.setToolTip(f"<p>{tr(info.summary)}</p><p>{info.source}</p>")
             self._list_presets()
-            self.parameters.show_parameters(info.parameters)
+            hidden = OWN_FIELDS if self._model.asks_a_model else ()
+            self.parameters.show_parameters(tuple(p for p in info.parameters if p.name not in hidden))
         _choose(self.preset, self._model.state.preset)
         self.parameters.show_values(self._model.state.parameters, self._model.base_values)
 
@@ -176,6 +183,8 @@ def _add_row(form: QFormLayout, text: str, field: QWidget, tooltip: str, problem
 def _combo(name: str, items: dict[str, str]) -> QComboBox:
     combo = QComboBox()
     combo.setObjectName(name)
+    combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+    combo.setMinimumContentsLength(8)
     for value, text in items.items():
         combo.addItem(tr(text), value)
     return combo

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Callable
@@ -16,19 +17,27 @@ from rs_textseg_plugin.contract.query import Query, parse_class_list
 from rs_textseg_plugin.contract.recipe import PIPELINES, ParameterValue, PipelineInfo, Recipe, find_preset
 from rs_textseg_plugin.contract.referring import parse_phrase_for
 from rs_textseg_plugin.contract.request import Output, Request
+from rs_textseg_plugin.contract.server_address import parse_address
 from rs_textseg_plugin.gui.base_values import base_values
+from rs_textseg_plugin.gui.draw_again import DrawAgain
 from rs_textseg_plugin.gui.model_choices import why_not_usable
 from rs_textseg_plugin.gui.query_state import (
     MAP_CANVAS,
     PHRASE,
     Problems,
     RunState,
+    Sending,
     remember_state,
     remembered_state,
 )
+from rs_textseg_plugin.gui.vlm_choice import ENDPOINT, asks_a_model
 from rs_textseg_plugin.gui.words import reading_in_words
-from rs_textseg_plugin.host.output_paths import default_output_path, make_folder_for, paths_beside
+from rs_textseg_plugin.host.click_layers import ClickLayers
+from rs_textseg_plugin.host.consent import consent, has_consented, is_this_machine, take_back
+from rs_textseg_plugin.host.endpoint_key import sends_pictures
+from rs_textseg_plugin.host.output_paths import clicks_path_beside, default_output_path, make_folder_for, paths_beside
 from rs_textseg_plugin.host.scene_from_layer import layer_support, scene_from_layer
+from rs_textseg_plugin.host.views import count_views
 
 CanvasView = Callable[[], "tuple[QgsRectangle, QgsCoordinateReferenceSystem]"]
 
@@ -46,12 +55,14 @@ class QueryModel(QObject):
         submitted: `Request`; the user wants it to run.
         cancel_wanted: the user wants the run to stop.
         refused: a sentence; what the user chose cannot be run.
+        consent_wanted: `Sending`; the user has to be asked before anything is sent.
     """
 
     changed = pyqtSignal()
     submitted = pyqtSignal(object)
     cancel_wanted = pyqtSignal()
     refused = pyqtSignal(str)
+    consent_wanted = pyqtSignal(object)
 
     def __init__(
         self,
@@ -64,6 +75,8 @@ class QueryModel(QObject):
         self._project, self._canvas_view, self._now = project, canvas_view, now
         self.state = remembered_state()
         self.run = RunState()
+        self._answer = DrawAgain(project, now)
+        project.layersRemoved.connect(self._look_again)
 
     @property
     def pipeline(self) -> PipelineInfo:
@@ -83,6 +96,7 @@ class QueryModel(QObject):
             text=self._text_problem() if self.state.question.strip() else "",
             models=why_not_usable(self.state.models),
             parameters=self._parameter_problem(),
+            vlm=self.state.vlm.problem if self.asks_a_model else "",
         )
 
     @property
@@ -95,6 +109,24 @@ class QueryModel(QObject):
         """How the typed phrase is understood; empty for a class list, and where a model reads the phrase."""
         is_read = self.state.kind == PHRASE and self.pipeline.answers_phrases
         return reading_in_words(self.state.phrase) if is_read and self.state.phrase.strip() else ""
+
+    @property
+    def asks_a_model(self) -> bool:
+        """Whether the method asks a vision-language model."""
+        return asks_a_model(self.pipeline)
+
+    @property
+    def has_consent(self) -> bool:
+        """Whether pictures may be sent to the address that is chosen."""
+        try:
+            return self.state.vlm.place == ENDPOINT and has_consented(self.state.vlm.base_url)
+        except RecipeError:
+            return False
+
+    @property
+    def can_draw_again(self) -> bool:
+        """Whether `draw_again` would do something."""
+        return not self.run.is_running and self._answer.is_possible
 
     @property
     def can_run(self) -> bool:
@@ -119,16 +151,41 @@ class QueryModel(QObject):
             self.changed.emit()
 
     def submit(self) -> None:
-        """Ask for a run, where one is possible."""
+        """Ask for a run, where one is possible; before pictures are sent somewhere, ask for the user's consent."""
         if not self.can_run:
             return
         try:
             request = self.build_request()
+            if sends_pictures(request) and not request.consent_to_send:
+                self.consent_wanted.emit(self._sending(request))
+                return
             make_folder_for(Path(request.output.path))
         except TextSegError as error:
             self.refused.emit(str(error))
             return
         remember_state(self.state)
+        self.submitted.emit(request)
+
+    def consent(self) -> None:
+        """The user agreed to send pictures to the address that is chosen: remember that, and run."""
+        consent(self.state.vlm.base_url)
+        self.changed.emit()
+        self.submit()
+
+    def take_consent_back(self) -> None:
+        """The user no longer agrees."""
+        take_back(self.state.vlm.base_url)
+        self.changed.emit()
+
+    def draw_again(self) -> None:
+        """Ask for a run that draws the answer's boxes and points as the user left them."""
+        if not self.can_draw_again:
+            return
+        try:
+            request = self._answer.build_request()
+        except TextSegError as error:
+            self.refused.emit(str(error))
+            return
         self.submitted.emit(request)
 
     def cancel(self) -> None:
@@ -152,8 +209,11 @@ class QueryModel(QObject):
             ground_resolution_m=self.state.ground_resolution_m,
         )
         path = default_output_path(self._project, self.state.question, self._now())
-        output = Output(str(path), **paths_beside(path, self.state.wanted_rasters))
-        return Request(scene, self._parse_text(), self._recipe(), output)
+        clicks = clicks_path_beside(path) if self.asks_a_model else ""
+        output = Output(str(path), clicks=clicks, **paths_beside(path, self.state.wanted_rasters))
+        recipe = self._recipe()
+        agreed = str(recipe.parameters.get("base_url", "")) if self.has_consent else ""
+        return Request(scene, self._parse_text(), recipe, output, agreed)
 
     def take_start(self) -> None:
         """A run has begun."""
@@ -178,6 +238,19 @@ class QueryModel(QObject):
         self.run = RunState(failed=None if failed.kind == "Cancelled" else failed)
         self.changed.emit()
 
+    def take_answer(self, request: Request, layers: ClickLayers, answers: Sequence[str]) -> None:
+        """A run has ended with the answer of a vision-language model, which lies in layers now."""
+        self._answer.remember(request, layers)
+        self._set_run(answers=tuple(answers))
+
+    def _look_again(self) -> None:
+        self.changed.emit()
+
+    def _sending(self, request: Request) -> Sending:
+        parameters = {**self.base_values, **self.state.parameters}
+        address = parse_address(self.state.vlm.base_url).base_url
+        return Sending(address, is_this_machine(address), count_views(self.layer, request.scene, parameters))
+
     def _set_run(self, **changes: Any) -> None:
         self.run = dataclasses.replace(self.run, **changes)
         self.changed.emit()
@@ -185,6 +258,8 @@ class QueryModel(QObject):
     def _recipe(self) -> Recipe:
         state = self.state
         parameters = {**find_preset(state.preset, state.pipeline), **state.parameters}
+        if self.asks_a_model:
+            parameters = {**parameters, **state.vlm.parameters}
         return Recipe(state.pipeline, state.models, parameters, state.device)
 
     def _parse_text(self) -> Query:
@@ -201,7 +276,8 @@ class QueryModel(QObject):
 
     def _parameter_problem(self) -> str:
         try:
-            self._recipe().checked_parameters()
+            own = {**find_preset(self.state.preset, self.state.pipeline), **self.state.parameters}
+            Recipe(self.state.pipeline, parameters=own).checked_parameters()
         except RecipeError as error:
             return str(error)
         return ""

@@ -8,6 +8,7 @@ from typing import Optional
 
 from rs_textseg_plugin.contract.events import Failed, Finished, Progress
 from rs_textseg_plugin.contract.recipe import PIPELINES, ParameterValue, Recipe
+from rs_textseg_plugin.gui.vlm_choice import VlmChoice, remember_choice, remembered_choice
 from rs_textseg_plugin.host import settings
 from rs_textseg_plugin.host.output_paths import RASTER_SUFFIXES
 
@@ -34,6 +35,7 @@ class QueryState:
         parameters: recipe values that differ from those of the method, the models and the preset.
         ground_resolution_m: size of a working pixel; None: the raster's own.
         device: ``auto``, ``cpu`` or ``cuda``.
+        vlm: which vision-language model is asked, by methods that ask one.
     """
 
     layer_id: str = ""
@@ -48,6 +50,7 @@ class QueryState:
     parameters: Mapping[str, ParameterValue] = field(default_factory=dict)
     ground_resolution_m: Optional[float] = None
     device: str = Recipe().device
+    vlm: VlmChoice = field(default_factory=VlmChoice)
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -74,7 +77,10 @@ class QueryState:
 
 @dataclass(frozen=True)
 class RunState:
-    """What the engine is doing, or how it ended last; `failed` is None where the user stopped it."""
+    """What the engine is doing, or how it ended last; `failed` is None where the user stopped it.
+
+    `answers` is what a vision-language model said of each object.
+    """
 
     is_running: bool = False
     is_stopping: bool = False
@@ -82,6 +88,22 @@ class RunState:
     counts: Mapping[str, int] = field(default_factory=dict)
     finished: Optional[Finished] = None
     failed: Optional[Failed] = None
+    answers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Sending:
+    """What leaves the plugin, before the user agrees to it.
+
+    Attributes:
+        base_url: address of the server.
+        is_this_machine: whether that is this machine itself.
+        views: about how many pictures; None: not known.
+    """
+
+    base_url: str
+    is_this_machine: bool
+    views: Optional[int]
 
 
 @dataclass(frozen=True)
@@ -92,6 +114,7 @@ class Problems:
     text: str = ""
     models: str = ""
     parameters: str = ""
+    vlm: str = ""
 
 
 def remembered_state() -> QueryState:
@@ -106,6 +129,7 @@ def remembered_state() -> QueryState:
         rasters=tuple(name for name in settings.LAST_RASTERS.read().split(",") if name in RASTER_SUFFIXES),
         extent_choice=extent_choice if extent_choice in (WHOLE_LAYER, MAP_CANVAS) else WHOLE_LAYER,
         device=settings.LAST_DEVICE.read(),
+        vlm=remembered_choice(),
     )
 
 
@@ -119,3 +143,4 @@ def remember_state(state: QueryState) -> None:
     settings.LAST_RASTERS.write(",".join(state.rasters))
     settings.LAST_EXTENT_CHOICE.write(state.extent_choice)
     settings.LAST_DEVICE.write(state.device)
+    remember_choice(state.vlm)

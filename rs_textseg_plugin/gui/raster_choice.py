@@ -10,10 +10,11 @@ from qgis.PyQt.QtWidgets import QCheckBox, QVBoxLayout, QWidget
 from rs_textseg_plugin.host.output_paths import RASTER_SUFFIXES
 from rs_textseg_plugin.host.translate import tr
 
-_TITLES = {"label_raster": "Label raster", "score_raster": "Score raster"}
+_TITLES = {"label_raster": "Label raster", "score_raster": "Score raster", "class_scores": "Scores of every class"}
 _TOOLTIPS = {
     "label_raster": "The class of every pixel: 0 for none, else its place in the class list",
     "score_raster": "How sure the class of every pixel is, from 0 to 1",
+    "class_scores": "How well every class fits every pixel, from 0 to 1, one band a class",
 }
 
 

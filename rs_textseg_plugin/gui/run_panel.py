@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from qgis.PyQt.QtCore import Qt
 from qgis.PyQt.QtWidgets import QGroupBox, QHBoxLayout, QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
@@ -9,7 +11,8 @@ from rs_textseg_plugin.contract.events import Finished
 from rs_textseg_plugin.gui.problem_label import ProblemLabel
 from rs_textseg_plugin.gui.query_model import QueryModel
 from rs_textseg_plugin.gui.results_table import ResultsTable
-from rs_textseg_plugin.gui.words import counts_in_words, progress_in_words, result_in_words
+from rs_textseg_plugin.gui.scrolled_words import ScrolledWords
+from rs_textseg_plugin.gui.words import answers_in_words, counts_in_words, progress_in_words, result_in_words
 from rs_textseg_plugin.host.translate import tr
 
 
@@ -29,6 +32,7 @@ class RunPanel(QWidget):
         layout.addWidget(self.counts)
         layout.addLayout(self._buttons())
         self.run.clicked.connect(model.submit)
+        self.draw_again.clicked.connect(model.draw_again)
         self.cancel.clicked.connect(model.cancel)
         model.changed.connect(self._show)
         self._show()
@@ -37,11 +41,15 @@ class RunPanel(QWidget):
         self.results = ResultsTable(self)
         self.result_words = _label("resultWords")
         self.notes = _label("notes")
+        self.answers = _label("answers")
         self.failure = ProblemLabel("failure", self)
         self.bar = QProgressBar(self)
         self.bar.setObjectName("progress")
         self.status = _label("status")
         self.counts = _label("counts")
+        self.draw_again = QPushButton(tr("Draw Again"), self)
+        self.draw_again.setObjectName("drawAgain")
+        self.draw_again.setToolTip(tr("Draw the boxes and points of the answer as they are now, without asking again"))
         self.run = QPushButton(tr("Run"), self)
         self.run.setObjectName("run")
         self.run.setToolTip(tr("Segment the raster (Ctrl+Return)"))
@@ -53,12 +61,14 @@ class RunPanel(QWidget):
         self.results_group = QGroupBox(tr("Result"), self)
         self.results_group.setObjectName("resultsGroup")
         layout = QVBoxLayout(self.results_group)
-        for widget in (self.results, self.result_words, self.notes):
-            layout.addWidget(widget)
+        self.words = ScrolledWords((self.result_words, self.answers, self.notes), self)
+        layout.addWidget(self.results)
+        layout.addWidget(self.words)
         return self.results_group
 
     def _buttons(self) -> QHBoxLayout:
         layout = QHBoxLayout()
+        layout.addWidget(self.draw_again)
         layout.addStretch(1)
         layout.addWidget(self.run)
         layout.addWidget(self.cancel)
@@ -68,13 +78,14 @@ class RunPanel(QWidget):
         run = self._model.run
         self.run.setEnabled(self._model.can_run)
         self.cancel.setEnabled(self._model.can_cancel)
+        self.draw_again.setVisible(self._model.can_draw_again)
         for widget in (self.bar, self.status):
             widget.setVisible(run.is_running)
         self._show_progress()
         self.failure.show_problem(run.failed.message if run.failed else "")
         self.results_group.setVisible(run.finished is not None)
         if run.finished is not None:
-            self._show_result(run.finished)
+            self._show_result(run.finished, run.answers)
 
     def _show_progress(self) -> None:
         run = self._model.run
@@ -87,11 +98,14 @@ class RunPanel(QWidget):
         self.counts.setText(counts)
         self.counts.setVisible(bool(counts))
 
-    def _show_result(self, finished: Finished) -> None:
+    def _show_result(self, finished: Finished, answers: Sequence[str]) -> None:
         self.results.show_classes(finished.classes)
         self.result_words.setText(result_in_words(finished))
+        self.answers.setText(answers_in_words(answers))
+        self.answers.setVisible(bool(answers))
         self.notes.setText("\n".join(finished.notes))
         self.notes.setVisible(bool(finished.notes))
+        self.words.fit()
 
 
 def _label(name: str) -> QLabel:

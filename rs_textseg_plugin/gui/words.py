@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from rs_textseg_plugin.contract.errors import QueryError
 from rs_textseg_plugin.contract.events import Finished, Progress
@@ -10,7 +10,8 @@ from rs_textseg_plugin.contract.recipe import Parameter
 from rs_textseg_plugin.contract.referring import read_phrase
 from rs_textseg_plugin.host.translate import tr
 
-_UNITS = {"px": "px", "m": "m", "m2": "m²"}
+_MOST_ANSWERS = 8
+_UNITS = {"px": "px", "m": "m", "m2": "m²", "s": "s"}
 _SPELLED = {
     "clip": "CLIP",
     "cls": "<CLS>",
@@ -51,6 +52,15 @@ def counts_in_words(counts: Mapping[str, int]) -> str:
     return tr("Found so far: {}").format(found) if found else ""
 
 
+def answers_in_words(answers: Sequence[str]) -> str:
+    """Return what a language model said of each object, a line each; of many only the first ones."""
+    if not answers:
+        return ""
+    lines = [f"{number}. {answer}" for number, answer in enumerate(answers[:_MOST_ANSWERS], start=1)]
+    more = len(answers) - len(lines)
+    return "\n".join([tr("The model answered:"), *lines, *([tr("and {} more").format(more)] if more else [])])
+
+
 def area_in_words(area_m2: float) -> str:
     """Return an area with three digits, in the unit that makes it short."""
     if area_m2 < 10_000:
@@ -60,16 +70,21 @@ def area_in_words(area_m2: float) -> str:
     return f"{area_m2 / 1_000_000:.3g} km²" if area_m2 < 1e9 else f"{area_m2 / 1_000_000:.0f} km²"
 
 
-def result_in_words(finished: Finished) -> str:
-    """Return what a finished run has found, how long it took and on what, in a sentence or two."""
+def found_in_words(finished: Finished) -> str:
+    """Return what a finished run has found, how long it took and on what, in one sentence that fits the message bar."""
     count = sum(row.count for row in finished.classes)
     if not count:
         return tr("Nothing was found: try other words, or lower the probability threshold.")
     template = tr("{} polygons in {} s on {}.") if count > 1 else tr("{} polygon in {} s on {}.")
-    device = finished.device or tr("an unnamed device")
-    found = template.format(count, max(1, round(finished.seconds)), device)
-    demo = tr("These are demo models, which only show how the product works.")
-    return f"{found} {demo}" if finished.is_demo else found
+    return template.format(count, max(1, round(finished.seconds)), finished.device or tr("an unnamed device"))
+
+
+def result_in_words(finished: Finished) -> str:
+    """Return what a finished run has found, and what has to be said of its models."""
+    found = found_in_words(finished)
+    if not finished.is_demo or not any(row.count for row in finished.classes):
+        return found
+    return f"{found} " + tr("These are demo models, which only show how the product works.")
 
 
 def reading_in_words(phrase: str) -> str:

@@ -16,7 +16,11 @@ from rs_textseg_plugin.contract.errors import OutputError
 _LONGEST_SLUG = 40
 
 # The rasters of an `Output` by name, and how their files end.
-RASTER_SUFFIXES = {"label_raster": "_labels.tif", "score_raster": "_scores.tif"}
+RASTER_SUFFIXES = {
+    "label_raster": "_labels.tif",
+    "score_raster": "_scores.tif",
+    "class_scores": "_class_scores.tif",
+}
 
 
 def default_output_path(project: QgsProject, text: str, now: datetime) -> Path:
@@ -37,6 +41,11 @@ def default_output_path(project: QgsProject, text: str, now: datetime) -> Path:
 def paths_beside(path: Path, names: Iterable[str]) -> dict[str, str]:
     """Return where rasters of an `Output` go that lie beside its polygons, by name."""
     return {name: str(path.with_name(path.stem + RASTER_SUFFIXES[name])) for name in names}
+
+
+def clicks_path_beside(path: Path) -> str:
+    """Return where boxes and points go that lie beside polygons."""
+    return str(path.with_name(f"{path.stem}_clicks.geojson"))
 
 
 def make_folder_for(path: Path) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from qgis.core import QgsTaskManager
 from qgis.PyQt.QtCore import QObject, pyqtSignal
 
 from rs_textseg_plugin.contract.events import Failed, Finished
 from rs_textseg_plugin.contract.request import Request
+from rs_textseg_plugin.host.endpoint_key import KeyHolder
 from rs_textseg_plugin.host.task import SegmentTask
 from rs_textseg_plugin.runtime.client import EngineClient
 
@@ -15,6 +18,11 @@ _LAST_WAIT_MS = 5000
 
 class QueryRunner(QObject):
     """Runs requests as tasks of QGIS. All signals arrive on the main thread.
+
+    Args:
+        client: the engine.
+        manager: of QGIS's tasks.
+        keys: is asked by the client for the key of a run.
 
     Signals:
         started: `Request`.
@@ -32,9 +40,15 @@ class QueryRunner(QObject):
     completed = pyqtSignal(object, object)
     failed = pyqtSignal(object)
 
-    def __init__(self, client: EngineClient, manager: QgsTaskManager, parent: QObject | None = None) -> None:
+    def __init__(
+        self,
+        client: EngineClient,
+        manager: QgsTaskManager,
+        keys: KeyHolder | None = None,
+        parent: QObject | None = None,
+    ) -> None:
         super().__init__(parent)
-        self._client, self._manager = client, manager
+        self._client, self._manager, self._keys = client, manager, keys or KeyHolder()
         # Both are kept as long as the task runs: QGIS holds the C++ half only.
         self._task: SegmentTask | None = None
         self._request: Request | None = None
@@ -44,11 +58,11 @@ class QueryRunner(QObject):
         """Whether a task is under way."""
         return self._task is not None
 
-    def start(self, request: Request) -> None:
-        """Start a task, unless one is under way."""
+    def start(self, request: Request, key: str = "") -> None:
+        """Start a task, unless one is under way; the key is kept no longer than that runs."""
         if self._task is not None:
             return
-        task = SegmentTask(request, self._client)
+        task = SegmentTask(request, self._client, partial(self._keys.held, key))
         task.progressed.connect(self.progressed)
         task.found.connect(self.found)
         task.warned.connect(self.warned)

@@ -55,7 +55,7 @@ def add_rasters(project: QgsProject, finished: Finished, request: Request) -> li
     """
     layers = []
     for kind, path in written_rasters(finished).items():
-        layer = QgsRasterLayer(path, f"{_layer_name(finished, request)}: {raster_title(kind, request)}")
+        layer = QgsRasterLayer(path, f"{raster_title(kind, request)}: {_layer_name(finished, request)}")
         if not layer.isValid():
             raise OutputError(f"The raster {path!r} was written and cannot be loaded: add it from the browser panel.")
         style_raster(layer, kind, request.query.output_classes)
@@ -73,7 +73,11 @@ def written_rasters(finished: Finished) -> dict[str, str]:
 
 def raster_title(kind: str, request: Request) -> str:
     """Return what a raster of that name in `Output` is called."""
-    titles = {"label_raster": tr("labels"), "score_raster": tr("heat") if is_heat(request) else tr("scores")}
+    titles = {
+        "label_raster": tr("Labels"),
+        "score_raster": tr("Heat") if is_heat(request) else tr("Scores"),
+        "class_scores": tr("Scores by class"),
+    }
     return titles[kind]
 
 
@@ -119,6 +123,11 @@ def _add(
     project: QgsProject, layer: QgsMapLayer, finished: Finished, request: Request, position: int = 0
 ) -> QgsLayerTreeLayer:
     write_provenance(layer, finished, request)
+    return add_to_group(project, layer, position)
+
+
+def add_to_group(project: QgsProject, layer: QgsMapLayer, position: int = 0) -> QgsLayerTreeLayer:
+    """Add a layer to the project, in the plugin's group at the top of the layer tree."""
     project.addMapLayer(layer, False)
     root = project.layerTreeRoot()
     group = root.findGroup(GROUP_NAME)

@@ -10,19 +10,26 @@ from qgis.core import (
     QgsFillSymbol,
     QgsGradientColorRamp,
     QgsGradientStop,
+    QgsMarkerSymbol,
     QgsPalettedRasterRenderer,
+    QgsPalLayerSettings,
     QgsRasterDataProvider,
     QgsRasterLayer,
     QgsRasterShader,
     QgsRendererCategory,
     QgsSingleBandPseudoColorRenderer,
+    QgsSingleSymbolRenderer,
+    QgsTextBufferSettings,
+    QgsTextFormat,
     QgsVectorLayer,
+    QgsVectorLayerSimpleLabeling,
 )
 from qgis.PyQt.QtGui import QColor
 
 from rs_textseg_plugin.contract.query import ClassSpec
 
 _FILL_OPACITY = 110  # of 255: the imagery stays visible
+_BOX_COLOUR = "255,140,0"
 _OUTLINE_FACTOR = 160  # QColor.darker: 100 is the same, 200 half as bright
 
 
@@ -44,6 +51,38 @@ def fill_symbol(colour: str) -> QgsFillSymbol:
             "outline_width": "0.3",
         }
     )
+
+
+def style_boxes(layer: QgsVectorLayer) -> None:
+    """Show boxes as outlines with the model's words beside them."""
+    symbol = QgsFillSymbol.createSimple({"style": "no", "outline_color": _BOX_COLOUR, "outline_width": "0.6"})
+    layer.setRenderer(QgsSingleSymbolRenderer(symbol))
+    settings = QgsPalLayerSettings()
+    settings.fieldName = "words"
+    settings.autoWrapLength = 24
+    settings.setFormat(_readable_on_imagery())
+    layer.setLabeling(QgsVectorLayerSimpleLabeling(settings))
+    layer.setLabelsEnabled(True)
+
+
+def _readable_on_imagery() -> QgsTextFormat:
+    halo = QgsTextBufferSettings()
+    halo.setEnabled(True)
+    halo.setSize(1.0)
+    text = QgsTextFormat()
+    text.setSize(9.0)
+    text.setBuffer(halo)
+    return text
+
+
+def style_points(layer: QgsVectorLayer) -> None:
+    """Show points inside objects in green and points beside them in red, with shapes of their own."""
+    markers = {"inside": ("0,158,115", "circle"), "outside": ("213,0,0", "cross_fill")}
+    categories = [
+        QgsRendererCategory(kind, QgsMarkerSymbol.createSimple({"color": colour, "name": shape, "size": "3"}), kind)
+        for kind, (colour, shape) in markers.items()
+    ]
+    layer.setRenderer(QgsCategorizedSymbolRenderer("kind", categories))
 
 
 def style_raster(layer: QgsRasterLayer, kind: str, classes: Sequence[ClassSpec]) -> None:

@@ -5,98 +5,22 @@ import threading
 import time
 
 import pytest
+from processing_feedback import Feedback
 from qgis.core import (
     QgsApplication,
     QgsCoordinateReferenceSystem,
     QgsProcessingAlgRunnerTask,
     QgsProcessingContext,
     QgsProcessingException,
-    QgsProcessingFeedback,
     QgsProcessingParameterDefinition,
     QgsProject,
     QgsRasterLayer,
     QgsVectorLayer,
 )
 
-from rs_textseg_plugin.algorithms.provider import RsTextSegProvider
 from rs_textseg_plugin.contract.recipe import PIPELINES, PRESETS
 from rs_textseg_plugin.host.result_layers import REQUEST_PROPERTY
 from rs_textseg_plugin.runtime.worker_process import WorkerProcessClient
-
-
-@pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
-    """Where class lists of one's own would be."""
-    monkeypatch.setattr("rs_textseg_plugin.contract.word_list.data_home", lambda: tmp_path / "data")
-    return tmp_path / "data"
-
-
-@pytest.fixture
-def client(fake_interpreter):
-    client = WorkerProcessClient(fake_interpreter, grace_s=0.3)
-    yield client
-    client.close()
-
-
-@pytest.fixture
-def algorithm(qgis_app, client):
-    """The algorithm as the registry hands it out."""
-    provider = RsTextSegProvider(client)
-    registry = QgsApplication.processingRegistry()
-    assert registry.addProvider(provider)
-    yield registry.createAlgorithmById("rstextseg:segmentbytext")
-    registry.removeProvider(provider)
-
-
-class Feedback(QgsProcessingFeedback):
-    """Keeps what was said."""
-
-    def __init__(self):
-        super().__init__(False)
-        self.said = {"info": [], "warning": [], "debug": [], "error": []}
-
-    def pushInfo(self, info):
-        self.said["info"].append(info)
-
-    def pushWarning(self, warning):
-        self.said["warning"].append(warning)
-
-    def pushDebugInfo(self, info):
-        self.said["debug"].append(info)
-
-    def reportError(self, error, fatalError=False):  # noqa: N803
-        self.said["error"].append(error)
-
-
-@pytest.fixture
-def run(algorithm, raster_file, tmp_path):
-    """Run the algorithm as Processing does, and return outputs and feedback."""
-
-    def run(text="road, water", feedback=None, context=None, **more):
-        feedback = feedback or Feedback()
-        values = {"INPUT": str(raster_file), "TEXT": text, "OUTPUT": str(tmp_path / "result.gpkg"), **more}
-        context = context or QgsProcessingContext()
-        is_fine, why = algorithm.checkParameterValues(values, context)
-        assert is_fine, why
-        outputs, is_done = algorithm.run(values, context, feedback, {}, False)
-        assert is_done
-        return outputs, feedback
-
-    return run
-
-
-def request_of(run, monkeypatch, **values):
-    """Return the request that reaches the client."""
-    requests = []
-    original = WorkerProcessClient.run
-
-    def keep(self, request):
-        requests.append(request)
-        return original(self, request)
-
-    monkeypatch.setattr(WorkerProcessClient, "run", keep)
-    run(**values)
-    return requests[0]
 
 
 def test_a_raster_and_a_text_become_polygons(run, tmp_path):
@@ -106,10 +30,8 @@ def test_a_raster_and_a_text_become_polygons(run, tmp_path):
     assert QgsVectorLayer(outputs["OUTPUT"]).featureCount() == 2
 
 
-def test_the_request_holds_all_values(run, monkeypatch, tmp_path):
+def test_the_request_holds_all_values(request_of, tmp_path):
     request = request_of(
-        run,
-        monkeypatch,
         text="road",
         PIPELINE="sam-clip",
         MODELS=str(tmp_path),
@@ -131,15 +53,15 @@ def test_the_request_holds_all_values(run, monkeypatch, tmp_path):
     assert request.output.score_raster == ""
 
 
-def test_another_method_is_asked_for_with_its_own_parameters(run, monkeypatch):
-    request = request_of(run, monkeypatch, PIPELINE="segearth-ov", PARAMETERS="upsampling=bilinear; attention=gem")
+def test_another_method_is_asked_for_with_its_own_parameters(request_of):
+    request = request_of(PIPELINE="segearth-ov", PARAMETERS="upsampling=bilinear; attention=gem")
     assert request.recipe.pipeline == "segearth-ov"
     values = request.recipe.checked_parameters()
     assert (values["upsampling"], values["attention"], values["clip_long_side_px"]) == ("bilinear", "gem", 448)
 
 
-def test_what_is_not_given_is_at_its_default(run, monkeypatch):
-    request = request_of(run, monkeypatch)
+def test_what_is_not_given_is_at_its_default(request_of):
+    request = request_of()
     assert request.recipe.pipeline == "sam-clip"
     assert request.recipe.models == "demo"
     assert request.recipe.parameters == {}
@@ -148,25 +70,25 @@ def test_what_is_not_given_is_at_its_default(run, monkeypatch):
     assert request.output.label_raster == ""
 
 
-def test_a_named_class_list_takes_the_place_of_a_typed_one(run, monkeypatch):
-    request = request_of(run, monkeypatch, text="", WORD_LIST="potsdam")
+def test_a_named_class_list_takes_the_place_of_a_typed_one(request_of):
+    request = request_of(text="", WORD_LIST="potsdam")
     assert [spec.name for spec in request.query.positives] == ["road", "building", "low vegetation", "tree", "car"]
 
 
-def test_a_class_list_is_read_from_a_text_file(run, monkeypatch, tmp_path):
+def test_a_class_list_is_read_from_a_text_file(request_of, tmp_path):
     (tmp_path / "mine.txt").write_text("ship\npier|quay\n")
-    request = request_of(run, monkeypatch, text="", WORD_LIST=str(tmp_path / "mine.txt"))
+    request = request_of(text="", WORD_LIST=str(tmp_path / "mine.txt"))
     assert [spec.aliases for spec in request.query.classes] == [("ship",), ("pier", "quay")]
 
 
-def test_a_phrase_is_asked_where_the_method_answers_some(run, monkeypatch):
-    request = request_of(run, monkeypatch, text="", PHRASE="the largest house near a road", PIPELINE="text2seg")
+def test_a_phrase_is_asked_where_the_method_answers_some(request_of):
+    request = request_of(text="", PHRASE="the largest house near a road", PIPELINE="text2seg")
     assert request.query.phrase == "the largest house near a road"
     assert [spec.name for spec in request.query.classes] == ["house", "road"]
 
 
-def test_a_preset_is_the_base_of_the_parameters(run, monkeypatch):
-    request = request_of(run, monkeypatch, PIPELINE="segearth-ov", PRESET="native", PARAMETERS="cls_weight=0.1")
+def test_a_preset_is_the_base_of_the_parameters(request_of):
+    request = request_of(PIPELINE="segearth-ov", PRESET="native", PARAMETERS="cls_weight=0.1")
     assert request.recipe.parameters == {**PRESETS["native"].values, "cls_weight": "0.1"}
 
 
@@ -183,22 +105,22 @@ def test_a_class_list_of_ones_own_that_cannot_be_read_does_not_keep_the_algorith
     assert again.parameterDefinition("TEXT") is not None
 
 
-def test_an_extent_in_another_crs_is_transformed(run, monkeypatch):
-    request = request_of(run, monkeypatch, EXTENT="15.0,15.0002,45.15,45.1539 [EPSG:4326]")
+def test_an_extent_in_another_crs_is_transformed(request_of):
+    request = request_of(EXTENT="15.0,15.0002,45.15,45.1539 [EPSG:4326]")
     assert request.scene.extent.xmin == pytest.approx(500000, abs=0.01)
     assert request.scene.extent.xmax == pytest.approx(500015.7, abs=0.2)
 
 
-def test_an_extent_without_a_crs_is_in_that_of_the_project(run, monkeypatch):
+def test_an_extent_without_a_crs_is_in_that_of_the_project(request_of):
     project, context = QgsProject(), QgsProcessingContext()
     project.setCrs(QgsCoordinateReferenceSystem("EPSG:4326"))
     context.setProject(project)
-    request = request_of(run, monkeypatch, EXTENT="15.0,15.0002,45.15,45.1539", context=context)
+    request = request_of(EXTENT="15.0,15.0002,45.15,45.1539", context=context)
     assert request.scene.extent.xmax == pytest.approx(500015.7, abs=0.2)
 
 
-def test_an_extent_without_a_crs_and_a_project_is_in_that_of_the_layer(run, monkeypatch):
-    request = request_of(run, monkeypatch, EXTENT="500004,500008,4999990,4999998")
+def test_an_extent_without_a_crs_and_a_project_is_in_that_of_the_layer(request_of):
+    request = request_of(EXTENT="500004,500008,4999990,4999998")
     assert request.scene.extent.xmin == 500004
 
 
@@ -215,6 +137,7 @@ def test_an_extent_without_a_crs_and_a_project_is_in_that_of_the_layer(run, monk
         ({"TEXT": "", "PHRASE": "near a road", "PIPELINE": "text2seg"}, "does not say what to look for"),
         ({"PRESET": "native"}, "one of the pipeline segearth-ov, not of sam-clip"),
         ({"PRESET": "nonsense"}, "PRESET"),
+        ({"BASE_URL": "https://api.example.org/v1"}, "has no parameter 'base_url'"),
         ({"PARAMETERS": "points_per_side=many"}, "points_per_side='many' is not understood"),
         ({"PARAMETERS": "nonsense=1"}, "has no parameter 'nonsense'"),
         ({"PARAMETERS": "nonsense"}, "write key=value"),
@@ -335,8 +258,10 @@ def test_a_temporary_result_is_a_geopackage(run):
 def test_names_and_choices_that_scripts_use_are_stable(algorithm):
     names = [definition.name() for definition in algorithm.parameterDefinitions()]
     main = {"INPUT", "TEXT", "PIPELINE", "MODELS", "EXTENT", "OUTPUT"}
-    questions, rasters = {"WORD_LIST", "PHRASE"}, {"LABEL_RASTER", "SCORE_RASTER"}
-    assert set(names) == main | questions | rasters | {"PRESET", "PARAMETERS", "BANDS", "RESOLUTION", "DEVICE"}
+    questions, more = {"WORD_LIST", "PHRASE"}, {"LABEL_RASTER", "SCORE_RASTER", "CLASS_SCORES", "CLICKS"}
+    server = {"BASE_URL", "MODEL", "AUTHCFG", "CONSENT"}
+    advanced = {"PRESET", "PARAMETERS", "BANDS", "RESOLUTION", "DEVICE"}
+    assert set(names) == main | questions | more | server | advanced
     assert algorithm.parameterDefinition("PIPELINE").usesStaticStrings()
     assert algorithm.parameterDefinition("PIPELINE").options() == list(PIPELINES)
     assert algorithm.parameterDefinition("DEVICE").options() == ["auto", "cpu", "cuda", "mps"]
@@ -345,7 +270,8 @@ def test_names_and_choices_that_scripts_use_are_stable(algorithm):
 def test_expert_values_are_advanced_and_the_others_are_not(algorithm):
     flag = QgsProcessingParameterDefinition.Flag.FlagAdvanced
     advanced = {d.name() for d in algorithm.parameterDefinitions() if d.flags() & flag}
-    assert advanced == {"PRESET", "PARAMETERS", "BANDS", "RESOLUTION", "DEVICE"}
+    expert = {"PRESET", "PARAMETERS", "BANDS", "RESOLUTION", "DEVICE"}
+    assert advanced == expert | {"BASE_URL", "MODEL", "AUTHCFG", "CONSENT"}
 
 
 def test_it_can_be_found_and_is_explained(algorithm):

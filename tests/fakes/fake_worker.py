@@ -125,20 +125,18 @@ def handle(run):
         for spec in specs
     )
     write_result(run.request, found)
-    rasters = write_rasters(run.request)
-    say(RunEvent(run.id, Finished(run.request.output.path, rows, ("A note.",), device="CPU", is_demo=True, **rasters)))
+    more = {**write_rasters(run.request), **write_clicks(run.request)}
+    say(RunEvent(run.id, Finished(run.request.output.path, rows, ("A note.",), device="CPU", is_demo=True, **more)))
 
 
 def write_result(request: Request, found):
     """Write a GeoPackage with one square a class, where a path was asked for."""
     if not request.output.path:
         return
-    from osgeo import ogr, osr
+    from osgeo import ogr
 
-    srs = osr.SpatialReference()
-    srs.ImportFromEPSG(32633)
     data = ogr.GetDriverByName("GPKG").CreateDataSource(request.output.path)
-    layer = data.CreateLayer("segments", srs, ogr.wkbPolygon)
+    layer = data.CreateLayer("segments", utm_33(), ogr.wkbPolygon)
     layer.CreateField(ogr.FieldDefn("class", ogr.OFTString))
     for i, spec in enumerate(found):
         feature = ogr.Feature(layer.GetLayerDefn())
@@ -150,7 +148,7 @@ def write_result(request: Request, found):
 
 def write_rasters(request: Request):
     """Write those that were asked for, one pixel a class; return their paths by name."""
-    paths = {name: getattr(request.output, name) for name in ("label_raster", "score_raster")}
+    paths = {name: getattr(request.output, name) for name in ("label_raster", "score_raster", "class_scores")}
     asked = {name: path for name, path in paths.items() if path}
     for path in asked.values():
         from osgeo import gdal
@@ -159,6 +157,35 @@ def write_rasters(request: Request):
         data.SetGeoTransform((500000, 0.5, 0, 5000000, 0, -0.5))
         data.WriteRaster(0, 0, data.RasterXSize, 1, bytes(range(1, data.RasterXSize + 1)))
     return asked
+
+
+def write_clicks(request: Request):
+    """Write the answer of a language model, where one was asked for: a box with a point inside and one outside."""
+    path = request.output.clicks
+    if not path:
+        return {}
+    about = {"instance": 1, "words": "a grey roof", "confidence": 0.8}
+    ring = [[500002, 4999998], [500006, 4999998], [500006, 4999994], [500002, 4999994], [500002, 4999998]]
+    shapes = [
+        ("box", "Polygon", [ring]),
+        ("inside", "Point", [500004, 4999996]),
+        ("outside", "Point", [500001, 4999996]),
+    ]
+    features = [
+        {"type": "Feature", "properties": {"kind": kind, **about}, "geometry": {"type": shape, "coordinates": where}}
+        for kind, shape, where in shapes
+    ]
+    collection = {"type": "FeatureCollection", "crs_wkt": utm_33().ExportToWkt(), "features": features}
+    Path(path).write_text(json.dumps(collection))
+    return {"clicks": path}
+
+
+def utm_33():
+    from osgeo import osr
+
+    srs = osr.SpatialReference()
+    srs.ImportFromEPSG(32633)
+    return srs
 
 
 def start():

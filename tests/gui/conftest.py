@@ -1,10 +1,20 @@
 from __future__ import annotations
 
 import pytest
-from qgis.core import QgsCoordinateReferenceSystem, QgsProject, QgsRasterLayer, QgsRectangle, QgsSettings
+from qgis.core import (
+    QgsApplication,
+    QgsCoordinateReferenceSystem,
+    QgsProject,
+    QgsRasterLayer,
+    QgsRectangle,
+    QgsSettings,
+)
+from qgis.PyQt.QtCore import Qt
+from qgis.PyQt.QtWidgets import QComboBox, QDockWidget, QLabel, QPushButton, QWidget
 
 from rs_textseg_plugin.gui.query_model import QueryModel
 from rs_textseg_plugin.host.settings import PREFIX
+from rs_textseg_plugin.plugin import RsTextSegPlugin
 
 
 @pytest.fixture(autouse=True)
@@ -41,3 +51,30 @@ def model(project):
     """A model whose map canvas shows 10 m x 10 m in the middle of the raster."""
     view = QgsRectangle(500010, 4999980, 500020, 4999990)
     return QueryModel(project, lambda: (view, QgsCoordinateReferenceSystem("EPSG:32633")))
+
+
+@pytest.fixture
+def plugin_dock(qgis_iface, layer, tiny_models):
+    """The dock of the plugin as QGIS starts it, with the real engine and small models."""
+    plugin = RsTextSegPlugin(qgis_iface)
+    plugin.initGui()
+    dock = qgis_iface.mainWindow().findChild(QDockWidget, "RsTextSegDock")
+    qgis_iface.mainWindow().show()
+    dock.show()
+    dock.findChild(QComboBox, "models").setEditText(str(tiny_models))
+    dock.findChild(QWidget, "parameter_points_per_side").setValue(2)
+    yield dock
+    plugin.unload()
+    QgsApplication.processEvents()
+
+
+@pytest.fixture
+def run_until_done(qtbot):
+    """Press Run, and wait for the result."""
+
+    def run_until_done(dock):
+        qtbot.mouseClick(dock.findChild(QPushButton, "run"), Qt.MouseButton.LeftButton)
+        words = dock.findChild(QLabel, "resultWords")
+        qtbot.waitUntil(lambda: words.isVisible() and bool(words.text()), timeout=60_000)
+
+    return run_until_done

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 from qgis.core import QgsRasterLayer, QgsVectorLayer
+from qgis.gui import QgsCollapsibleGroupBox
 from qgis.PyQt.QtCore import Qt
 from qgis.PyQt.QtWidgets import QLabel, QWidget
 
@@ -154,6 +155,17 @@ def test_a_finished_run_shows_its_classes_and_notes(dock, model):
     assert dock.form.isEnabled()
 
 
+def test_many_notes_scroll_and_leave_room_for_the_form(dock, model):
+    dock.resize(320, 900)
+    model.take_finished(Finished("x.gpkg", (), ("One note.",)))
+    dock.panel.words.fit()
+    few_px = dock.panel.words.height()
+    model.take_finished(Finished("x.gpkg", (), tuple(f"Note {number} is rather long." for number in range(50))))
+    many_px = dock.panel.words.height()
+    assert 20 < few_px < many_px <= 200
+    assert dock.panel.words.widget().height() > 500  # all of them can be scrolled to
+
+
 def test_a_failed_run_says_why_until_the_next_one(dock, model):
     model.take_start()
     model.take_failed(Failed("EngineUnavailable", "Run these commands."))
@@ -206,3 +218,14 @@ def test_the_dock_fits_a_small_screen(dock):
     size = dock.minimumSizeHint()
     assert size.width() <= 580
     assert size.height() <= 600
+
+
+@pytest.mark.parametrize("pipeline", PIPELINES)
+def test_the_dock_can_be_used_at_320_pixels(qtbot, dock, model, pipeline):
+    model.update(pipeline=pipeline, asks="phrase")
+    model.take_finished(Finished("x.gpkg", (ClassSummary("road", "#ff0000", 3, 5.0, 0.8),), ("A note.",)))
+    dock.findChild(QgsCollapsibleGroupBox, "advancedGroup").setCollapsed(False)
+    dock.resize(320, 900)
+    qtbot.wait(10)
+    assert dock.minimumSizeHint().width() <= 320
+    assert dock.form.minimumSizeHint().width() <= 284  # what a scroll bar leaves: the form does not scroll sideways

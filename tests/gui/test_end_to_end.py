@@ -4,43 +4,25 @@ from __future__ import annotations
 
 import json
 
-import pytest
-from qgis.core import QgsApplication, QgsPointXY
+from qgis.core import QgsPointXY
 from qgis.PyQt.QtCore import Qt
 from qgis.PyQt.QtWidgets import (
     QComboBox,
-    QDockWidget,
     QLabel,
     QPlainTextEdit,
     QPushButton,
     QRadioButton,
     QTableWidget,
-    QWidget,
 )
 
 from rs_textseg_plugin.contract.request import Request
 from rs_textseg_plugin.host.result_layers import REQUEST_PROPERTY
-from rs_textseg_plugin.plugin import RsTextSegPlugin
 
 
-@pytest.fixture
-def dock(qgis_iface, layer, tiny_models):
-    plugin = RsTextSegPlugin(qgis_iface)
-    plugin.initGui()
-    dock = qgis_iface.mainWindow().findChild(QDockWidget, "RsTextSegDock")
-    qgis_iface.mainWindow().show()
-    dock.show()
-    dock.findChild(QComboBox, "models").setEditText(str(tiny_models))
-    dock.findChild(QWidget, "parameter_points_per_side").setValue(2)
-    yield dock
-    plugin.unload()
-    QgsApplication.processEvents()
-
-
-def test_a_typed_class_list_becomes_a_layer_in_the_project(qtbot, dock, project, tmp_path):
-    qtbot.keyClicks(dock.findChild(QPlainTextEdit, "text"), "road, water, *")
-    qtbot.mouseClick(dock.findChild(QPushButton, "run"), Qt.MouseButton.LeftButton)
-    table = dock.findChild(QTableWidget, "results")
+def test_a_typed_class_list_becomes_a_layer_in_the_project(qtbot, plugin_dock, project, tmp_path):
+    qtbot.keyClicks(plugin_dock.findChild(QPlainTextEdit, "text"), "road, water, *")
+    qtbot.mouseClick(plugin_dock.findChild(QPushButton, "run"), Qt.MouseButton.LeftButton)
+    table = plugin_dock.findChild(QTableWidget, "results")
     qtbot.waitUntil(lambda: table.rowCount() > 0, timeout=60_000)
     assert [table.item(row, 0).text() for row in range(table.rowCount())] == ["road", "water", "everything else"]
     (segments,) = project.mapLayersByName("road, water, *")
@@ -50,29 +32,23 @@ def test_a_typed_class_list_becomes_a_layer_in_the_project(qtbot, dock, project,
     assert request.output.path.startswith(str(tmp_path / "rs_textseg"))
 
 
-def run_until_done(qtbot, dock):
-    qtbot.mouseClick(dock.findChild(QPushButton, "run"), Qt.MouseButton.LeftButton)
-    words = dock.findChild(QLabel, "resultWords")
-    qtbot.waitUntil(lambda: words.isVisible() and bool(words.text()), timeout=60_000)
-
-
-def test_a_heat_map_becomes_a_raster_layer(qtbot, dock, project):
-    choose(dock, "surgery-sam")
-    dock.findChild(QComboBox, "parameter_result").setCurrentText("heat")
-    qtbot.keyClicks(dock.findChild(QPlainTextEdit, "text"), "road")
-    run_until_done(qtbot, dock)
-    (heat,) = [layer for layer in project.mapLayers().values() if layer.name() == "road: heat"]
+def test_a_heat_map_becomes_a_raster_layer(qtbot, plugin_dock, run_until_done, project):
+    choose(plugin_dock, "surgery-sam")
+    plugin_dock.findChild(QComboBox, "parameter_result").setCurrentText("heat")
+    qtbot.keyClicks(plugin_dock.findChild(QPlainTextEdit, "text"), "road")
+    run_until_done(plugin_dock)
+    (heat,) = [layer for layer in project.mapLayers().values() if layer.name() == "Heat: road"]
     values, _ = heat.dataProvider().sample(QgsPointXY(500010, 4999990), 1)
     assert 0 <= values <= 1
 
 
-def test_a_phrase_is_answered_and_the_result_says_how_it_was_read(qtbot, dock):
-    choose(dock, "surgery-sam")
-    qtbot.mouseClick(dock.findChild(QRadioButton, "ask_phrase"), Qt.MouseButton.LeftButton)
-    qtbot.keyClicks(dock.findChild(QPlainTextEdit, "text"), "the largest road near water")
-    run_until_done(qtbot, dock)
+def test_a_phrase_is_answered_and_the_result_says_how_it_was_read(qtbot, plugin_dock, run_until_done):
+    choose(plugin_dock, "surgery-sam")
+    qtbot.mouseClick(plugin_dock.findChild(QRadioButton, "ask_phrase"), Qt.MouseButton.LeftButton)
+    qtbot.keyClicks(plugin_dock.findChild(QPlainTextEdit, "text"), "the largest road near water")
+    run_until_done(plugin_dock)
     read = "The phrase was read as: the largest 'road' within 50 m of 'water'."
-    assert read in dock.findChild(QLabel, "notes").text()
+    assert read in plugin_dock.findChild(QLabel, "notes").text()
 
 
 def choose(dock, pipeline):

@@ -5,8 +5,10 @@ import pytest
 from rs_textseg_plugin.contract.events import ClassSummary, Finished, Progress
 from rs_textseg_plugin.contract.recipe import Parameter
 from rs_textseg_plugin.gui.words import (
+    answers_in_words,
     area_in_words,
     counts_in_words,
+    found_in_words,
     parameter_label,
     progress_in_words,
     reading_in_words,
@@ -73,6 +75,11 @@ def test_a_result_is_told_with_count_time_device_and_that_the_models_are_for_dem
     assert demo == "3 polygons in 1 s on CPU. These are demo models, which only show how the product works."
 
 
+def test_the_message_bar_has_one_sentence():
+    rows = (ClassSummary("road", "#000000", 2, 5.0, 0.5),)
+    assert found_in_words(Finished("", rows, device="CPU", is_demo=True)) == "2 polygons in 1 s on CPU."
+
+
 def test_finding_nothing_is_told_with_what_to_do():
     rows = (ClassSummary("road", "#000000", 0, 0.0, 0.0),)
     assert result_in_words(Finished("", rows)).startswith("Nothing was found: try other words")
@@ -103,3 +110,9 @@ def test_words_of_a_phrase_that_are_not_understood_are_named():
 
 def test_a_phrase_that_cannot_be_read_has_no_reading():
     assert reading_in_words("near a road") == ""
+
+
+def test_the_answer_of_a_language_model_is_numbered_and_cut_where_it_is_long():
+    assert answers_in_words([]) == ""
+    assert answers_in_words(["a roof (80 %)", "a pier"]) == "The model answered:\n1. a roof (80 %)\n2. a pier"
+    assert answers_in_words(["x"] * 11).splitlines()[-2:] == ["8. x", "and 3 more"]

@@ -123,7 +123,7 @@ def test_rasters_lie_below_the_polygons_and_are_not_drawn_at_first(project, run,
     add_result(project, finished, request)
     add_rasters(project, finished, request)
     name = "road, water (demo models)"
-    assert [node.name() for node in nodes(project)] == [name, f"{name}: labels", f"{name}: scores"]
+    assert [node.name() for node in nodes(project)] == [name, f"Labels: {name}", f"Scores: {name}"]
     assert [node.itemVisibilityChecked() for node in nodes(project)] == [True, False, False]
 
 
@@ -157,7 +157,7 @@ def test_a_heat_map_is_called_so_and_drawn(project, run, rasters):
     )
     add_rasters(project, finished, request)
     (node,) = nodes(project)
-    assert node.name() == "road (demo models): heat"
+    assert node.name() == "Heat: road (demo models)"
     assert node.itemVisibilityChecked()
 
 

@@ -1,0 +1,94 @@
+"""Which vision-language model is asked: what the user has chosen, and what speaks against it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from rs_textseg_plugin.contract.errors import RecipeError
+from rs_textseg_plugin.contract.pipeline_info import PipelineInfo
+from rs_textseg_plugin.contract.recipe import ParameterValue
+from rs_textseg_plugin.contract.server_address import parse_address
+from rs_textseg_plugin.host import settings
+from rs_textseg_plugin.host.translate import tr
+
+ENDPOINT, FOLDER = "endpoint", "folder"
+
+# The parameters that have fields of their own; `clicks` is set by "Draw Again".
+OWN_FIELDS = ("base_url", "model", "vlm", "adapter", "clicks")
+
+
+@dataclass(frozen=True)
+class VlmChoice:
+    """A model behind an endpoint, or in a folder.
+
+    Attributes:
+        place: `ENDPOINT` or `FOLDER`.
+        base_url, model: address of an OpenAI-compatible server, and the name of a model there.
+        authcfg: id of a configuration in QGIS's authentication store that holds the key; empty: no key.
+        folder, adapter: folders with a model, and with a LoRA adapter for it; the latter may be empty.
+    """
+
+    place: str = ENDPOINT
+    base_url: str = ""
+    model: str = ""
+    authcfg: str = ""
+    folder: str = ""
+    adapter: str = ""
+
+    @property
+    def parameters(self) -> dict[str, ParameterValue]:
+        """The choice as parameters of a recipe."""
+        if self.place == ENDPOINT:
+            return {"base_url": self.base_url.strip(), "model": self.model.strip()}
+        adapter = {"adapter": self.adapter.strip()} if self.adapter.strip() else {}
+        return {"vlm": self.folder.strip(), **adapter}
+
+    @property
+    def problem(self) -> str:
+        """Why the choice cannot be used and what to do; empty where nothing speaks against it."""
+        return self._problem_of_endpoint() if self.place == ENDPOINT else self._problem_of_folder()
+
+    def _problem_of_endpoint(self) -> str:
+        if not self.base_url.strip():
+            return tr("Type the address of the server, for example http://localhost:8000/v1.")
+        try:
+            parse_address(self.base_url)
+        except RecipeError as error:
+            return str(error)
+        return "" if self.model.strip() else tr("Type the name of a model on that server.")
+
+    def _problem_of_folder(self) -> str:
+        if not self.folder.strip():
+            return tr("Choose a folder with a Qwen-VL model.")
+        for folder in filter(None, (self.folder.strip(), self.adapter.strip())):
+            if not Path(folder).is_dir():
+                return tr("There is no folder {!r}: choose another one.").format(folder)
+        return ""
+
+
+def asks_a_model(info: PipelineInfo) -> bool:
+    """Whether a method asks a vision-language model."""
+    return any(parameter.name == "base_url" for parameter in info.parameters)
+
+
+def remembered_choice() -> VlmChoice:
+    """Return the choice of the last session."""
+    return VlmChoice(
+        place=FOLDER if settings.LAST_VLM_PLACE.read() == FOLDER else ENDPOINT,
+        base_url=settings.LAST_BASE_URL.read(),
+        model=settings.LAST_SERVER_MODEL.read(),
+        authcfg=settings.AUTH_CONFIGURATION.read(),
+        folder=settings.LAST_VLM_FOLDER.read(),
+        adapter=settings.LAST_ADAPTER.read(),
+    )
+
+
+def remember_choice(choice: VlmChoice) -> None:
+    """Keep the choice for the next session; of a key only where it is."""
+    settings.LAST_VLM_PLACE.write(choice.place)
+    settings.LAST_BASE_URL.write(choice.base_url)
+    settings.LAST_SERVER_MODEL.write(choice.model)
+    settings.AUTH_CONFIGURATION.write(choice.authcfg)
+    settings.LAST_VLM_FOLDER.write(choice.folder)
+    settings.LAST_ADAPTER.write(choice.adapter)
