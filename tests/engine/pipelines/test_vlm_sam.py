@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -17,8 +18,9 @@ from openai_server import OpenAiServer, Received, cut_off, fails, hangs, says
 from rasterio.features import rasterize
 from rasters import write_raster
 from scipy.ndimage import distance_transform_edt, label
+from tiny_qwen import FAMILIES, save_tiny_qwen
 
-from rs_textseg_plugin.contract.errors import Cancelled, EngineError, OutputError, QueryError, RecipeError
+from rs_textseg_plugin.contract.errors import Cancelled, EngineError, ModelError, OutputError, QueryError, RecipeError
 from rs_textseg_plugin.contract.events import Finished, Warned
 from rs_textseg_plugin.contract.grid import Extent
 from rs_textseg_plugin.contract.query import parse_class_list, parse_phrase
@@ -361,3 +363,29 @@ def test_what_is_sent_is_told_before_it_is(engine, transform, serve, tmp_path):
             break
     else:
         pytest.fail("nobody said that pictures leave this machine")
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_model_on_this_machine_is_asked_through_the_same_code(family, engine, transform, tmp_path):
+    """Random weights answer nothing that could be used; what they cost is told first, and nothing is written."""
+    folder = save_tiny_qwen(tmp_path / "vlm", family)
+    asked = request(tmp_path, transform, vlm=str(folder), max_tokens=16, inside_points=1)
+    notes = []
+    with pytest.raises(EngineError, match="No answer of vlm could be used"):
+        notes.extend(event.message for event in engine.run(asked, lambda: False) if isinstance(event, Warned))
+    assert not (tmp_path / "result.gpkg").exists()
+
+
+def test_what_a_model_on_this_machine_costs_is_told_before_it_is_asked(engine, transform, tmp_path):
+    folder = save_tiny_qwen(tmp_path / "vlm", FAMILIES[0])
+    events = engine.run(request(tmp_path, transform, vlm=str(folder), max_tokens=16), lambda: False)
+    told = next(event.message for event in events if isinstance(event, Warned) and "asked about" in event.message)
+    assert re.search(
+        r"vlm is asked about 1 picture of up to 240 x 240 px: about \d+ tokens of pictures, and about", told
+    )
+    assert "leave this machine" not in told
+
+
+def test_a_folder_that_is_no_vision_language_model_is_refused(engine, transform, tmp_path):
+    with pytest.raises(ModelError):
+        list(engine.run(request(tmp_path, transform, vlm=str(tmp_path)), lambda: False))
