@@ -215,7 +215,7 @@ def test_a_set_is_verified_with_whatever_it_holds_and_says_which_pipelines_it_se
     import_set("both", sorted(tiny_models.iterdir()))
     lines = verify_set("dense").splitlines()
     assert [line.split(":")[0] for line in lines] == ["clip", "upsampler", "It serves segearth-ov."]
-    assert verify_set("both").endswith("It serves sam-clip, segearth-ov, surgery-sam, text2seg.")
+    assert verify_set("both").endswith("It serves sam-clip, segearth-ov, surgery-sam, text2seg, vlm-sam.")
     import_set("lonely", [tiny_models / "sam_tiny.pth"])
     with pytest.raises(
         ModelError, match=r"'lonely' holds sam, which no method can work with alone .*sam-clip: sam and clip"
@@ -235,4 +235,4 @@ def test_a_detector_is_imported_with_what_lies_beside_its_weights(home, tiny_mod
     folder = import_set("boxes", [tiny_models / "sam_tiny.pth", weights])
     assert (folder / "config.json").is_file()
     lines = verify_set("boxes").splitlines()
-    assert [line.split(":")[0] for line in lines] == ["sam", "detector", "It serves grounding-sam."]
+    assert [line.split(":")[0] for line in lines] == ["sam", "detector", "It serves grounding-sam, vlm-sam."]
