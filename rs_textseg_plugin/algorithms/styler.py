@@ -15,7 +15,7 @@ from qgis.core import (
 
 from rs_textseg_plugin.contract.events import Finished
 from rs_textseg_plugin.contract.request import Request
-from rs_textseg_plugin.host.result_layers import write_provenance, written_rasters
+from rs_textseg_plugin.host.result_layers import result_classes, write_provenance, written_rasters
 from rs_textseg_plugin.host.style import style_by_class, style_raster
 
 # QGIS keeps the C++ half of a post-processor only: without another reference the Python half, which does the work,
@@ -42,7 +42,7 @@ class Styler(QgsProcessingLayerPostProcessorInterface):
         """Style a layer that was just loaded; QGIS calls this on the main thread."""
         classes = self._request.query.output_classes
         if isinstance(layer, QgsVectorLayer):
-            style_by_class(layer, classes)
+            style_by_class(layer, result_classes(self._request))
         elif isinstance(layer, QgsRasterLayer):
             style_raster(layer, self._kind, classes)
         write_provenance(layer, self._finished, self._request)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from rs_textseg_plugin.contract.errors import WireError
+from rs_textseg_plugin.contract.parameter import ParameterValue
 from rs_textseg_plugin.contract.query import Query
 from rs_textseg_plugin.contract.recipe import Recipe
 from rs_textseg_plugin.contract.scene import Scene
+from rs_textseg_plugin.contract.server_address import shown_url
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,11 @@ class Request:
         """Return plain dictionaries, lists and scalars."""
         return dataclasses.asdict(self)
 
+    def to_be_kept(self) -> dict[str, Any]:
+        """Return what is written into results: the same without the queries of addresses, which may hold secrets."""
+        recipe = dataclasses.replace(self.recipe, parameters=without_queries(self.recipe.parameters))
+        return dataclasses.replace(self, recipe=recipe, consent_to_send=shown_url(self.consent_to_send)).to_json()
+
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Request:
         """Rebuild a request.
@@ -75,3 +83,9 @@ class Request:
                 f"The request cannot be read ({type(error).__name__}: {error}): "
                 "plugin and engine are probably of different versions, so update both."
             ) from error
+
+
+def without_queries(parameters: Mapping[str, ParameterValue]) -> dict[str, ParameterValue]:
+    """Return parameters with the address of a server as it may be shown."""
+    address = parameters.get("base_url")
+    return {**parameters, "base_url": shown_url(str(address))} if address else dict(parameters)

@@ -21,7 +21,7 @@ from rs_textseg_plugin.contract.errors import Cancelled, EngineError, MemoryExha
 from rs_textseg_plugin.contract.events import ClassSummary, Event, Finished, Found, Progress, Warned
 from rs_textseg_plugin.contract.grid import Tile
 from rs_textseg_plugin.contract.recipe import competitor, find_pipeline, wants_instances
-from rs_textseg_plugin.contract.request import Request
+from rs_textseg_plugin.contract.request import Request, without_queries
 from rs_textseg_plugin.contract.version import VERSION
 from rs_textseg_plugin.engine.class_scores import ClassScores, check_room
 from rs_textseg_plugin.engine.device import Budget, choose_device, choose_dtype, describe, is_memory_error
@@ -347,8 +347,8 @@ class _Job:
             "torch": torch.__version__,
             "started": self._started.isoformat(timespec="seconds"),
             "device": describe(self._budget.device, self._dtype),
-            "request": self._request.to_json(),
-            "parameters": self._parameters,
+            "request": self._request.to_be_kept(),
+            "parameters": without_queries(self._parameters),
             "models": {
                 role: {"file": checkpoint.path.name, "sha256": checkpoint.sha256}
                 for role, checkpoint in self._models.checkpoints.items()

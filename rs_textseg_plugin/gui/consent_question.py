@@ -36,6 +36,6 @@ def _more(sending: Sending) -> str:
         tr("Address: {}").format(sending.base_url),
         how_many,
         tr("The question is sent with them, and the key if one is chosen."),
-        tr("The answer is remembered for this address and can be taken back in the panel. Send them?"),
+        tr("Yes is remembered for this address and can be taken back in the panel. Send them?"),
     ]
     return "\n".join(lines)

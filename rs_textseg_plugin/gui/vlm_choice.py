@@ -8,11 +8,12 @@ from pathlib import Path
 from rs_textseg_plugin.contract.errors import RecipeError
 from rs_textseg_plugin.contract.pipeline_info import PipelineInfo
 from rs_textseg_plugin.contract.recipe import ParameterValue
-from rs_textseg_plugin.contract.server_address import parse_address
+from rs_textseg_plugin.contract.server_address import parse_address, shown_url
 from rs_textseg_plugin.host import settings
 from rs_textseg_plugin.host.translate import tr
 
 ENDPOINT, FOLDER = "endpoint", "folder"
+_PLAIN_NAMES = {"api-version"}  # in the query of an address; others may stand for a secret
 
 # The parameters that have fields of their own; `clicks` is set by "Draw Again".
 OWN_FIELDS = ("base_url", "model", "vlm", "adapter", "clicks")
@@ -85,10 +86,18 @@ def remembered_choice() -> VlmChoice:
 
 
 def remember_choice(choice: VlmChoice) -> None:
-    """Keep the choice for the next session; of a key only where it is."""
+    """Keep the choice for the next session: of a key only where it is, of an address nothing that may be secret."""
     settings.LAST_VLM_PLACE.write(choice.place)
-    settings.LAST_BASE_URL.write(choice.base_url)
+    settings.LAST_BASE_URL.write(_without_secrets(choice.base_url))
     settings.LAST_SERVER_MODEL.write(choice.model)
     settings.AUTH_CONFIGURATION.write(choice.authcfg)
     settings.LAST_VLM_FOLDER.write(choice.folder)
     settings.LAST_ADAPTER.write(choice.adapter)
+
+
+def _without_secrets(base_url: str) -> str:
+    try:
+        names = {name for name, _ in parse_address(base_url).query}
+    except RecipeError:
+        return shown_url(base_url)
+    return base_url if names <= _PLAIN_NAMES else shown_url(base_url)

@@ -16,7 +16,8 @@ from qgis.core import (
 )
 
 from rs_textseg_plugin.contract.errors import OutputError
-from rs_textseg_plugin.contract.events import Finished
+from rs_textseg_plugin.contract.events import ClassSummary, Finished
+from rs_textseg_plugin.contract.query import ClassSpec
 from rs_textseg_plugin.contract.request import Request
 from rs_textseg_plugin.contract.version import VERSION
 from rs_textseg_plugin.host.output_paths import RASTER_SUFFIXES
@@ -42,7 +43,7 @@ def add_result(project: QgsProject, finished: Finished, request: Request) -> Qgs
         raise OutputError(
             f"The result {finished.path!r} was written and cannot be loaded: add it from the data source manager."
         )
-    style_by_class(layer, request.query.output_classes)
+    style_by_class(layer, result_classes(request))
     _add(project, layer, finished, request)
     return layer
 
@@ -64,6 +65,17 @@ def add_rasters(project: QgsProject, finished: Finished, request: Request) -> li
         node.setExpanded(False)
         layers.append(layer)
     return layers
+
+
+def result_classes(request: Request) -> tuple[ClassSpec, ...]:
+    """Return the classes that a result can hold: of a phrase the first one; the others say where that lies."""
+    classes = request.query.output_classes
+    return classes[:1] if request.query.phrase else classes
+
+
+def result_rows(finished: Finished, request: Request) -> tuple[ClassSummary, ...]:
+    """Return what was found of each class that the result can hold."""
+    return finished.classes[:1] if request.query.phrase else finished.classes
 
 
 def written_rasters(finished: Finished) -> dict[str, str]:
@@ -88,7 +100,7 @@ def is_heat(request: Request) -> bool:
 
 def write_provenance(layer: QgsMapLayer, finished: Finished, request: Request) -> None:
     """Write how a result came about into the layer's custom property and metadata."""
-    request_json = json.dumps(request.to_json(), ensure_ascii=False)
+    request_json = json.dumps(request.to_be_kept(), ensure_ascii=False)
     layer.setCustomProperty(REQUEST_PROPERTY, request_json)
     metadata = QgsLayerMetadata()
     metadata.setTitle(layer.name())

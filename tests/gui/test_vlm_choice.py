@@ -53,3 +53,16 @@ def test_the_choice_is_remembered_and_of_the_key_only_where_it_is(qgis_app):
 def test_an_unknown_place_is_forgotten(qgis_app):
     remember_choice(VlmChoice(place="cloud"))
     assert remembered_choice().place == "endpoint"
+
+
+@pytest.mark.parametrize(
+    ("typed", "kept"),
+    [
+        ("https://api.example.org/v1?api-version=2", "https://api.example.org/v1?api-version=2"),
+        ("https://api.example.org/v1?api-version=2&code=sk-secret", "https://api.example.org/v1"),
+        ("https://me:sk-secret@api.example.org/v1", "https://api.example.org/v1"),
+    ],
+)
+def test_what_may_be_secret_in_an_address_is_not_remembered(qgis_app, typed, kept):
+    remember_choice(VlmChoice(base_url=typed))
+    assert remembered_choice().base_url == kept

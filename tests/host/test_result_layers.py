@@ -8,8 +8,9 @@ from qgis.core import QgsLayerTreeGroup, QgsProject, QgsRasterLayer
 
 from rs_textseg_plugin.contract.errors import OutputError
 from rs_textseg_plugin.contract.events import Finished
+from rs_textseg_plugin.contract.referring import parse_referring
 from rs_textseg_plugin.contract.request import Request
-from rs_textseg_plugin.host.result_layers import GROUP_NAME, REQUEST_PROPERTY, add_rasters, add_result
+from rs_textseg_plugin.host.result_layers import GROUP_NAME, REQUEST_PROPERTY, add_rasters, add_result, result_rows
 from rs_textseg_plugin.runtime.worker_process import WorkerProcessClient
 
 pytestmark = pytest.mark.usefixtures("qgis_app")
@@ -169,3 +170,20 @@ def test_a_result_without_rasters_adds_none(project, run):
 def test_a_raster_that_cannot_be_loaded_is_told_with_its_path(project, make_request, tmp_path):
     with pytest.raises(OutputError, match=r"gone\.tif' was written and cannot be loaded"):
         add_rasters(project, Finished("x.gpkg", (), score_raster=str(tmp_path / "gone.tif")), make_request())
+
+
+def test_the_result_of_a_phrase_has_the_class_that_it_asks_for(project, run):
+    query = parse_referring("house near a road")
+    finished, request = run("house, road")
+    request = replace(request, query=query)
+    layer = add_result(project, finished, request)
+    assert [category.value() for category in layer.renderer().categories()] == ["house"]
+    assert [row.name for row in result_rows(finished, request)] == ["house"]
+
+
+def test_what_may_be_secret_in_the_address_of_a_server_is_not_written_into_the_layer(project, run):
+    address = "http://localhost:1/v1?code=sk-secret"
+    finished, request = run("road")
+    recipe = replace(request.recipe, pipeline="vlm-sam", parameters={"base_url": address, "model": "m"})
+    layer = add_result(project, finished, replace(request, recipe=recipe, consent_to_send=address))
+    assert "sk-secret" not in layer.customProperty(REQUEST_PROPERTY) + layer.metadata().history()[0]
