@@ -8,6 +8,8 @@ from rs_textseg_plugin.contract.parameter import Parameter
 from rs_textseg_plugin.contract.pipeline_info import PipelineInfo
 from rs_textseg_plugin.contract.shared_parameters import COMPETITOR, OURS, POLYGONS, TEMPLATES, TILING
 
+VLM_FOLDER = "vlm"  # in a model set
+
 _SOSA = "Sosa et al. 2026, generative branch"
 
 _MODEL = (
@@ -23,7 +25,7 @@ _MODEL = (
         "vlm",
         "",
         "str",
-        "Folder with a Qwen2.5-VL or Qwen3-VL in Hugging Face layout.",
+        "Folder with a Qwen2.5-VL or Qwen3-VL in Hugging Face layout; empty: the folder 'vlm' of the model set, if any.",
         f"none; {_SOSA} tunes Qwen3-VL-2B",
     ),
     Parameter("adapter", "", "str", "Folder with a LoRA adapter for it; empty: none.", f"none; {_SOSA} trains one"),

@@ -20,6 +20,7 @@ from rs_textseg_plugin.contract.recipe import (
     VLM_SAM,
     ParameterValue,
 )
+from rs_textseg_plugin.contract.vlm_table import VLM_FOLDER
 from rs_textseg_plugin.engine.legend import Legend
 from rs_textseg_plugin.engine.models.clip import ClipModel
 from rs_textseg_plugin.engine.models.grounding_dino import GroundingDino
@@ -140,9 +141,10 @@ def _vision_model(order: Order) -> VisionModel:
             convention=None if p["convention"] == "auto" else Convention(p["convention"]),
             max_tokens=p["max_tokens"],
         )
-    if p["vlm"]:
-        adapter = Path(p["adapter"]) if p["adapter"] else None
-        model = order.shelf.vlm(Path(p["vlm"]), adapter, order.device, order.dtype)
+    beside_sam = order.models.checkpoints["sam"].path.parent / VLM_FOLDER
+    if p["vlm"] or beside_sam.is_dir():
+        folder, adapter = Path(p["vlm"] or beside_sam), Path(p["adapter"]) if p["adapter"] else None
+        model = order.shelf.vlm(folder, adapter, order.device, order.dtype)
         model.most_tokens = p["max_tokens"]
         return model
     raise RecipeError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -384,6 +385,14 @@ def test_what_a_model_on_this_machine_costs_is_told_before_it_is_asked(engine, t
         r"vlm is asked about 1 picture of up to 240 x 240 px: about \d+ tokens of pictures, and about", told
     )
     assert "leave this machine" not in told
+
+
+def test_a_model_set_can_bring_its_own_vision_language_model(engine, transform, tmp_path):
+    shutil.copy(DEMO / "sam_demo.safetensors", tmp_path)
+    save_tiny_qwen(tmp_path / "vlm", FAMILIES[1])
+    asked = request(tmp_path, transform, max_tokens=16)
+    with pytest.raises(EngineError, match="No answer of vlm could be used"):
+        list(engine.run(replace(asked, recipe=replace(asked.recipe, models=str(tmp_path))), lambda: False))
 
 
 def test_a_folder_that_is_no_vision_language_model_is_refused(engine, transform, tmp_path):
