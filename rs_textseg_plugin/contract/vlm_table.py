@@ -25,7 +25,7 @@ _MODEL = (
         "vlm",
         "",
         "str",
-        "Folder with a Qwen2.5-VL or Qwen3-VL in Hugging Face layout; empty: the folder 'vlm' of the model set, if any.",
+        "Folder with a Qwen2.5-VL or Qwen3-VL in Hugging Face layout; empty: the folder 'vlm' in the model set.",
         f"none; {_SOSA} tunes Qwen3-VL-2B",
     ),
     Parameter("adapter", "", "str", "Folder with a LoRA adapter for it; empty: none.", f"none; {_SOSA} trains one"),

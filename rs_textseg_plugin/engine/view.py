@@ -9,7 +9,6 @@ from rs_textseg_plugin.contract.scene import Scene
 from rs_textseg_plugin.engine.ground import ground_resolution_m
 from rs_textseg_plugin.engine.raster import SceneReader, open_scene
 
-
 _LEAST_COARSER = 1.05  # a resolution nearer to the raster's own is taken for it
 
 
