@@ -70,7 +70,7 @@ def coarser(shown: Shown, longest_px: int) -> Shown:
     if scale >= 1:
         return shown
     size = max(1, round(width * scale)), max(1, round(height * scale))
-    rgb = np.asarray(Image.fromarray(shown.rgb).resize(size, Image.Resampling.BOX))
+    rgb = np.array(Image.fromarray(shown.rgb).resize(size, Image.Resampling.BOX))
     masks = [
         np.asarray(Image.fromarray(mask.view(np.uint8)).resize(size, Image.Resampling.NEAREST), np.bool_)
         for mask in shown.objects
@@ -116,7 +116,7 @@ def read_picture(path: Path) -> NDArray[np.uint8]:
         SceneError: missing or damaged.
     """
     with _opened(path) as image:
-        return np.asarray(image.convert("RGB"))
+        return np.array(image.convert("RGB"))
 
 
 def read_mask(path: Path) -> Mask:

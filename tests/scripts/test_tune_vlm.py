@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
+import pyogrio
 import pytest
+import rasterio
+import shapely
 import torch
+from rasters import texture, write_raster
 from tiny_models import write_tiny_models
 from tiny_qwen import save_tiny_qwen
 from tuning_data import write_earth_reason, write_mask_table, write_rrsis_d
@@ -101,6 +106,22 @@ def test_the_published_layouts_are_learned_from(given, tmp_path, layout, write):
     assert run(given, tmp_path, *more, layout=(layout, str(tmp_path / "data"))) == 0
     scores = json.loads((tmp_path / "work" / "scores.json").read_text())
     assert scores["samples"] == {"rrsis-d": 1, "earthreason": 2}[layout]
+    assert (tmp_path / "adapter" / "adapter_model.safetensors").is_file()
+
+
+def test_polygons_of_the_users_own_are_learned_from(given, tmp_path):
+    raster = write_raster(tmp_path / "scene.tif", texture(128, 192))
+    with rasterio.open(raster) as file:
+        left, top, crs = file.transform.c, file.transform.f, file.crs.to_wkt()
+    boxes = [shapely.box(left + x, top - y - 20, left + x + 30, top - y) for x in (4, 70, 134) for y in (8, 70)]
+    words = np.array(["a ship", "a pier"] * 3, object)
+    layer = tmp_path / "layer.gpkg"
+    pyogrio.raw.write(layer, shapely.to_wkb(boxes), [words], ["what"], geometry_type="Polygon", crs=crs)
+    more = ("--out", str(tmp_path / "adapter"), "--text-column", "what", "--view-px", "64", "--evaluate-on", "train")
+    assert run(given, tmp_path, *more, layout=("polygons", str(raster), str(layer))) == 0
+    keys = [json.loads(line)["key"] for line in (tmp_path / "work" / "targets.jsonl").read_text().splitlines()]
+    assert json.loads((tmp_path / "work" / "scores.json").read_text())["samples"] == len(keys) > 1
+    assert {key.split("/")[-1] for key in keys} <= {"a ship", "a pier"}
     assert (tmp_path / "adapter" / "adapter_model.safetensors").is_file()
 
 
