@@ -126,6 +126,30 @@ except Cancelled:
     assert time.monotonic() - start_s < 40
 
 
+def test_work_that_does_not_let_go_keeps_neither_the_run_nor_the_process():
+    code = f"""
+import sys, time
+sys.path.insert(0, {str(STAGED)!r})
+from rs_textseg_plugin.contract.errors import Cancelled
+from rs_textseg_plugin.engine.vlm.cancellable import run_cancellable
+
+async def stuck():
+    begun.append(time.monotonic())
+    time.sleep(60)
+
+begun = []
+try:
+    run_cancellable(stuck, lambda: begun)
+except Cancelled:
+    print(time.monotonic() - begun[0], flush=True)
+"""
+    start_s = time.monotonic()
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100)
+    assert ended.returncode == 0, ended.stderr
+    assert float(ended.stdout) < SOON_S
+    assert time.monotonic() - start_s < 40
+
+
 def test_the_caller_is_asked_at_least_twice_a_second_whether_to_stop(serve):
     endpoint, stop = endpoint_of(serve(hangs()), timeout_s=2.0), Stop(never)
     with pytest.raises(EngineError):
