@@ -7,7 +7,7 @@ only the pixels' lengths need all channels, and they do not depend on the text. 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,7 +29,7 @@ from rs_textseg_plugin.engine.device import Budget
 from rs_textseg_plugin.engine.models.clip import ClipModel
 from rs_textseg_plugin.engine.models.upsampler import MEMORY_BYTES, Upsampler
 from rs_textseg_plugin.engine.resize import resize_part
-from rs_textseg_plugin.engine.taper import taper
+from rs_textseg_plugin.engine.taper import taper_along
 
 _NO_ZERO = 1e-12  # torch's lower bound of a length that is divided by
 
@@ -143,24 +143,34 @@ def join_windows(
 ) -> NDArray[np.float32]:
     """Return ``(A, height, width)`` float32: the mean of what windows say, weighted by their tapers, made in place.
 
-    Each window touches its own pixels only, so that work grows with the area and memory does not grow with the number
-    of windows; the released code adds every window as a whole canvas of zeros.
+    Each window is added once, with its share of every pixel, and touches its own pixels only: work grows with the area,
+    and memory does not grow with the number of windows. The released code adds every window as a whole canvas of zeros,
+    and divides at the end.
 
     Args:
-        windows: on the canvas; they cover it.
+        windows: on the canvas, all rows of a grid of windows, as `dense.sliding_windows` gives them; they cover it.
         parts: ``(A, window.height, window.width)`` float32 for each of them, one at a time.
         canvas: ``(height, width)``.
         overlap_px: windows fade into each other over that many pixels; 0: plain mean.
     """
-    total, weights = np.zeros((0, *canvas), np.float32), np.zeros(canvas, np.float32)
+    rows = _shares({(window.row, window.row_stop) for window in windows}, canvas[0], overlap_px)
+    columns = _shares({(window.col, window.col_stop) for window in windows}, canvas[1], overlap_px)
+    total = torch.zeros((0, *canvas))
     for window, part in zip(windows, parts):
         if not len(total):
-            total = np.zeros((len(part), *canvas), np.float32)
-        weight = taper(window, window, overlap_px)
-        total[(slice(None), *window.slices)] += weight * part
-        weights[window.slices] += weight
-    total /= weights
-    return total
+            total = torch.zeros((len(part), *canvas))
+        share = torch.from_numpy(rows[window.row][:, None] * columns[window.col])
+        total[(slice(None), *window.slices)].addcmul_(torch.from_numpy(part), share)
+    return total.numpy()
+
+
+def _shares(spans: Set[tuple[int, int]], length_px: int, overlap_px: int) -> dict[int, NDArray[np.float32]]:
+    """Return by its start the share that each span ``(start, stop)`` of an axis has in every pixel of it, float32."""
+    tapers = {start: taper_along(start, stop, overlap_px) for start, stop in spans}
+    total = np.zeros(length_px, np.float32)
+    for start, stop in spans:
+        total[start:stop] += tapers[start]
+    return {start: tapers[start] / total[start:stop] for start, stop in spans}
 
 
 def _stop_if(should_stop: Callable[[], bool]) -> None:

@@ -19,6 +19,11 @@ def taper(part: Window, whole: Window, overlap_px: int) -> NDArray[np.float32]:
     return rows[:, None] * columns[None, :]
 
 
+def taper_along(start: int, stop: int, overlap_px: int) -> NDArray[np.float32]:
+    """Return the weights of `taper` along one axis for the whole span, ``(stop - start,)`` float32."""
+    return _ramp(start, stop - start, start, stop, overlap_px)
+
+
 def _ramp(first: int, length: int, start: int, stop: int, overlap_px: int) -> NDArray[np.float32]:
     centres = np.arange(first, first + length) + 0.5
     distance = np.minimum(centres - start, stop - centres)

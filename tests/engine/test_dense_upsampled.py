@@ -11,8 +11,8 @@ from tiny_upsamplers import published_state
 
 from rs_textseg_plugin.contract.errors import Cancelled
 from rs_textseg_plugin.contract.grid import Window
-from rs_textseg_plugin.engine.dense import DenseSettings, answer_dense, observe_dense
-from rs_textseg_plugin.engine.dense_upsampled import DenseUpsampler, UpsampledFeatures
+from rs_textseg_plugin.engine.dense import DenseSettings, answer_dense, observe_dense, sliding_windows
+from rs_textseg_plugin.engine.dense_upsampled import DenseUpsampler, UpsampledFeatures, join_windows
 from rs_textseg_plugin.engine.device import Budget
 from rs_textseg_plugin.engine.models.clip import ClipModel, load_clip
 from rs_textseg_plugin.engine.models.upsampler import load_upsampler
@@ -128,6 +128,22 @@ def test_an_observation_knows_its_shapes_and_its_size(clip, tile, tmp_path):
     assert seen.canvas.shape == (72, 112, 3)
     arrays = (seen.lengths, seen.canvas, seen.dense.patches, seen.dense.globals)
     assert seen.nbytes == sum(array.nbytes for array in arrays)
+
+
+@pytest.mark.parametrize("overlap_px", [0, 13])
+def test_joined_windows_are_the_weighted_mean_of_all_that_see_a_pixel(overlap_px):
+    rng, canvas = np.random.default_rng(5), (61, 90)
+    windows = sliding_windows(90, 61, 32, 19)  # the last ones are shifted inwards
+    parts = [rng.normal(size=(3, window.height, window.width)).astype(np.float32) for window in windows]
+    total, weights = np.zeros((3, *canvas)), np.zeros(canvas)
+    for window, part in zip(windows, parts):
+        centres = np.arange(32) + 0.5
+        ramp = np.minimum(np.minimum(centres, 32 - centres) / overlap_px, 1) if overlap_px else np.ones(32)
+        total[(slice(None), *window.slices)] += ramp[:, None] * ramp * part
+        weights[window.slices] += ramp[:, None] * ramp
+    found = join_windows(windows, iter(parts), canvas, overlap_px)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, total / weights, atol=1e-5)
 
 
 @pytest.mark.parametrize("calls", [3, 4])
