@@ -14,7 +14,9 @@ import pytest
 import rasterio
 import shapely
 import torch
+from openai_server import says
 
+from rs_textseg_plugin.contract.api_key import VARIABLE
 from rs_textseg_plugin.engine.__main__ import main
 from rs_textseg_plugin.engine.output import PROVENANCE_KEY
 
@@ -309,3 +311,30 @@ def test_a_word_list_is_asked_for_by_its_name_and_ones_own_are_saved_shown_and_l
     assert run("word-lists", "save", "port", "--text", "road") == 2
     assert run("segment", scene, "--word-list", "prt", "--models", tiny_models, "--out", tmp_path / "o.gpkg") == 2
     assert "no word list 'prt'" in capfd.readouterr().err
+
+
+def test_a_question_goes_to_a_server_with_consent_and_the_key_of_the_environment(
+    scene, tmp_path, tiny_models, serve, monkeypatch, capfd
+):
+    answer = {"label": "a house", "box": [20, 20, 80, 90], "positive_points": [[50, 50]], "confidence": 0.8}
+    server, key = serve(says(json.dumps({"instances": [answer]}))), "sk-" + "x" * 20
+    monkeypatch.setenv(VARIABLE, key)
+    out, clicks = tmp_path / "out.gpkg", tmp_path / "clicks.geojson"
+    asked = ["segment", scene, "--pipeline", "vlm-sam", "--phrase", "where could a helicopter land?", "--out", out,
+             "--models", tiny_models, "--clicks", clicks, "--device", "cpu",
+             "--param", f"base_url={server.base_url}", "model=scripted"]  # fmt: skip
+    assert run(*asked) == 2
+    assert "--consent-to-send" in capfd.readouterr().err
+    assert server.received == []
+    assert run(*asked, "--consent-to-send") == 0
+    printed = capfd.readouterr()
+    assert [received.headers["authorization"] for received in server.received] == [f"Bearer {key}"]
+    assert "leave this machine" in printed.err
+    assert str(clicks) in printed.out
+    assert {feature["properties"]["kind"] for feature in json.loads(clicks.read_text())["features"]} == {
+        "box",
+        "inside",
+    }
+    assert "answer" in pyogrio.read_info(out)["fields"]
+    assert run(*asked[:-3], "--param", f"clicks={clicks}") == 0  # nobody is asked
+    assert len(server.received) == 1
