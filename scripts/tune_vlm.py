@@ -230,6 +230,8 @@ def require_sensible(asked: argparse.Namespace) -> None:
         raise InputError("The layout polygons needs --text-column: the layer's column with the words.")
     if not asked.evaluate_only and asked.out is None:
         raise InputError("--out is missing: name the folder that the adapter is written to.")
+    if asked.adapter is not None and not asked.evaluate_only:
+        raise InputError("--adapter is measured with --evaluate-only: a training makes an adapter of its own.")
     for name, least in (("epochs", 0.0), ("rank", 1), ("batch", 1), ("clicks", 1), ("view_px", 64)):
         if getattr(asked, name) < least:
             option = name.replace("_", "-")

@@ -61,9 +61,10 @@ class Example:
 
 
 def coarser(shown: Shown, longest_px: int) -> Shown:
-    """Return a picture made smaller so that its long side fits; things that vanish on the way are left out.
+    """Return a picture made smaller so that its long side fits.
 
-    Colours are averaged, masks take the nearest pixel.
+    Colours are averaged, masks take the nearest pixel; of a thing that would vanish, every pixel that it touches stays,
+    so that it does not become one that is not there.
     """
     height, width = shown.rgb.shape[:2]
     scale = longest_px / max(height, width)
@@ -71,11 +72,16 @@ def coarser(shown: Shown, longest_px: int) -> Shown:
         return shown
     size = max(1, round(width * scale)), max(1, round(height * scale))
     rgb = np.array(Image.fromarray(shown.rgb).resize(size, Image.Resampling.BOX))
-    masks = [
-        np.asarray(Image.fromarray(mask.view(np.uint8)).resize(size, Image.Resampling.NEAREST), np.bool_)
-        for mask in shown.objects
-    ]
-    return Shown(rgb, tuple(mask for mask in masks if mask.any()))
+    return Shown(rgb, tuple(_coarser_mask(mask, size) for mask in shown.objects))
+
+
+def _coarser_mask(mask: Mask, size: tuple[int, int]) -> Mask:
+    nearest = np.asarray(Image.fromarray(mask.view(np.uint8)).resize(size, Image.Resampling.NEAREST), np.bool_)
+    if nearest.any():
+        return nearest
+    shares = Image.fromarray(mask.astype(np.float32)).resize(size, Image.Resampling.BOX)
+    touched: Mask = np.asarray(shares) > 0
+    return touched
 
 
 def things_in(mask: Mask, regions: str) -> tuple[Mask, ...]:

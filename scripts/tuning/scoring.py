@@ -8,6 +8,7 @@ With I and U the pixels of a sample's intersection and union:
 * N-acc: share of the samples without a target that were left empty;
 * T-acc: share of the samples with a target that were not left empty.
 
+Pixels are those of the picture as the model is shown it, which for larger pictures is coarser than their own.
 Some papers print cIoU under the name gIoU: see that you compare the same.
 """
 

@@ -129,6 +129,7 @@ def test_polygons_of_the_users_own_are_learned_from(given, tmp_path):
     ("more", "problem"),
     [
         ((), "--out is missing"),
+        (("--out", "OUT", "--adapter", "OUT"), "--adapter is measured with --evaluate-only"),
         (("--out", "OUT", "--clicks", "0"), "--clicks 0 is too little"),
         (("--out", "OUT", "--view-px", "10"), "--view-px 10 is too little: give at least 64"),
         (("--out", "OUT", "--models", "/nowhere"), "no model set and no folder '/nowhere'"),

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import jinja2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -186,11 +187,7 @@ class QwenVl:
         Raises:
             ValueError: the picture is more than 200 times as long as wide.
         """
-        messages = [
-            {"role": "system", "content": [{"type": "text", "text": _plain(asked.system)}]},
-            {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": _plain(asked.question)}]},
-        ]
-        text = self.processor.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        text = _conversation(self.processor, asked)
         # The layout is said, since for pictures of 1 or 3 rows it would be guessed.
         layout = {"input_data_format": "channels_last", "return_tensors": "pt"}
         inputs = self.processor(text=[text], images=[picture], **layout).to(self.device)
@@ -320,11 +317,29 @@ def _load_model(folder: Path, family: _Family, device: torch.device, dtype: torc
 
 
 def _require_template(processor: Any, folder: Path) -> None:
+    """Check that there is a chat template, and that it can show a picture."""
     if not processor.chat_template:
         raise ModelError(
             f"The folder {folder} has no chat template, without which the model cannot be asked: fetch its "
             "chat_template.jinja or chat_template.json too."
         )
+    try:
+        shown = _conversation(processor, Asked("task", "question", {}))
+        problem = "" if processor.image_token in shown else "it leaves out the picture"
+    except (jinja2.TemplateError, TypeError, ValueError) as error:
+        problem = str(error)
+    if problem:
+        raise ModelError(f"The chat template in {folder} cannot be used ({problem}): fetch that of the same model.")
+
+
+def _conversation(processor: Any, asked: Asked) -> str:
+    """Return a picture and a question as the model reads them, up to where its answer begins."""
+    messages = [
+        {"role": "system", "content": [{"type": "text", "text": _plain(asked.system)}]},
+        {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": _plain(asked.question)}]},
+    ]
+    text: str = processor.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    return text
 
 
 def _require_same_marks(processor: Any, model: Any, folder: Path) -> None:

@@ -248,6 +248,22 @@ def test_a_folder_without_a_chat_template_is_refused_in_words(qwen3, tmp_path):
         load_qwen_vl(copy, None, CPU, torch.float32)
 
 
+@pytest.mark.parametrize(
+    ("template", "problem"),
+    [
+        ("{% for message in messages %}", "end of template"),
+        ("{{ messages[0].nothing.nothing }}", "has no attribute"),
+        ("{{ raise_exception('no system, please') }}", "no system, please"),
+        ("{{ messages[1].content[1].text }}", "it leaves out the picture"),
+    ],
+)
+def test_a_chat_template_that_is_of_no_use_is_refused_in_words(qwen3, tmp_path, template, problem):
+    copy = copied(qwen3, tmp_path)
+    (copy / "chat_template.jinja").write_text(template)
+    with pytest.raises(ModelError, match=rf"chat template in .* cannot be used \(.*{problem}"):
+        load_qwen_vl(copy, None, CPU, torch.float32)
+
+
 def test_a_file_that_is_cut_off_is_refused_in_words(qwen3, tmp_path):
     path = copied(qwen3, tmp_path) / "model.safetensors"
     path.write_bytes(path.read_bytes()[:-100])

@@ -240,8 +240,9 @@ def test_a_large_picture_is_made_smaller_with_its_masks():
     mask[20:60, 80:240], dot[3, 3] = True, True
     shown = coarser(Shown(picture_of(mask), (mask, dot)), 100)
     assert shown.rgb.shape == (25, 100, 3)
-    (kept,) = shown.objects  # the dot is too small to be seen
+    kept, seen = shown.objects
     assert np.array_equal(kept, mask[2::4, 2::4])
+    assert np.argwhere(seen).tolist() == [[0, 0]]  # no nearest pixel is on the dot, and it stays all the same
     assert coarser(Shown(picture_of(mask), (mask,)), 400).rgb.shape == (100, 400, 3)
 
 
