@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from endpoint_questions import ASKED, PICTURE, ask, endpoint_of, never
+from endpoint_questions import ASKED, PICTURE, ask, endpoint_of, never, why_not
 from openai_server import (
     fails,
     knows_no_schemas,
@@ -57,3 +57,10 @@ def test_the_same_question_is_asked_to_get_the_same_answer(serve):
     server = serve(says("{}"))
     ask(server)
     assert server.received[0].json["temperature"] == 0
+
+
+@pytest.mark.parametrize("status", [401, 403, 413, 500])
+def test_what_has_nothing_to_do_with_the_wording_is_not_asked_again_in_other_words(serve, status):
+    server = serve(fails(status, "no, whatever the temperature"))
+    why_not(server, tries=1)
+    assert len(server.received) == 1
