@@ -107,6 +107,10 @@ def check_room(path: str, scratch: Path, extent: Window, classes: int) -> None:
         if free < needed:
             raise OutputError(
                 f"The scores of {classes} classes over {extent.width} x {extent.height} pixels need about "
-                f"{needed / 1e9:.1f} GB while they are written, and {free / 1e9:.1f} GB are free in {place}: choose a "
+                f"{_amount(needed)} while they are written, and {_amount(free)} are free in {place}: choose a "
                 "smaller extent or fewer classes, or set the environment variable TMPDIR to a folder on a larger disk."
             )
+
+
+def _amount(size_bytes: float) -> str:
+    return f"{size_bytes / 1e9:.1f} GB" if size_bytes >= 1e9 else f"{size_bytes / 1e6:.0f} MB"

@@ -3,7 +3,7 @@
 The null model costs nothing and answers as a real one would: 130 round objects a tile that cross tile borders, and a
 dense map of smooth fields. Each size runs in a process of its own, whose peak resident memory the system reports.
 
-    python scripts/bench/memory.py [--sizes 4096 16384] [--json FILE]
+    python scripts/bench/memory.py [--sizes 4096 16384] [--rasters] [--json FILE]
 """
 
 from __future__ import annotations
@@ -26,13 +26,14 @@ GATE = 1.10  # the larger raster may need this many times the memory of the smal
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", type=int, nargs="+", default=[4096, 16384])
+    parser.add_argument("--rasters", action="store_true", help="write label, score and class-score rasters too")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
-        print(json.dumps(measure(options.one)))
+        print(json.dumps(measure(options.one, options.rasters)))
         return 0
-    rows = [json.loads(run_child(size)) for size in options.sizes]
+    rows = [json.loads(run_child(size, options.rasters)) for size in options.sizes]
     for row in rows:
         print(
             f"{row['size_px']:6d} px  {row['tiles']:4d} tiles  {row['polygons']:6d} polygons  "
@@ -46,8 +47,8 @@ def main() -> int:
     return 0 if ratio <= GATE else 1
 
 
-def run_child(size: int) -> str:
-    command = [sys.executable, __file__, "--one", str(size)]
+def run_child(size: int, rasters: bool) -> str:
+    command = [sys.executable, __file__, "--one", str(size), *(["--rasters"] if rasters else [])]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1]
 
 
@@ -55,7 +56,7 @@ def peak_mb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def measure(size: int) -> dict[str, float]:
+def measure(size: int, rasters: bool) -> dict[str, float]:
     """Run one size in this process."""
     from null_model import NullModel, write_random_folder, write_raster
 
@@ -70,9 +71,9 @@ def measure(size: int) -> dict[str, float]:
         folder = Path(name)
         raster = write_raster(folder / "scene.tif", size)
         recipe = Recipe(models=str(write_random_folder(folder / "models")), device="cpu")
-        request = Request(
-            Scene(str(raster)), parse_class_list("building, road, water"), recipe, Output(str(folder / "out.gpkg"))
-        )
+        names = ("label_raster", "score_raster", "class_scores") if rasters else ()
+        output = Output(str(folder / "out.gpkg"), **{name: str(folder / f"{name}.tif") for name in names})
+        request = Request(Scene(str(raster)), parse_class_list("building, road, water"), recipe, output)
         engine = Engine({"sam-clip": lambda order: NullModel(order.legend, SPACING_PX, RADIUS_PX)})
         start_mb, started = peak_mb(), time.perf_counter()
         tiles, finished = 0, None
