@@ -44,7 +44,8 @@ sys.path.insert(0, str(ROOT))
 from rs_textseg_plugin.contract.errors import InputError, ModelError, OutputError, SceneError, TextSegError
 from rs_textseg_plugin.contract.scene import Scene, Stretch
 from rs_textseg_plugin.engine.device import choose_device, choose_dtype
-from rs_textseg_plugin.engine.models.qwen_vl import QwenVl, load_qwen_vl, weight_files
+from rs_textseg_plugin.engine.models.qwen_folder import weight_files
+from rs_textseg_plugin.engine.models.qwen_vl import QwenVl, load_qwen_vl
 from rs_textseg_plugin.engine.models.sam import SamModel, load_sam
 from rs_textseg_plugin.engine.vlm.drawing import Policy
 from rs_textseg_plugin.engine.vlm.prompt import ClickPolicy, ask_for

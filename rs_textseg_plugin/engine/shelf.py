@@ -10,8 +10,9 @@ from typing import Any, TypeVar
 import torch
 
 from rs_textseg_plugin.engine.models.clip import ClipModel, load_clip
-from rs_textseg_plugin.engine.models.grounding_dino import GroundingDino, load_grounding_dino
-from rs_textseg_plugin.engine.models.qwen_vl import QwenVl, load_qwen_vl, weight_files
+from rs_textseg_plugin.engine.models.detector import DetectorModel, load_detector
+from rs_textseg_plugin.engine.models.qwen_folder import weight_files
+from rs_textseg_plugin.engine.models.qwen_vl import QwenVl, load_qwen_vl
 from rs_textseg_plugin.engine.models.sam import SamModel, load_sam
 from rs_textseg_plugin.engine.models.upsampler import Upsampler, load_upsampler
 from rs_textseg_plugin.engine.pipelines.protocol import Kept
@@ -30,7 +31,7 @@ class ModelShelf:
         self._sam: dict[str, SamModel] = {}
         self._clip: dict[tuple[str, str], ClipModel] = {}
         self._upsampler: dict[str, Upsampler] = {}
-        self._detector: dict[str, GroundingDino] = {}
+        self._detector: dict[str, DetectorModel] = {}
         self._vlm: dict[Hashable, QwenVl] = {}
 
     def sam(self, checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -> SamModel:
@@ -61,11 +62,11 @@ class ModelShelf:
         model.to(device, dtype)
         return model
 
-    def detector(self, checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -> GroundingDino:
+    def detector(self, checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -> DetectorModel:
         """Return that detector on that device and in that precision."""
         if checkpoint.sha256 not in self._detector:
             self._detector.clear()
-            self._detector[checkpoint.sha256] = load_grounding_dino(checkpoint.path, device, dtype)
+            self._detector[checkpoint.sha256] = load_detector(checkpoint.path, device, dtype)
         model = self._detector[checkpoint.sha256]
         model.to(device, dtype)
         return model

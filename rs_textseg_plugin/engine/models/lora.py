@@ -9,7 +9,6 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from rs_textseg_plugin.contract.errors import ModelError
@@ -25,13 +24,12 @@ _OLD_NAMES = (
 )
 
 
-def add_adapter(model: Any, folder: Path, dtype: torch.dtype) -> Any:
-    """Return the model with an adapter beside its weights, in eval mode.
+def add_adapter(model: Any, folder: Path) -> Any:
+    """Return the model with an adapter beside its weights, in their precision and in eval mode.
 
     Args:
         model: of transformers; it is changed.
         folder: ``adapter_config.json`` and ``adapter_model.safetensors``.
-        dtype: of the adapter's weights.
 
     Raises:
         ModelError: no LoRA adapter, damaged, or of another model.
@@ -46,7 +44,7 @@ def add_adapter(model: Any, folder: Path, dtype: torch.dtype) -> Any:
         if is_memory_error(error):
             raise
         raise _of_another_model(folder, (str(error).splitlines() or [type(error).__name__])[0][:160]) from error
-    return tuned.to(dtype).eval()
+    return tuned.eval()
 
 
 def import_peft() -> Any:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +17,7 @@ from rs_textseg_plugin.contract.errors import Cancelled, EngineError, ModelError
 from rs_textseg_plugin.engine.device import is_memory_error
 from rs_textseg_plugin.engine.models.checkpoint import peek_keys_and_shapes
 from rs_textseg_plugin.engine.models.lora import add_adapter
+from rs_textseg_plugin.engine.models.qwen_folder import Family, family_of, weight_files
 from rs_textseg_plugin.engine.models.speed import LinearSpeed, measure
 from rs_textseg_plugin.engine.models.torchvision_ops import ensure_torchvision
 from rs_textseg_plugin.engine.vlm.model import Asked, Convention, Reply
@@ -32,31 +31,8 @@ _PROMPT_TOKENS = 300  # about what the task and a question take beside the pictu
 _CANNOT_BE_READ = (
     OSError, ValueError, TypeError, KeyError, IndexError, RuntimeError, AttributeError, ImportError,
 )  # fmt: skip
-_WEIGHTS, _INDEX = "model.safetensors", "model.safetensors.index.json"
 _BESIDE = "preprocessor_config.json or processor_config.json, and tokenizer.json"
 _TOKENIZERS = ("tokenizer.json", "vocab.json")  # without either, transformers makes an empty one
-
-
-@dataclass(frozen=True)
-class _Family:
-    """What is different between the generations.
-
-    Attributes:
-        title: as people call it.
-        model, processor: names of transformers' classes.
-        convention: what its numbers mean.
-    """
-
-    title: str
-    model: str
-    processor: str
-    convention: Convention
-
-
-_FAMILIES = {
-    "qwen2_5_vl": _Family("Qwen2.5-VL", "Qwen2_5_VLForConditionalGeneration", "Qwen2_5_VLProcessor", Convention.PIXELS),
-    "qwen3_vl": _Family("Qwen3-VL", "Qwen3VLForConditionalGeneration", "Qwen3VLProcessor", Convention.GRID_1000),
-}
 
 
 class QwenVl:
@@ -218,7 +194,7 @@ def load_qwen_vl(folder: Path, adapter: Path | None, device: torch.device, dtype
     Raises:
         ModelError: no Qwen2.5-VL or Qwen3-VL, a file is missing or damaged, or the adapter is of another model.
     """
-    family = _family_of(folder)
+    family = family_of(folder)
     for path in weight_files(folder, None):
         peek_keys_and_shapes(path)  # a file that is cut off is found before gigabytes are read
     quiet: Any = transformers.utils.logging
@@ -235,55 +211,12 @@ def load_qwen_vl(folder: Path, adapter: Path | None, device: torch.device, dtype
     _be_greedy(model, processor.tokenizer.eos_token_id)
     name = folder.resolve().name
     if adapter is not None:
-        model, name = add_adapter(model, adapter, dtype), f"{name}+{adapter.resolve().name}"
+        model, name = add_adapter(model, adapter), f"{name}+{adapter.resolve().name}"
     return QwenVl(model, processor, name, family.convention)
 
 
-def weight_files(folder: Path, adapter: Path | None) -> tuple[Path, ...]:
-    """Return the files that hold the weights of a model and of its adapter, which tell it from others.
-
-    Raises:
-        ModelError: they are missing.
-    """
-    index = folder / _INDEX
-    names = _shards(index) if index.is_file() else [_WEIGHTS]
-    paths = [folder / name for name in names] + ([adapter / "adapter_model.safetensors"] if adapter else [])
-    lacking = [path for path in paths if not path.is_file()]
-    if lacking:
-        raise ModelError(
-            f"There is no {lacking[0].name} in {lacking[0].parent}: fetch all files of the model, with its weights as "
-            ".safetensors."
-        )
-    return tuple(paths)
-
-
-def _shards(index: Path) -> list[str]:
-    try:
-        named: dict[str, str] = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
-        return sorted({Path(name).name for name in named.values()})
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise ModelError(f"The list of weights {index} is damaged: fetch it again.") from error
-
-
-def _family_of(folder: Path) -> _Family:
-    path = folder / "config.json"
-    try:
-        kind = json.loads(path.read_text(encoding="utf-8"))["model_type"]
-    except OSError as error:
-        raise ModelError(
-            f"{folder} is no folder with a vision-language model, it has no config.json that can be read "
-            f"({error.strerror}): name one in Hugging Face layout."
-        ) from error
-    except (ValueError, TypeError, KeyError) as error:
-        raise ModelError(f"The file {path} is damaged or of no model: fetch it again.") from error
-    if str(kind) not in _FAMILIES:
-        known = " or ".join(family.title for family in _FAMILIES.values())
-        raise ModelError(f"The model in {folder} is of the kind {kind!r}: take a {known}.")
-    return _FAMILIES[str(kind)]
-
-
 @contextmanager
-def _explained(folder: Path, family: _Family) -> Iterator[None]:
+def _explained(folder: Path, family: Family) -> Iterator[None]:
     """Turn what goes wrong while a folder is read into words."""
     try:
         yield
@@ -297,7 +230,7 @@ def _explained(folder: Path, family: _Family) -> Iterator[None]:
         ) from error
 
 
-def _load_model(folder: Path, family: _Family, device: torch.device, dtype: torch.dtype) -> Any:
+def _load_model(folder: Path, family: Family, device: torch.device, dtype: torch.dtype) -> Any:
     model, report = getattr(transformers, family.model).from_pretrained(
         str(folder),
         local_files_only=True,
