@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import re
+import warnings
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,9 @@ def add_adapter(model: Any, folder: Path) -> Any:
     config = _config_of(folder)
     weights = {_current_name(name): value for name, value in load_state_dict(folder / WEIGHTS).items()}
     try:
-        tuned = import_peft().PeftModel(model, config, autocast_adapter_dtype=False)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # peft asks transformers for things under their old names
+            tuned = import_peft().PeftModel(model, config, autocast_adapter_dtype=False)
         _require_same_layout(tuned, weights, folder)
         import_peft().set_peft_model_state_dict(tuned, weights)
     except (ValueError, RuntimeError, KeyError, TypeError, AttributeError) as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -72,6 +73,13 @@ def test_an_adapter_has_the_models_precision(folder, adapter):
     assert {value.dtype for value in tuned.model.parameters()} == {torch.bfloat16}
     tuned.most_tokens = 3
     assert tuned.ask(PICTURE, ASKED, never).tokens_out == 3
+
+
+def test_nothing_is_warned_of_that_a_user_cannot_mend(folder, adapter):
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        loaded(folder, adapter)
+    assert not [str(one.message) for one in said if issubclass(one.category, FutureWarning)]
 
 
 def test_an_adapter_with_the_names_of_older_versions_is_the_same(folder, adapter, tmp_path):
