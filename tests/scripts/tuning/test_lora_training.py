@@ -115,6 +115,15 @@ def test_the_saved_adapter_is_the_trained_one_and_changes_the_answer(folder, tmp
     assert str(tmp_path) not in (tmp_path / "adapter" / "adapter_config.json").read_text()
 
 
+def test_what_was_learned_is_answered_word_for_word_and_ends_there(folder, tmp_path):
+    model = loaded(folder)
+    wanted = lesson(1)
+    LoraTraining(model, 1, lambda number: wanted, tmp_path, Settings(epochs=60, rank=8, batch=1, rate=2e-2)).run()
+    model.most_tokens = 40
+    reply = model.ask(wanted.picture, ASKED, lambda: False)
+    assert (reply.text, reply.is_truncated) == ('{"instances": [1]}', False)
+
+
 def test_a_training_that_was_stopped_goes_on_as_if_it_had_not_been(qwen3, tmp_path, monkeypatch):
     whole = trained(qwen3, tmp_path / "whole")
     monkeypatch.setattr("training.loop._SAVE_EVERY_S", -1.0)  # after every step
