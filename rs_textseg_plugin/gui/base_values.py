@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from rs_textseg_plugin.contract.catalog import MANIFEST, load_catalog, read_manifest, set_folder
+from rs_textseg_plugin.contract.catalog import MANIFEST, load_catalog, read_manifest
 from rs_textseg_plugin.contract.errors import RecipeError
 from rs_textseg_plugin.contract.recipe import PRESETS, ParameterValue, find_pipeline, find_preset
+from rs_textseg_plugin.gui.model_choices import folder_of
 
 
 def presets_of(pipeline: str) -> dict[str, str]:
@@ -26,7 +25,7 @@ def base_values(pipeline: str, models: str, preset: str) -> dict[str, ParameterV
 
 def _values_of_set(models: str) -> dict[str, ParameterValue]:
     """Return what a set, or a folder with a manifest, has instead of the defaults."""
-    folder = Path(models) if models.strip() and Path(models).is_dir() else set_folder(models)
+    folder = folder_of(models)
     if folder is not None and (folder / MANIFEST).is_file():
         try:
             return dict(read_manifest(folder / MANIFEST).parameters)

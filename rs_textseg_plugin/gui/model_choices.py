@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from rs_textseg_plugin.contract.catalog import known_sets, load_catalog
+from rs_textseg_plugin.contract.catalog import known_sets, load_catalog, set_folder
 from rs_textseg_plugin.host.engine_commands import how_to_fetch
 from rs_textseg_plugin.host.translate import tr
 
@@ -33,6 +33,11 @@ def model_choices(pipeline: str) -> list[ModelChoice]:
         if name not in catalogue or pipeline in catalogue[name].pipelines
     ]
     return sorted(serving, key=lambda choice: not choice.is_here)
+
+
+def folder_of(models: str) -> Path | None:
+    """Return the folder of a set or the folder that was named; None where there is none here."""
+    return Path(models) if models.strip() and Path(models).is_dir() else set_folder(models)
 
 
 def why_not_usable(models: str) -> str:

@@ -96,7 +96,7 @@ class QueryModel(QObject):
             text=self._text_problem() if self.state.question.strip() else "",
             models=why_not_usable(self.state.models),
             parameters=self._parameter_problem(),
-            vlm=self.state.vlm.problem if self.asks_a_model else "",
+            vlm=self.state.vlm.problem(self.state.models) if self.asks_a_model else "",
         )
 
     @property

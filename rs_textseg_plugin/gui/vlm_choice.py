@@ -9,6 +9,8 @@ from rs_textseg_plugin.contract.errors import RecipeError
 from rs_textseg_plugin.contract.pipeline_info import PipelineInfo
 from rs_textseg_plugin.contract.recipe import ParameterValue
 from rs_textseg_plugin.contract.server_address import parse_address, shown_url
+from rs_textseg_plugin.contract.vlm_table import VLM_FOLDER
+from rs_textseg_plugin.gui.model_choices import folder_of
 from rs_textseg_plugin.host import settings
 from rs_textseg_plugin.host.translate import tr
 
@@ -27,7 +29,8 @@ class VlmChoice:
         place: `ENDPOINT` or `FOLDER`.
         base_url, model: address of an OpenAI-compatible server, and the name of a model there.
         authcfg: id of a configuration in QGIS's authentication store that holds the key; empty: no key.
-        folder, adapter: folders with a model, and with a LoRA adapter for it; the latter may be empty.
+        folder: with a model; empty: the model set's own.
+        adapter: folder with a LoRA adapter for it; empty: none.
     """
 
     place: str = ENDPOINT
@@ -42,13 +45,12 @@ class VlmChoice:
         """The choice as parameters of a recipe."""
         if self.place == ENDPOINT:
             return {"base_url": self.base_url.strip(), "model": self.model.strip()}
-        adapter = {"adapter": self.adapter.strip()} if self.adapter.strip() else {}
-        return {"vlm": self.folder.strip(), **adapter}
+        folders = {"vlm": self.folder.strip(), "adapter": self.adapter.strip()}
+        return {name: folder for name, folder in folders.items() if folder}
 
-    @property
-    def problem(self) -> str:
-        """Why the choice cannot be used and what to do; empty where nothing speaks against it."""
-        return self._problem_of_endpoint() if self.place == ENDPOINT else self._problem_of_folder()
+    def problem(self, models: str) -> str:
+        """Return why the choice cannot be used with a model set and what to do; empty: nothing speaks against it."""
+        return self._problem_of_endpoint() if self.place == ENDPOINT else self._problem_of_folder(models)
 
     def _problem_of_endpoint(self) -> str:
         if not self.base_url.strip():
@@ -59,8 +61,9 @@ class VlmChoice:
             return str(error)
         return "" if self.model.strip() else tr("Type the name of a model on that server.")
 
-    def _problem_of_folder(self) -> str:
-        if not self.folder.strip():
+    def _problem_of_folder(self, models: str) -> str:
+        of_set = folder_of(models)
+        if not self.folder.strip() and not (of_set and (of_set / VLM_FOLDER).is_dir()):
             return tr("Choose a folder with a Qwen-VL model.")
         for folder in filter(None, (self.folder.strip(), self.adapter.strip())):
             if not Path(folder).is_dir():

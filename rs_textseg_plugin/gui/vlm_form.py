@@ -62,7 +62,9 @@ class VlmForm(QGroupBox):
         self.base_url = _line("baseUrl", "http://localhost:8000/v1", tr("Address of an OpenAI-compatible server"))
         self.server_model = _line("serverModel", "gpt-5", tr("Name of the model, as the server calls it"))
         self.key: QgsAuthConfigSelect | None = None  # made when it is shown: it opens QGIS's authentication store
-        self.folder = _folder("vlmFolder", tr("Folder with a Qwen2.5-VL or Qwen3-VL in Hugging Face layout"))
+        self.folder = _folder(
+            "vlmFolder", tr("Folder with a Qwen2.5-VL or Qwen3-VL in Hugging Face layout; empty: the one of the models")
+        )
         self.adapter = _folder("adapterFolder", tr("Folder with a LoRA adapter for it; empty: none"))
         self.consent = QLabel()
         self.consent.setObjectName("consent")

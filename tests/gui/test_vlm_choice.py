@@ -22,7 +22,7 @@ def test_an_endpoint_and_a_folder_are_parameters_of_the_recipe_and_never_both(tm
 def test_an_adapter_goes_with_its_model(tmp_path):
     choice = VlmChoice("folder", folder=str(tmp_path), adapter=str(tmp_path))
     assert choice.parameters == {"vlm": str(tmp_path), "adapter": str(tmp_path)}
-    assert choice.problem == ""
+    assert choice.problem("demo") == ""
 
 
 @pytest.mark.parametrize(
@@ -37,11 +37,19 @@ def test_an_adapter_goes_with_its_model(tmp_path):
     ],
 )
 def test_what_is_missing_is_told(choice, words):
-    assert words in choice.problem
+    assert words in choice.problem("demo")
+
+
+def test_a_model_set_may_bring_the_model(tmp_path):
+    choice = VlmChoice("folder")
+    assert "Choose a folder" in choice.problem(str(tmp_path))
+    (tmp_path / "vlm").mkdir()
+    assert choice.problem(str(tmp_path)) == ""
+    assert choice.parameters == {}
 
 
 def test_an_endpoint_with_a_model_is_fine():
-    assert ENDPOINT.problem == ""
+    assert ENDPOINT.problem("demo") == ""
 
 
 def test_the_choice_is_remembered_and_of_the_key_only_where_it_is(qgis_app):
