@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -162,6 +162,14 @@ class LoraTraining:
         """Write the adapter as ``peft`` does, for `load_qwen_vl`; of the model's place only the folder's name."""
         self.tuned.peft_config["default"].base_model_name_or_path = self._model.name
         self.tuned.save_pretrained(str(folder), save_embedding_layers=False)
+        (folder / "README.md").write_text(self._card(), encoding="utf-8")  # peft's own has the path of the base model
+
+    def _card(self) -> str:
+        recipe = ", ".join(f"{name} {value}" for name, value in asdict(self._settings).items())
+        return (
+            f"# LoRA adapter for {self._model.name}\n\nTuned to answer phrases with the clicks that have SAM draw "
+            f"what they mean, on {self._count} questions: {recipe}; {self.training.steps} steps.\n"
+        )
 
 
 def add_new_adapter(model: Any, rank: int) -> Any:

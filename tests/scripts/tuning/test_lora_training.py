@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 import numpy as np
@@ -112,7 +113,12 @@ def test_the_saved_adapter_is_the_trained_one_and_changes_the_answer(folder, tmp
     assert tuned.text != loaded(folder).ask(picture, ASKED, lambda: False).text
     training._model.model.eval()
     assert training._model.ask(picture, ASKED, lambda: False).text == tuned.text
-    assert str(tmp_path) not in (tmp_path / "adapter" / "adapter_config.json").read_text()
+    config = (tmp_path / "adapter" / "adapter_config.json").read_text()
+    assert json.loads(config)["base_model_name_or_path"] == folder.name
+    card = (tmp_path / "adapter" / "README.md").read_text()
+    assert card.startswith(f"# LoRA adapter for {folder.name}\n")
+    assert "on 4 questions: epochs 3, rank 4, batch 2" in card
+    assert str(folder) not in config + card
 
 
 def test_what_was_learned_is_answered_word_for_word_and_ends_there(folder, tmp_path):
