@@ -23,7 +23,8 @@ from rs_textseg_plugin.contract.errors import EngineError, ModelError
 from rs_textseg_plugin.contract.recipe import PIPELINES
 from rs_textseg_plugin.engine.models.checkpoint import checkpoint_role, peek_keys_and_shapes
 from rs_textseg_plugin.engine.models.clip import load_clip
-from rs_textseg_plugin.engine.models.grounding_dino import FILES_BESIDE, load_grounding_dino
+from rs_textseg_plugin.engine.models.detector import load_detector
+from rs_textseg_plugin.engine.models.grounding_dino import FILES_BESIDE
 from rs_textseg_plugin.engine.models.sam import load_sam
 from rs_textseg_plugin.engine.models.upsampler import load_upsampler
 from rs_textseg_plugin.engine.weights import Checkpoint, resolve_set, verified
@@ -121,7 +122,7 @@ def _load(checkpoint: Checkpoint) -> None:
     elif checkpoint.role == "upsampler":
         load_upsampler(checkpoint.path, cpu, torch.float32)
     elif checkpoint.role == "detector":
-        load_grounding_dino(checkpoint.path, cpu, torch.float32)
+        load_detector(checkpoint.path, cpu, torch.float32)
     else:
         load_clip(checkpoint.path, checkpoint.architecture, cpu, torch.float32)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -20,6 +20,7 @@ from rs_textseg_plugin.contract.errors import ModelError
 from rs_textseg_plugin.contract.recipe import ParameterValue
 from rs_textseg_plugin.engine.models.checkpoint import checkpoint_role, peek_keys_and_shapes
 
+_DETECTOR_FILE = "model.safetensors"  # in a folder of its own, with configuration and tokenizer beside it
 _SUFFIXES = (".pth", ".pt", ".bin", ".ckpt", ".safetensors")
 
 
@@ -147,7 +148,14 @@ def _scan(folder: Path, known: Collection[str] = ()) -> tuple[ModelFile, ...]:
                     "take it out of the folder, or list the files to use in models.json."
                 )
             files.append(ModelFile(role, path.name))
-    return tuple(files)
+    return (*files, *_detectors_below(folder))
+
+
+def _detectors_below(folder: Path) -> Iterator[ModelFile]:
+    """Yield detectors in folders of their own, as they are published; other folders are none of our business."""
+    for path in sorted(folder.glob(f"*/{_DETECTOR_FILE}")):
+        if path.with_name("config.json").is_file() and checkpoint_role(peek_keys_and_shapes(path)) == "detector":
+            yield ModelFile("detector", path.relative_to(folder).as_posix())
 
 
 def _only_one(name: str, folder: Path, role: str, files: tuple[ModelFile, ...]) -> Checkpoint:

@@ -42,7 +42,10 @@ _SAM_PARTS = ("image_encoder.", "prompt_encoder.", "mask_decoder.")
 _CLIP_TEXT = ("token_embedding.weight", "text.")
 _UPSAMPLERS = ("up.range_temp", "up1.range_temp")  # SimFeatUp's and FeatUp's JBU stack
 _DETECTOR_PARTS = ("model.backbone.", "model.text_backbone.", "model.decoder.")  # transformers' Grounding DINO
-_ROLE_NAMES = {"sam": "SAM", "clip": "CLIP", "upsampler": "SimFeatUp or FeatUp", "detector": "Grounding DINO"}
+_OWL_PARTS = ("class_head.", "box_head.", "owl")  # transformers' OWLv2 and OWL-ViT
+_ROLE_NAMES = {
+    "sam": "SAM", "clip": "CLIP", "upsampler": "SimFeatUp or FeatUp", "detector": "Grounding DINO or OWLv2",
+}  # fmt: skip
 UPSAMPLER_PREFIX = "upsampler."  # before every name, where a training saved it
 
 
@@ -112,16 +115,20 @@ def checkpoint_role(shapes: Shapes) -> str | None:
     """Return ``sam``, ``clip``, ``upsampler`` or ``detector`` for weights in the published layouts of those, else None.
 
     That of CLIP is open_clip's, those of upsamplers SimFeatUp's and FeatUp's JBU stack, that of a detector is
-    transformers' Grounding DINO.
+    transformers' Grounding DINO, OWLv2 and OWL-ViT.
     """
     if all(any(key.startswith(part) for key in shapes) for part in _SAM_PARTS):
         return "sam"
     if any(name in shapes or UPSAMPLER_PREFIX + name in shapes for name in _UPSAMPLERS):
         return "upsampler"
-    if all(any(key.startswith(part) for key in shapes) for part in _DETECTOR_PARTS):
+    if any(_has_all(shapes, parts) for parts in (_DETECTOR_PARTS, _OWL_PARTS)):
         return "detector"
     has_text = any(key.startswith(_CLIP_TEXT) for key in shapes)
     return "clip" if has_text and any(key.startswith("visual.") for key in shapes) else None
+
+
+def _has_all(shapes: Shapes, parts: Collection[str]) -> bool:
+    return all(any(key.startswith(part) for key in shapes) for part in parts)
 
 
 def require_role(shapes: Shapes, role: str, path: Path) -> None:

@@ -29,7 +29,7 @@ _BESIDE = ("config.json", "preprocessor_config.json or processor_config.json", "
 # What a published folder holds beside the weights; not every folder has all of them.
 FILES_BESIDE = (
     "config.json", "preprocessor_config.json", "processor_config.json", "tokenizer.json", "tokenizer_config.json",
-    "special_tokens_map.json", "vocab.txt",
+    "special_tokens_map.json", "vocab.txt", "vocab.json", "merges.txt",
 )  # fmt: skip
 
 

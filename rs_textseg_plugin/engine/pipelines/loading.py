@@ -23,7 +23,7 @@ from rs_textseg_plugin.contract.recipe import (
 from rs_textseg_plugin.contract.vlm_table import VLM_FOLDER
 from rs_textseg_plugin.engine.legend import Legend
 from rs_textseg_plugin.engine.models.clip import ClipModel
-from rs_textseg_plugin.engine.models.grounding_dino import GroundingDino
+from rs_textseg_plugin.engine.models.detector import DetectorModel
 from rs_textseg_plugin.engine.models.sam import SamModel
 from rs_textseg_plugin.engine.models.upsampler import Upsampler
 from rs_textseg_plugin.engine.pipelines.grounding_sam import GroundingSam
@@ -82,7 +82,7 @@ class Order:
         found = self.models.checkpoints.get("upsampler")
         return self.shelf.upsampler(found, self.device, self.dtype) if found else None
 
-    def detector(self) -> GroundingDino | None:
+    def detector(self) -> DetectorModel | None:
         """Return the set's detector; None: it has none."""
         found = self.models.checkpoints.get("detector")
         return self.shelf.detector(found, self.device, self.dtype) if found else None

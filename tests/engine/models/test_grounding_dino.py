@@ -120,7 +120,7 @@ def test_its_weights_are_told_from_others_by_their_names(weights):
 
 def test_a_sam_is_not_taken_for_a_detector(tmp_path):
     save_file(tiny_sam().state_dict(), tmp_path / "model.safetensors")
-    with pytest.raises(ModelError, match="is not a Grounding DINO checkpoint, it holds a SAM model"):
+    with pytest.raises(ModelError, match="is not a Grounding DINO or OWLv2 checkpoint, it holds a SAM model"):
         load_grounding_dino(tmp_path / "model.safetensors", CPU, torch.float32)
 
 
