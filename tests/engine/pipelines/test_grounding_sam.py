@@ -6,15 +6,14 @@ from dataclasses import replace
 import numpy as np
 import pyogrio
 import pytest
-import rasterio
 import torch
-from rasters import texture
 from tiny_detector import write_tiny_detector
 from tiny_models import tiny_sam
+from tiny_owl import write_tiny_owl
+from tiny_pipelines import CPU, answered, firm_sam, never, small_scene, tile_of, whole
 
 from rs_textseg_plugin.contract.errors import Cancelled, ModelError
-from rs_textseg_plugin.contract.events import Finished
-from rs_textseg_plugin.contract.grid import Window
+from rs_textseg_plugin.contract.events import Finished, Found
 from rs_textseg_plugin.contract.query import parse_class_list
 from rs_textseg_plugin.contract.recipe import GROUNDING_SAM, Recipe, find_preset
 from rs_textseg_plugin.contract.request import Output, Request
@@ -26,19 +25,13 @@ from rs_textseg_plugin.engine.models.sam import SamModel
 from rs_textseg_plugin.engine.models.torchvision_ops import ensure_torchvision
 from rs_textseg_plugin.engine.output import PROVENANCE_KEY
 from rs_textseg_plugin.engine.pipelines.grounding_sam import GroundingSam
-from rs_textseg_plugin.engine.raster import TileImage
 from rs_textseg_plugin.engine.service import Engine
 
 ensure_torchvision()
 
 from segment_anything import SamPredictor  # noqa: E402
 
-CPU = torch.device("cpu")
 TILE = (96, 128)
-
-
-def never() -> bool:
-    return False
 
 
 class PlantedDetector:
@@ -66,32 +59,12 @@ class PlantedDetector:
 
 @pytest.fixture(scope="module")
 def sam() -> SamModel:
-    sam = tiny_sam(4)
-    with torch.no_grad():
-        for parameter in sam.mask_decoder.parameters():
-            parameter.mul_(2)
-    return SamModel(sam, CPU, torch.float32)
-
-
-def tile_of(height: int, width: int, valid: np.ndarray | None = None) -> TileImage:
-    rgb = np.ascontiguousarray(texture(height, width).transpose(1, 2, 0))
-    valid = np.ones((height, width), bool) if valid is None else valid
-    return TileImage(rgb, valid, Window(0, 0, width, height))
+    return firm_sam()
 
 
 def pipeline(sam, detector, text="building|roof, road, -shadow", **given) -> GroundingSam:
     parameters = GROUNDING_SAM.read_parameters(given)
     return GroundingSam(sam, detector, parameters, Legend.of(parse_class_list(text), "background"))
-
-
-def answered(method: GroundingSam, tile: TileImage):
-    return method.answer(method.observe(tile, Budget(CPU), never), Budget(CPU), never)
-
-
-def whole(segment, size=TILE) -> np.ndarray:
-    mask = np.zeros(size, bool)
-    mask[segment.window.slices] = segment.mask.unpack()
-    return mask
 
 
 BUILDING = (10, 12, 60, 70, {"roof": 0.8, "building": 0.5, "road": 0.3})
@@ -108,7 +81,7 @@ def test_every_box_becomes_the_mask_of_the_reference_predictor_with_the_scores_o
     assert len(answer.segments) == 3
     for segment, (box, label, scores) in zip(answer.segments, expected):
         masks, _, _ = predictor.predict(box=np.array(box[:4]), multimask_output=False)
-        assert (whole(segment) != masks[0]).mean() < 0.01  # features are kept in half precision
+        assert (whole(segment, TILE) != masks[0]).mean() < 0.01  # features are kept in half precision
         assert segment.label == label
         # A box below the threshold in one of the two captions has no scores from there.
         assert segment.scores[label] == pytest.approx(scores[label])
@@ -144,7 +117,7 @@ def test_boxes_at_and_beyond_the_border_end_well(sam, box, count):
     answer = answered(pipeline(sam, PlantedDetector((*box, {"road": 0.9}))), tile_of(*TILE))
     assert len(answer.segments) <= count
     for segment in answer.segments:
-        assert whole(segment).any()
+        assert whole(segment, TILE).any()
 
 
 def test_a_box_that_no_word_names_is_dropped(sam):
@@ -189,11 +162,7 @@ def test_the_published_preset_has_the_published_thresholds():
 
 @pytest.fixture
 def raster(tmp_path):
-    path = tmp_path / "scene.tif"
-    profile = {"driver": "GTiff", "width": 150, "height": 110, "count": 3, "dtype": "uint8", "crs": "EPSG:32633"}
-    with rasterio.open(path, "w", **profile, transform=rasterio.Affine(0.5, 0, 500000, 0, -0.5, 5000000)) as file:
-        file.write(texture(110, 150))
-    return path
+    return small_scene(tmp_path / "scene.tif")
 
 
 def request_for(raster, models, text="building, road", **given) -> Request:
@@ -235,6 +204,17 @@ def test_a_manifest_may_name_the_weights_in_a_folder_of_their_own(raster, tmp_pa
     manifest = {"id": "mine", "title": "Mine", "pipelines": ["grounding-sam"], "files": files}
     (folder / "models.json").write_text(json.dumps(manifest))
     finished = list(Engine().run(request_for(raster, folder), never))[-1]
+    assert finished.models == ("sam_tiny.pth", "model.safetensors")
+
+
+@pytest.mark.parametrize("write", [write_tiny_detector, write_tiny_owl])
+def test_a_detector_in_a_folder_of_its_own_is_found_without_a_manifest(raster, tmp_path, write):
+    folder = tmp_path / "set"
+    write(folder / "as-published")
+    (folder / "notes").mkdir()
+    torch.save(tiny_sam().state_dict(), folder / "sam_tiny.pth")
+    *events, finished = Engine().run(request_for(raster, folder, box_threshold=0.0, text_threshold=0.0), never)
+    assert sum([event for event in events if isinstance(event, Found)][-1].counts.values()) > 0
     assert finished.models == ("sam_tiny.pth", "model.safetensors")
 
 

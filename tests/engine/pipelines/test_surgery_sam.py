@@ -9,8 +9,7 @@ import rasterio
 import torch
 from literal_segearth import normalised
 from literal_surgery import literal_points, literal_similarity, literal_surgery_features
-from rasters import texture
-from tiny_models import open_clip, tiny_clip, tiny_sam
+from tiny_pipelines import CPU, answered, firm_sam, never, small_clip, small_scene, tile_of, whole
 
 from rs_textseg_plugin.contract.errors import Cancelled
 from rs_textseg_plugin.contract.events import Finished
@@ -21,59 +20,33 @@ from rs_textseg_plugin.contract.request import Output, Request
 from rs_textseg_plugin.contract.scene import Scene
 from rs_textseg_plugin.engine.device import Budget
 from rs_textseg_plugin.engine.legend import Legend
-from rs_textseg_plugin.engine.models.clip import ClipModel
+from rs_textseg_plugin.engine.models.clip import ClipModel, load_clip
 from rs_textseg_plugin.engine.models.sam import SamModel
 from rs_textseg_plugin.engine.models.torchvision_ops import ensure_torchvision
 from rs_textseg_plugin.engine.pipelines.surgery_sam import SurgerySam
-from rs_textseg_plugin.engine.raster import TileImage
 from rs_textseg_plugin.engine.service import Engine
 
 ensure_torchvision()
 
 from segment_anything import SamPredictor  # noqa: E402
 
-CPU = torch.device("cpu")
 TILE = (96, 128)
 SMALL = {"templates": "1", "clip_long_side_px": 112, "clip_window_px": 64, "clip_stride_px": 48}
 
 
-def never() -> bool:
-    return False
-
-
 @pytest.fixture(scope="module")
 def clip() -> ClipModel:
-    return ClipModel(tiny_clip(7), open_clip.get_tokenizer("ViT-B-16"), "tiny", CPU, torch.float32)
+    return small_clip()
 
 
 @pytest.fixture(scope="module")
 def sam() -> SamModel:
-    sam = tiny_sam(4)
-    with torch.no_grad():
-        for parameter in sam.mask_decoder.parameters():
-            parameter.mul_(2)
-    return SamModel(sam, CPU, torch.float32)
-
-
-def tile_of(height: int, width: int, valid: np.ndarray | None = None) -> TileImage:
-    rgb = np.ascontiguousarray(texture(height, width).transpose(1, 2, 0))
-    valid = np.ones((height, width), bool) if valid is None else valid
-    return TileImage(rgb, valid, Window(0, 0, width, height))
+    return firm_sam()
 
 
 def pipeline(sam, clip, text="building|roof, road, -shadow", **given) -> SurgerySam:
     parameters = SURGERY_SAM.read_parameters({**SMALL, **given})
     return SurgerySam(sam, clip, parameters, Legend.of(parse_class_list(text), str(parameters["competitor"])))
-
-
-def answered(method: SurgerySam, tile: TileImage):
-    return method.answer(method.observe(tile, Budget(CPU), never), Budget(CPU), never)
-
-
-def whole(segment, size=TILE) -> np.ndarray:
-    mask = np.zeros(size, bool)
-    mask[segment.window.slices] = segment.mask.unpack()
-    return mask
 
 
 def test_the_published_form_is_the_literal_chain_of_its_steps(sam, clip):
@@ -107,7 +80,7 @@ def test_every_mask_has_the_mean_probability_of_its_pixels_and_one_above_the_thr
     probabilities = class_map.probabilities(legend, Window(0, 0, TILE[1], TILE[0]))
     assert len(answer.segments) > 0
     for segment in answer.segments:
-        np.testing.assert_allclose(segment.scores, probabilities[:, whole(segment)].mean(axis=1), atol=1e-5)
+        np.testing.assert_allclose(segment.scores, probabilities[:, whole(segment, TILE)].mean(axis=1), atol=1e-5)
         assert segment.scores[segment.label] >= 0.1
         assert segment.label < 4  # a negative class is never drawn
 
@@ -147,7 +120,7 @@ def test_pixels_without_data_have_no_points_and_no_say(sam, clip, points):
     settings = {"points": points, "prob_threshold": 0.0, "logit_scale": 20.0}
     answer = answered(pipeline(sam, clip, **settings), tile_of(*TILE, valid))
     for segment in answer.segments:
-        assert (whole(segment) & valid).any()
+        assert (whole(segment, TILE) & valid).any()
 
 
 def test_eighty_classes_at_once_end_well(sam, clip):
@@ -185,11 +158,7 @@ def test_what_concerns_the_look_needs_a_second_one(name, value):
 
 @pytest.fixture
 def raster(tmp_path):
-    path = tmp_path / "scene.tif"
-    profile = {"driver": "GTiff", "width": 150, "height": 110, "count": 3, "dtype": "uint8", "crs": "EPSG:32633"}
-    with rasterio.open(path, "w", **profile, transform=rasterio.Affine(0.5, 0, 500000, 0, -0.5, 5000000)) as file:
-        file.write(texture(110, 150))
-    return path
+    return small_scene(tmp_path / "scene.tif")
 
 
 def request_for(raster, models, text="building, road", **given) -> Request:
@@ -221,3 +190,38 @@ def test_the_heat_map_is_the_score_raster_where_that_is_asked_for(raster, tiny_m
         scores = file.read(1)
     assert np.isfinite(scores).mean() > 0.9
     assert len(np.unique(scores[np.isfinite(scores)])) > 100
+
+
+def test_the_heat_of_every_class_is_a_band_of_the_class_scores_and_the_winner_s_is_the_score(raster, tiny_models):
+    request = request_for(raster, tiny_models, "building|roof, road, -shadow", result="heat", tile_px=160, overlap_px=0)
+    path = raster.with_name("classes.tif")
+    list(Engine().run(replace(request, output=replace(request.output, class_scores=str(path))), never))
+    with rasterio.open(path) as file:
+        heat = file.read()
+    given = {**request.recipe.parameters, "clip_long_side_px": 0}
+    tile = tile_of(110, 150)
+    clip = load_clip(tiny_models / "clip_tiny.pt", "", CPU, torch.float32)
+    legend = Legend.of(request.query, "background")
+    method = SurgerySam(firm_sam(), clip, SURGERY_SAM.read_parameters(given), legend)
+    expected = answered(method, tile).class_map.probabilities(legend, Window(0, 0, 150, 110))
+    np.testing.assert_allclose(heat, expected[:2], atol=2e-3)  # the shadow is never output
+    with rasterio.open(request.output.score_raster) as scores, rasterio.open(request.output.label_raster) as labels:
+        score, label = scores.read(1), labels.read(1)
+    interior = np.zeros(label.shape, bool)  # small regions may have been filled or dropped
+    interior[(label > 0) & np.isfinite(score)] = True
+    best = np.take_along_axis(heat, np.maximum(label[None].astype(int) - 1, 0), axis=0)[0]
+    assert (np.abs(score - best)[interior] < 1e-3).mean() > 0.95
+
+
+@pytest.mark.parametrize("size", [(8, 130), (130, 8), (1, 1), (97, 33)])
+def test_narrow_and_tiny_tiles_end_well(sam, clip, size):
+    for points in ("regions", "published"):
+        given = {"points": points, "prob_threshold": 0.0, "region_min_px": 1, "clip_long_side_px": 0}
+        for segment in answered(pipeline(sam, clip, **given), tile_of(*size)).segments:
+            assert whole(segment, size).any()
+
+
+def test_a_result_without_any_mask_is_written_and_empty(raster, tiny_models):
+    finished = list(Engine().run(request_for(raster, tiny_models, prob_threshold=1.0), never))[-1]
+    assert [row.count for row in finished.classes] == [0, 0]
+    assert pyogrio.read_info(finished.path)["features"] == 0

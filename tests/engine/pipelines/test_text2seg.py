@@ -5,12 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pyogrio
 import pytest
-import rasterio
 import torch
 from planted import Truth, labelled
-from rasters import texture
 from tiny_detector import write_tiny_detector
-from tiny_models import open_clip, tiny_clip, tiny_sam
+from tiny_pipelines import CPU, answered, firm_sam, never, small_clip, small_scene, tile_of
 
 from rs_textseg_plugin.contract.errors import Cancelled, ModelError, RecipeError
 from rs_textseg_plugin.contract.events import Finished
@@ -33,7 +31,6 @@ from rs_textseg_plugin.engine.raster import TileImage
 from rs_textseg_plugin.engine.segments import NO_CLASS, PackedMask, Segment
 from rs_textseg_plugin.engine.service import Engine
 
-CPU = torch.device("cpu")
 TILE = (64, 96)
 TEXT = "building|roof, road, -shadow"
 SMALL = {
@@ -43,22 +40,14 @@ SMALL = {
 }  # fmt: skip
 
 
-def never() -> bool:
-    return False
-
-
 @pytest.fixture(scope="module")
 def clip() -> ClipModel:
-    return ClipModel(tiny_clip(7), open_clip.get_tokenizer("ViT-B-16"), "tiny", CPU, torch.float32)
+    return small_clip()
 
 
 @pytest.fixture(scope="module")
 def sam() -> SamModel:
-    sam = tiny_sam(4)
-    with torch.no_grad():
-        for parameter in sam.mask_decoder.parameters():
-            parameter.mul_(2)
-    return SamModel(sam, CPU, torch.float32)
+    return firm_sam()
 
 
 @pytest.fixture(scope="module")
@@ -68,8 +57,7 @@ def detector(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def tile() -> TileImage:
-    rgb = np.ascontiguousarray(texture(*TILE).transpose(1, 2, 0))
-    return TileImage(rgb, np.ones(TILE, bool), Window(0, 0, TILE[1], TILE[0]))
+    return tile_of(*TILE)
 
 
 def legend(text=TEXT) -> Legend:
@@ -78,10 +66,6 @@ def legend(text=TEXT) -> Legend:
 
 def pipeline(sam, clip, detector, text=TEXT, **given) -> Text2Seg:
     return Text2Seg(sam, clip, detector, TEXT2SEG.read_parameters({**SMALL, **given}), legend(text))
-
-
-def answered(method, tile):
-    return method.answer(method.observe(tile, Budget(CPU), never), Budget(CPU), never)
 
 
 def described(segments):
@@ -236,6 +220,36 @@ def test_eighty_classes_at_once_end_well(sam, clip, detector, tile):
     assert answer.class_map.probabilities(legend(text), WHOLE).shape == (80, *TILE)
 
 
+def test_segments_of_one_pixel_in_the_tile_s_corners_vote_for_that_pixel():
+    corners = [segment(np.s_[0:1, 0:1], 0, 0.9), segment(np.s_[63:64, 95:96], 1, 0.8)]
+    answer = vote_of({"boxes": corners, "points": []}, legend(), TILE)
+    found = answer.class_map.probabilities(legend(), WHOLE)
+    assert found[0, 0, 0] == pytest.approx(0.45, abs=1e-3)
+    assert found[1, 63, 95] == pytest.approx(0.4, abs=1e-3)
+    assert (found.sum(axis=0) > 1e-6).sum() == 2
+    assert [answer.remarks.texts[answer.remarks.numbers[place]] for place in ((0, 0), (63, 95), (5, 5))] == [
+        "boxes", "boxes", "",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("combine", ["vote", "union"])
+def test_an_image_in_which_no_branch_finds_anything_gives_nothing(sam, clip, detector, tile, combine):
+    given = {"box_threshold": 1.0, "prob_threshold": 1.0, "combine": combine}
+    answer = answered(pipeline(sam, clip, detector, **given), tile)
+    assert set(answer.found) <= {NO_CLASS}
+    if combine == "vote":
+        assert answer.class_map.probabilities(legend(), WHOLE).max() < 1e-12
+
+
+@pytest.mark.parametrize("combine", ["vote", "union"])
+@pytest.mark.parametrize("size", [(8, 130), (130, 8), (33, 97)])
+def test_narrow_tiles_end_well(sam, clip, detector, combine, size):
+    answer = answered(pipeline(sam, clip, detector, combine=combine, clip_long_side_px=0), tile_of(*size))
+    if combine == "vote":
+        assert answer.remarks.numbers.shape == size
+    assert answer.found
+
+
 def test_a_cancel_is_heard(sam, clip, detector, tile):
     method = pipeline(sam, clip, detector)
     with pytest.raises(Cancelled):
@@ -271,10 +285,7 @@ def test_the_branches_are_part_of_what_an_observation_depends_on(sam, clip, dete
 
 @pytest.mark.parametrize("combine", ["vote", "union"])
 def test_a_raster_is_segmented_and_a_missing_detector_is_said(tmp_path, tiny_models, combine):
-    path = tmp_path / "scene.tif"
-    profile = {"driver": "GTiff", "width": 100, "height": 64, "count": 3, "dtype": "uint8", "crs": "EPSG:32633"}
-    with rasterio.open(path, "w", **profile, transform=rasterio.Affine(0.5, 0, 500000, 0, -0.5, 5000000)) as file:
-        file.write(texture(64, 100))
+    path = small_scene(tmp_path / "scene.tif", 64, 100)
     given = {**SMALL, "tile_px": 64, "overlap_px": 16, "combine": combine, "least_vote": 0.01}
     recipe = Recipe("text2seg", str(tiny_models), given, device="cpu")
     request = Request(Scene(str(path)), parse_class_list("building, road"), recipe, Output(str(tmp_path / "out.gpkg")))
@@ -285,3 +296,14 @@ def test_a_raster_is_segmented_and_a_missing_detector_is_said(tmp_path, tiny_mod
     branches = set(pyogrio.raw.read(request.output.path, columns=["branches"])[3][0])
     assert branches
     assert branches <= {"points", "crops", "points+crops"}
+
+
+@pytest.mark.parametrize("combine", ["vote", "union"])
+def test_a_result_in_which_nothing_was_found_is_written_and_empty(tmp_path, tiny_models, combine):
+    path = small_scene(tmp_path / "scene.tif", 64, 100)
+    given = {**SMALL, "tile_px": 64, "overlap_px": 16, "combine": combine, "prob_threshold": 1.0}
+    recipe = Recipe("text2seg", str(tiny_models), given, device="cpu")
+    request = Request(Scene(str(path)), parse_class_list("building, road"), recipe, Output(str(tmp_path / "out.gpkg")))
+    list(Engine().run(request, never))
+    info = pyogrio.read_info(request.output.path)
+    assert (info["features"], info["fields"][-1]) == (0, "branches")
