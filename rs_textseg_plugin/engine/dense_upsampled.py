@@ -41,7 +41,8 @@ class UpsampledFeatures:
     Attributes:
         dense: the small features, mixed (`Upsampler.mixed`) and with their lengths.
         canvas: ``(height, width, 3)`` uint8, the resized tile, which guides the upsampling.
-        lengths: ``(n, 16 gh, 16 gw)`` float32, lengths of the upsampled features per sliding window.
+        lengths: ``(n, f gh, f gw)`` float32, lengths of the upsampled features per sliding window; f is
+            `Upsampler.factor`.
     """
 
     dense: DenseFeatures
@@ -64,6 +65,7 @@ class DenseUpsampler:
 
     def __init__(self, clip: ClipModel, upsampler: Upsampler) -> None:
         self._clip, self._upsampler = clip, upsampler
+        upsampler.fit_to(clip.patch_px)
 
     def observe(
         self,

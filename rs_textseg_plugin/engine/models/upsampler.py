@@ -7,6 +7,7 @@ mixes channels and nothing else, so it is done on the small features here, with 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -65,6 +66,9 @@ class Upsampler:
         name: for messages and provenance.
         device: where it runs.
         dtype: of the weighted sums there; the weights themselves are computed in float32.
+
+    Attributes:
+        factor: how much larger the result is, see `fit_to`; `FACTOR` at first.
     """
 
     def __init__(self, network: UpsamplerNetwork, name: str, device: torch.device, dtype: torch.dtype) -> None:
@@ -72,6 +76,8 @@ class Upsampler:
         self.name = name
         self.device = device
         self.dtype = dtype
+        self._steps = network.steps
+        self.factor = FACTOR
 
     def to(self, device: torch.device, dtype: torch.dtype) -> None:
         """Move to another device and precision."""
@@ -96,7 +102,7 @@ class Upsampler:
 
     @torch.inference_mode()
     def upsample(self, planes: Tensor, picture: Tensor, limit_bytes: int = MEMORY_BYTES) -> Tensor:
-        """Return ``(C, 16 gh, 16 gw)`` float32.
+        """Return ``(C, f gh, f gw)`` float32, f being the `factor`.
 
         Args:
             planes: ``(C, gh, gw)`` float32: mixed features, or what is linear in them.
@@ -105,9 +111,18 @@ class Upsampler:
         """
         return torch.cat([self._upsampled(part, picture, limit_bytes) for part in self._parts(planes, limit_bytes)])
 
+    def fit_to(self, patch_px: int) -> None:
+        """Take no more steps than patches of that size have pixels for.
+
+        The published four steps make 16 x 16 features of a patch, which fits patches of 16 px. Of a patch of 8 px they
+        would make four for each pixel, at four times the cost.
+        """
+        self._steps = self.network.steps[: max(1, math.ceil(math.log2(patch_px)))]
+        self.factor = 2 ** len(self._steps)
+
     @torch.inference_mode()
     def lengths(self, features: Tensor, picture: Tensor, limit_bytes: int = MEMORY_BYTES) -> Tensor:
-        """Return the lengths of the upsampled features with their `offset`, ``(16 gh, 16 gw)`` float32.
+        """Return the lengths of the upsampled features with their `offset`, ``(f gh, f gw)`` float32.
 
         Args:
             features: ``(D, gh, gw)`` float32, mixed.
@@ -115,7 +130,7 @@ class Upsampler:
             limit_bytes: as in `upsample`; the upsampled features never exist as a whole.
         """
         features, offset = _in_fewer_channels(features, self.offset)
-        squares = features.new_zeros((features.shape[1] * FACTOR, features.shape[2] * FACTOR))
+        squares = features.new_zeros((features.shape[1] * self.factor, features.shape[2] * self.factor))
         offsets = offset.split(self._channels_at_once(features, limit_bytes))
         for part, offset in zip(self._parts(features, limit_bytes), offsets):
             for rows, upsampled in self._last_rows(part, picture, limit_bytes):
@@ -134,16 +149,16 @@ class Upsampler:
 
     def _channels_at_once(self, planes: Tensor, limit_bytes: int) -> int:
         """Return how many channels fit: at the last step they exist five times, upsampled and with borders."""
-        pixels = planes.shape[1] * planes.shape[2] * FACTOR**2
+        pixels = planes.shape[1] * planes.shape[2] * self.factor**2
         return max(1, limit_bytes // (5 * 4 * pixels))
 
     def _upsampled(self, planes: Tensor, picture: Tensor, limit_bytes: int) -> Tensor:
-        for step in self.network.steps:
+        for step in self._steps:
             planes = step(planes, picture, limit_bytes // 8, self.dtype)
         return planes
 
     def _last_rows(self, planes: Tensor, picture: Tensor, limit_bytes: int) -> Iterator[tuple[slice, Tensor]]:
-        *first, last = self.network.steps
+        *first, last = self._steps
         for step in first:
             planes = step(planes, picture, limit_bytes // 8, self.dtype)
         yield from last.rows(planes, picture, limit_bytes // 8, self.dtype)

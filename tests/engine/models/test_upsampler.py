@@ -166,3 +166,16 @@ def test_the_published_sizes_are_those_of_the_papers(tmp_path):
         sum(p.numel() for p in loaded(tmp_path, published_state(512, one)).network.parameters()) for one in (1, 0)
     ]
     assert counts == [293_729, 287_588]
+
+
+@pytest.mark.parametrize(("patch_px", "factor"), [(2, 2), (8, 8), (14, 16), (16, 16), (32, 16)])
+def test_no_more_features_are_made_of_a_patch_than_it_has_pixels(tmp_path, patch_px, factor):
+    model = loaded(tmp_path, published_state(8, is_shared=False))
+    features, picture = drawn(8, 3, 4, (3 * patch_px, 4 * patch_px))
+    expected = features
+    for step in model.network.steps[: factor.bit_length() - 1]:
+        expected = step(expected, picture, 2**22, torch.float32)
+    model.fit_to(patch_px)
+    assert model.factor == factor
+    torch.testing.assert_close(model.upsample(features, picture), expected)
+    assert model.lengths(features, picture).shape == (3 * factor, 4 * factor)
