@@ -9,6 +9,6 @@ import tempfile
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")  # Qt draws into memory
 
-_store = tempfile.mkdtemp(prefix="rs_textseg_auth_")
+_store = tempfile.mkdtemp(prefix="qgis_auth_")
 atexit.register(shutil.rmtree, _store, ignore_errors=True)
 os.environ["QGIS_AUTH_DB_DIR_PATH"] = _store
