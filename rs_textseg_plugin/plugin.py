@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from qgis.core import QgsApplication, QgsCoordinateReferenceSystem, QgsProject, QgsRectangle
 from qgis.gui import QgisInterface
 from qgis.PyQt.QtCore import Qt
@@ -21,7 +19,7 @@ from rs_textseg_plugin.host.click_layers import add_click_layers, read_answers
 from rs_textseg_plugin.host.endpoint_key import KeyHolder, key_for
 from rs_textseg_plugin.host.icons import plugin_icon
 from rs_textseg_plugin.host.query_runner import QueryRunner
-from rs_textseg_plugin.host.result_layers import add_rasters, add_result, result_rows
+from rs_textseg_plugin.host.result_layers import add_rasters, add_result
 from rs_textseg_plugin.host.settings import DOCK_IS_OPEN
 from rs_textseg_plugin.host.translate import tr
 from rs_textseg_plugin.runtime.session import EngineSession
@@ -131,7 +129,6 @@ class _Window:
         self._runner.start(request, key)
 
     def _show_result(self, finished: Finished, request: Request) -> None:
-        finished = replace(finished, classes=result_rows(finished, request))
         self._model.take_finished(finished)
         project, has_found = QgsProject.instance(), any(row.count for row in finished.classes)
         try:

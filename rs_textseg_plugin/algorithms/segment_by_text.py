@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import traceback
-from dataclasses import replace
 from typing import Any
 
 from qgis.core import (
@@ -32,7 +31,6 @@ from rs_textseg_plugin.contract.request import Request
 from rs_textseg_plugin.host.endpoint_key import KeyHolder
 from rs_textseg_plugin.host.icons import plugin_icon
 from rs_textseg_plugin.host.log import log
-from rs_textseg_plugin.host.result_layers import result_rows
 from rs_textseg_plugin.host.translate import tr
 from rs_textseg_plugin.runtime.client import EngineClient
 
@@ -155,8 +153,8 @@ class SegmentByText(QgsProcessingAlgorithm):
         last: Event | None = None
         with cancelled_with(feedback, self._client):
             for event in self._client.run(request):  # to its end, which frees the client
-                last = replace(event, classes=result_rows(event, request)) if isinstance(event, Finished) else event
-                _tell(last, feedback)
+                _tell(event, feedback)
+                last = event
         if isinstance(last, Failed):
             raise last.to_error()
         if not isinstance(last, Finished):

@@ -57,7 +57,7 @@ class Finished:
 
     Attributes:
         path, label_raster, score_raster, map_picture, clicks, class_scores: as in `Output`.
-        classes: one row per class that may be output, zeros for those not found.
+        classes: one row per class that may be output, zeros for those not found; of a phrase only what it asks for.
         notes: everything that was not as asked: fallbacks, assumptions, skipped parts.
         device: what the models ran on, in words.
         models: names of the checkpoints.

@@ -313,6 +313,8 @@ class _Job:
             spent = _MODELS_SHARE + _JOINING_SHARE
             yield Progress("Writing polygons", 0, 0, spent + (1 - spent) * done / len(blocks))
         classes = tally.summary(self._legend.output)
+        if self._request.query.phrase:
+            classes = classes[:1]  # the others say where that lies
         about_picture = files.draw(classes, self._footer())
         self._late_notes += filter(None, [about_picture, *files.notes])
         if isinstance(self._pipeline, AsksModel):

@@ -16,7 +16,7 @@ from qgis.core import (
 )
 
 from rs_textseg_plugin.contract.errors import OutputError
-from rs_textseg_plugin.contract.events import ClassSummary, Finished
+from rs_textseg_plugin.contract.events import Finished
 from rs_textseg_plugin.contract.query import ClassSpec
 from rs_textseg_plugin.contract.request import Request
 from rs_textseg_plugin.contract.version import VERSION
@@ -71,11 +71,6 @@ def result_classes(request: Request) -> tuple[ClassSpec, ...]:
     """Return the classes that a result can hold: of a phrase the first one; the others say where that lies."""
     classes = request.query.output_classes
     return classes[:1] if request.query.phrase else classes
-
-
-def result_rows(finished: Finished, request: Request) -> tuple[ClassSummary, ...]:
-    """Return what was found of each class that the result can hold."""
-    return finished.classes[:1] if request.query.phrase else finished.classes
 
 
 def written_rasters(finished: Finished) -> dict[str, str]:

@@ -203,14 +203,6 @@ def test_device_demo_models_warnings_and_notes_are_told(run):
     assert any("demo models" in line for line in feedback.said["warning"])
 
 
-def test_of_a_phrase_the_objects_that_it_asks_for_are_counted(run):
-    outputs, feedback = run(TEXT="", PHRASE="house near a road", PIPELINE="text2seg")
-    assert outputs["COUNT"] == 1
-    assert [line for line in feedback.said["info"] if "polygons" in line] == [
-        "house: 1 polygons, 400 m², mean score 0.75"
-    ]
-
-
 def test_the_progress_reaches_the_end(run):
     feedback = Feedback()
     run(feedback=feedback)

@@ -155,7 +155,7 @@ def test_the_result_holds_what_the_phrase_refers_to_and_nothing_else(tmp_path, t
     expected = np.zeros((ROWS, COLUMNS), int)
     expected[60:90, 10:50] = 1
     np.testing.assert_array_equal(labels, expected)
-    assert [row.count for row in events[-1].classes] == [1, 0]
+    assert [(row.name, row.count) for row in events[-1].classes] == [("house", 1)]
     said = (
         "The phrase was read as: the largest 'house' within 20 m of 'road'. Found: 3 x 'house', 1 x 'road'; 1 of them"
     )

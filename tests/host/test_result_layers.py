@@ -10,7 +10,7 @@ from rs_textseg_plugin.contract.errors import OutputError
 from rs_textseg_plugin.contract.events import Finished
 from rs_textseg_plugin.contract.referring import parse_referring
 from rs_textseg_plugin.contract.request import Request
-from rs_textseg_plugin.host.result_layers import GROUP_NAME, REQUEST_PROPERTY, add_rasters, add_result, result_rows
+from rs_textseg_plugin.host.result_layers import GROUP_NAME, REQUEST_PROPERTY, add_rasters, add_result
 from rs_textseg_plugin.runtime.worker_process import WorkerProcessClient
 
 pytestmark = pytest.mark.usefixtures("qgis_app")
@@ -178,7 +178,6 @@ def test_the_result_of_a_phrase_has_the_class_that_it_asks_for(project, run):
     request = replace(request, query=query)
     layer = add_result(project, finished, request)
     assert [category.value() for category in layer.renderer().categories()] == ["house"]
-    assert [row.name for row in result_rows(finished, request)] == ["house"]
 
 
 def test_what_may_be_secret_in_the_address_of_a_server_is_not_written_into_the_layer(project, run):
