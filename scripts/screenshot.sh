@@ -8,7 +8,7 @@
 # RS_TEXTSEG_ENGINE_PYTHON may name another interpreter for the engine than .venv's.
 # RS_TEXTSEG_PICTURE_METHOD names a method as the dock does, RS_TEXTSEG_PICTURE_ASK=phrase takes TEXT for a phrase,
 # RS_TEXTSEG_PICTURE_DOCK_PX is the width of the dock; RS_TEXTSEG_PICTURE_SERVER and RS_TEXTSEG_PICTURE_SERVER_MODEL
-# name an endpoint.
+# name an endpoint. RS_TEXTSEG_PICTURE_OF=queryGroup takes a picture of that part of the dock only.
 # RS_TEXTSEG_PICTURE_AT=running takes the picture while the run goes on; =typed before it starts.
 set -euo pipefail
 if [ "$#" -lt 3 ]; then

@@ -47,7 +47,8 @@ def script() -> Iterator[None]:
         yield from run(dock, until_finished=moment == "finished")
     for _ in range(4):
         yield
-    window.grab().save(os.environ["RS_TEXTSEG_PICTURE"])
+    part = dock.findChild(QWidget, os.environ.get("RS_TEXTSEG_PICTURE_OF", ""))
+    (part if "RS_TEXTSEG_PICTURE_OF" in os.environ else window).grab().save(os.environ["RS_TEXTSEG_PICTURE"])
     Path("done").write_text(f"{os.environ['RS_TEXTSEG_PICTURE']} was written.\n", encoding="utf-8")
     dock.findChild(QPushButton, "cancel").click()
     while dock.findChild(QWidget, "progress").isVisible():
