@@ -22,7 +22,8 @@ class ResultsTable(QTableWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(0, 4, parent)
         self.setObjectName("results")
-        self.setHorizontalHeaderLabels([tr("Class"), tr("Count"), tr("Area"), tr("Mean score")])
+        self.setHorizontalHeaderLabels([tr("Class"), tr("Count"), tr("Area"), tr("Score")])
+        self.horizontalHeaderItem(3).setToolTip(tr("Mean score of the polygons, weighted by their area"))
         self.horizontalHeaderItem(0).setTextAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
@@ -36,6 +37,7 @@ class ResultsTable(QTableWidget):
         self.setRowCount(len(classes))
         for row, summary in enumerate(classes):
             name = QTableWidgetItem(_swatch(summary.colour), summary.name)
+            name.setToolTip(summary.name)  # it may be cut off
             self.setItem(row, 0, name)
             for column, text in enumerate(_numbers(summary), start=1):
                 item = QTableWidgetItem(text)

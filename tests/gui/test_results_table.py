@@ -27,3 +27,11 @@ def test_a_second_result_replaces_the_first(qtbot):
     table.show_classes([ClassSummary("tree", "#00ff00", 1, 5.0, 0.5)])
     assert table.rowCount() == 1
     assert table.item(0, 0).text() == "tree"
+
+
+def test_a_name_that_is_cut_off_can_be_read_and_the_score_is_explained(qtbot):
+    table = ResultsTable()
+    qtbot.addWidget(table)
+    table.show_classes([ClassSummary("a very long name of a class", "#ff0000", 1, 2.0, 0.5)])
+    assert table.item(0, 0).toolTip() == "a very long name of a class"
+    assert "weighted by their area" in table.horizontalHeaderItem(3).toolTip()
