@@ -9,6 +9,7 @@ What happens to a tile, in this order::
     answer    words x features, without what is redundant -> heat
               heat -> points on and beside each region (or the published rule) -> SAM -> masks
               every mask has the mean probabilities of its pixels; where its own class is too improbable it is dropped
+              where masks of several classes overlap, the most probable one counts (objects=regions)
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from rs_textseg_plugin.engine.device import Budget
 from rs_textseg_plugin.engine.heat import heat_grid, heat_map, heat_of
 from rs_textseg_plugin.engine.heat_points import published_points, region_point_sets
 from rs_textseg_plugin.engine.legend import Legend
+from rs_textseg_plugin.engine.mask_votes import best_scores, mean_votes, vote_map
 from rs_textseg_plugin.engine.models.clip import ClipModel
 from rs_textseg_plugin.engine.models.sam import SamEmbedding, SamModel
 from rs_textseg_plugin.engine.prompted import Drawing, PointSet, draw_point_sets
@@ -127,7 +129,11 @@ class SurgerySam:
         drawing = Drawing(self._parameters["multimask"], batch, should_stop)
         drawn = draw_point_sets([points for _, points in asked], self._sam, embedding, drawing)
         found = [(label, one) for (label, _), one in zip(asked, drawn) if one is not None]
-        return Answer(self._kept(found, probabilities, observation.valid), None)
+        segments = self._kept(found, probabilities, observation.valid)
+        if self._parameters["objects"] == "instances":
+            return Answer(segments, None)
+        votes = mean_votes([best_scores(segments, (height, width))], (height, width))
+        return Answer((), vote_map(votes, self._legend, (height, width)), tuple(segment.label for segment in segments))
 
     def _point_sets(
         self,

@@ -21,25 +21,20 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from rs_textseg_plugin.contract.errors import ModelError
-from rs_textseg_plugin.contract.grid import Window
 from rs_textseg_plugin.contract.recipe import GROUNDING_SAM, SAM_CLIP, SURGERY_SAM, ParameterValue
 from rs_textseg_plugin.contract.text2seg_tables import read_branches
-from rs_textseg_plugin.engine.class_map import ClassMap
 from rs_textseg_plugin.engine.device import Budget
 from rs_textseg_plugin.engine.legend import Legend
+from rs_textseg_plugin.engine.mask_votes import Scores, best_scores, mean_votes, vote_map
 from rs_textseg_plugin.engine.models.clip import ClipModel
 from rs_textseg_plugin.engine.models.sam import SamModel
 from rs_textseg_plugin.engine.pipelines.grounding_sam import Detector, GroundingSam
 from rs_textseg_plugin.engine.pipelines.sam_clip import SamClip
 from rs_textseg_plugin.engine.pipelines.surgery_sam import SurgerySam
 from rs_textseg_plugin.engine.raster import TileImage
-from rs_textseg_plugin.engine.segments import NO_CLASS, Answer, RemarkMap, Segment
-
-Scores = dict[int, NDArray[np.float32]]  # (H, W) of 0..1 by class index
-_IMPOSSIBLE = -30.0  # a logit that stands for a probability of 0; half precision holds it
+from rs_textseg_plugin.engine.segments import Answer, RemarkMap, Segment
 
 
 @dataclass(frozen=True)
@@ -141,7 +136,7 @@ class Text2Seg:
 def _parameters_of_branches(parameters: Mapping[str, ParameterValue]) -> dict[str, dict[str, ParameterValue]]:
     return {
         "boxes": GROUNDING_SAM.read_parameters(GROUNDING_SAM.own(parameters)),
-        "points": SURGERY_SAM.read_parameters(SURGERY_SAM.own(parameters)),
+        "points": SURGERY_SAM.read_parameters({**SURGERY_SAM.own(parameters), "objects": "instances"}),
         "crops": SAM_CLIP.read_parameters({**SAM_CLIP.own(parameters), "selector": "crop"}),
     }
 
@@ -165,39 +160,6 @@ def vote_of(said: Mapping[str, Sequence[Segment]], legend: Legend, size: tuple[i
     return Answer((), vote_map(means, legend, size), labels, branches_of(scores, means, size))
 
 
-def best_scores(segments: Sequence[Segment], size: tuple[int, int]) -> Scores:
-    """Return the score of the best of one branch's masks at every pixel, for the classes that it found.
-
-    Args:
-        segments: of the branch.
-        size: ``(height, width)`` of the tile.
-    """
-    best: Scores = {}
-    for segment in segments:
-        if segment.label != NO_CLASS:
-            canvas = best.setdefault(segment.label, np.zeros(size, np.float32))
-            part = canvas[segment.window.slices]
-            np.maximum(part, segment.mask.unpack() * segment.scores[segment.label], out=part)
-    return best
-
-
-def mean_votes(scores: Sequence[Scores], size: tuple[int, int]) -> Scores:
-    """Return each class's mean score over the branches, for the classes that any branch found.
-
-    Args:
-        scores: of each branch.
-        size: ``(height, width)`` of the tile.
-
-    Where the means of a pixel add up to more than 1, they are brought to 1.
-    """
-    means: Scores = {}
-    for best in scores:
-        for label, canvas in best.items():
-            means[label] = means.get(label, np.float32(0)) + canvas / np.float32(len(scores))
-    total = np.maximum(sum(means.values(), np.zeros(size, np.float32)), 1)
-    return {label: canvas / total for label, canvas in means.items()}
-
-
 def branches_of(scores: Mapping[str, Scores], means: Scores, size: tuple[int, int]) -> RemarkMap:
     """Return which branches have a mask of the class that wins at a pixel, in words like ``boxes+points``.
 
@@ -218,21 +180,3 @@ def branches_of(scores: Mapping[str, Scores], means: Scores, size: tuple[int, in
         "+".join(name for bit, name in enumerate(scores) if number >> bit & 1) for number in range(1 << len(scores))
     )
     return RemarkMap(found_by, tuple(texts))
-
-
-def vote_map(means: Scores, legend: Legend, size: tuple[int, int]) -> ClassMap:
-    """Return probabilities as a map; what they lack to 1 belongs to no class."""
-    words = len(legend.words)
-    logits = np.full((1, words + 1, *size), _IMPOSSIBLE, np.float16)
-    rest = np.ones(size, np.float32)
-    for label, probability in means.items():
-        first_word = int(np.flatnonzero(legend.word_class == label)[0])
-        logits[0, first_word] = _log(probability)
-        rest -= probability
-    logits[0, words] = _log(rest)
-    whole = Window(0, 0, size[1], size[0])
-    return ClassMap(logits, (whole,), whole, size, size)
-
-
-def _log(probability: NDArray[np.float32]) -> NDArray[np.float32]:
-    return np.log(np.maximum(probability, np.float32(np.exp(_IMPOSSIBLE))))

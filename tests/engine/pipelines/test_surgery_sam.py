@@ -45,14 +45,31 @@ def sam() -> SamModel:
 
 
 def pipeline(sam, clip, text="building|roof, road, -shadow", **given) -> SurgerySam:
-    parameters = SURGERY_SAM.read_parameters({**SMALL, **given})
+    parameters = SURGERY_SAM.read_parameters({**SMALL, "objects": "instances", **given})
     return SurgerySam(sam, clip, parameters, Legend.of(parse_class_list(text), str(parameters["competitor"])))
+
+
+def test_where_masks_of_several_classes_overlap_the_most_probable_one_counts(sam, clip):
+    tile, names = tile_of(*TILE), Legend.of(parse_class_list("building, road, water"), "background")
+    given = {"text": "building, road, water", "prob_threshold": 0.0, "points": "published", "box_nms_thresh": 1.0}
+    segments = answered(pipeline(sam, clip, **given), tile).segments
+    regions = answered(pipeline(sam, clip, **given, objects="regions"), tile)
+    expected = np.zeros((3, *TILE))
+    for segment in segments:
+        for label in range(3):
+            shown = whole(segment, TILE) * (segment.scores[label] if label == segment.label else 0)
+            expected[label] = np.maximum(expected[label], shown)
+    assert len({segment.label for segment in segments}) > 1
+    assert ((expected > 0).sum(axis=0) > 1).any()
+    found = regions.class_map.probabilities(names, Window(0, 0, TILE[1], TILE[0]))
+    np.testing.assert_allclose(found, expected / np.maximum(expected.sum(axis=0), 1), atol=2e-3)
+    assert sorted(regions.found) == sorted(segment.label for segment in segments)
 
 
 def test_the_published_form_is_the_literal_chain_of_its_steps(sam, clip):
     tile = tile_of(64, 64)
     published = find_preset("surgery-published", "surgery-sam")
-    given = {**published, "clip_long_side_px": 64, "clip_window_px": 64, "clip_stride_px": 64, "overlap_px": 0}
+    given = {**published, "clip_long_side_px": 64, "clip_window_px": 64, "clip_stride_px": 64, "objects": "instances"}
     answer = answered(pipeline(sam, clip, "building, road", **given), tile)
     words = torch.from_numpy(clip.embed_words(["building", "road", ""], "1"))
     with torch.inference_mode():

@@ -19,6 +19,7 @@ from rs_textseg_plugin.contract.request import Output, Request
 from rs_textseg_plugin.contract.scene import Scene
 from rs_textseg_plugin.engine.device import Budget
 from rs_textseg_plugin.engine.legend import Legend
+from rs_textseg_plugin.engine.mask_votes import best_scores, mean_votes, vote_map
 from rs_textseg_plugin.engine.models.clip import ClipModel
 from rs_textseg_plugin.engine.models.grounding_dino import load_grounding_dino
 from rs_textseg_plugin.engine.models.sam import SamModel
@@ -26,7 +27,7 @@ from rs_textseg_plugin.engine.mosaic.scene import LabelledScene
 from rs_textseg_plugin.engine.pipelines.grounding_sam import GroundingSam
 from rs_textseg_plugin.engine.pipelines.sam_clip import SamClip
 from rs_textseg_plugin.engine.pipelines.surgery_sam import SurgerySam
-from rs_textseg_plugin.engine.pipelines.text2seg import Text2Seg, best_scores, mean_votes, union_of, vote_map, vote_of
+from rs_textseg_plugin.engine.pipelines.text2seg import Text2Seg, union_of, vote_of
 from rs_textseg_plugin.engine.raster import TileImage
 from rs_textseg_plugin.engine.segments import NO_CLASS, PackedMask, Segment
 from rs_textseg_plugin.engine.service import Engine
@@ -75,7 +76,9 @@ def described(segments):
 def test_the_union_is_every_mask_of_the_three_methods_each_for_itself(sam, clip, detector, tile):
     alone = [
         GroundingSam(sam, detector, GROUNDING_SAM.read_parameters(GROUNDING_SAM.own(SMALL)), legend()),
-        SurgerySam(sam, clip, SURGERY_SAM.read_parameters(SURGERY_SAM.own(SMALL)), legend()),
+        SurgerySam(
+            sam, clip, SURGERY_SAM.read_parameters({**SURGERY_SAM.own(SMALL), "objects": "instances"}), legend()
+        ),
         SamClip(sam, clip, SAM_CLIP.read_parameters({**SAM_CLIP.own(SMALL), "selector": "crop"}), legend()),
     ]
     expected = [described(answered(one, tile).segments) for one in alone]

@@ -1,0 +1,67 @@
+"""Masks as a map of classes: at each pixel the best mask of a class counts, and several voters are averaged."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rs_textseg_plugin.contract.grid import Window
+from rs_textseg_plugin.engine.class_map import ClassMap
+from rs_textseg_plugin.engine.legend import Legend
+from rs_textseg_plugin.engine.segments import NO_CLASS, Segment
+
+Scores = dict[int, NDArray[np.float32]]  # (H, W) of 0..1 by class index
+_IMPOSSIBLE = -30.0  # a logit that stands for a probability of 0; half precision holds it
+
+
+def best_scores(segments: Sequence[Segment], size: tuple[int, int]) -> Scores:
+    """Return the score of the best mask of each class at every pixel, for the classes that were found.
+
+    Args:
+        segments: masks with their scores.
+        size: ``(height, width)`` of the tile.
+    """
+    best: Scores = {}
+    for segment in segments:
+        if segment.label != NO_CLASS:
+            canvas = best.setdefault(segment.label, np.zeros(size, np.float32))
+            part = canvas[segment.window.slices]
+            np.maximum(part, segment.mask.unpack() * segment.scores[segment.label], out=part)
+    return best
+
+
+def mean_votes(scores: Sequence[Scores], size: tuple[int, int]) -> Scores:
+    """Return each class's mean score over the voters, for the classes that any of them found.
+
+    Args:
+        scores: of each voter.
+        size: ``(height, width)`` of the tile.
+
+    Where the means of a pixel add up to more than 1, they are brought to 1.
+    """
+    means: Scores = {}
+    for best in scores:
+        for label, canvas in best.items():
+            means[label] = means.get(label, np.float32(0)) + canvas / np.float32(len(scores))
+    total = np.maximum(sum(means.values(), np.zeros(size, np.float32)), 1)
+    return {label: canvas / total for label, canvas in means.items()}
+
+
+def vote_map(means: Scores, legend: Legend, size: tuple[int, int]) -> ClassMap:
+    """Return probabilities as a map; what they lack to 1 belongs to no class."""
+    words = len(legend.words)
+    logits = np.full((1, words + 1, *size), _IMPOSSIBLE, np.float16)
+    rest = np.ones(size, np.float32)
+    for label, probability in means.items():
+        first_word = int(np.flatnonzero(legend.word_class == label)[0])
+        logits[0, first_word] = _log(probability)
+        rest -= probability
+    logits[0, words] = _log(rest)
+    whole = Window(0, 0, size[1], size[0])
+    return ClassMap(logits, (whole,), whole, size, size)
+
+
+def _log(probability: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.log(np.maximum(probability, np.float32(np.exp(_IMPOSSIBLE))))
