@@ -10,6 +10,7 @@ from rs_textseg_plugin.algorithms.provider import RsTextSegProvider
 from rs_textseg_plugin.contract.errors import InputError
 from rs_textseg_plugin.contract.events import Finished
 from rs_textseg_plugin.contract.request import Request
+from rs_textseg_plugin.gui.area_tool import AreaTool
 from rs_textseg_plugin.gui.dock import RsTextSegDock
 from rs_textseg_plugin.gui.messages import Messages
 from rs_textseg_plugin.gui.qt import QAction
@@ -71,6 +72,7 @@ class _Window:
         self._messages = Messages(iface)
         self._runner = QueryRunner(engine, QgsApplication.taskManager(), keys)
         self._model = QueryModel(QgsProject.instance(), self._canvas_view)
+        self._area = AreaTool(iface.mapCanvas(), self._model)
         self._connect()
         self._action = self._make_action()
         iface.addToolBarIcon(self._action)
@@ -90,6 +92,7 @@ class _Window:
         self._iface.removePluginRasterMenu(MENU, self._action)
         self._iface.removeToolBarIcon(self._action)
         self._action.deleteLater()
+        self._area.take_away()
         self._model.deleteLater()
         self._engine.close()  # before the task is waited for: a tile can take minutes
         self._runner.shut_down()

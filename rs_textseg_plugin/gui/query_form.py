@@ -21,7 +21,7 @@ from rs_textseg_plugin.gui.parameter_form import ParameterForm
 from rs_textseg_plugin.gui.problem_label import ProblemLabel
 from rs_textseg_plugin.gui.qt import RASTER_LAYERS
 from rs_textseg_plugin.gui.query_model import QueryModel
-from rs_textseg_plugin.gui.query_state import MAP_CANVAS, WHOLE_LAYER
+from rs_textseg_plugin.gui.query_state import DRAWN_AREA, MAP_CANVAS, WHOLE_LAYER
 from rs_textseg_plugin.gui.question_field import QuestionField
 from rs_textseg_plugin.gui.raster_choice import RasterChoice
 from rs_textseg_plugin.gui.vlm_choice import OWN_FIELDS
@@ -29,7 +29,7 @@ from rs_textseg_plugin.gui.vlm_form import VlmForm
 from rs_textseg_plugin.host.translate import tr
 
 _DEVICES = {"auto": "Automatic", "cpu": "CPU", "cuda": "CUDA (NVIDIA GPU)"}
-_EXTENTS = {WHOLE_LAYER: "Whole layer", MAP_CANVAS: "Map canvas"}
+_EXTENTS = {WHOLE_LAYER: "Whole layer", MAP_CANVAS: "Map canvas", DRAWN_AREA: "Drawn rectangle"}
 
 
 class QueryForm(QWidget):
@@ -67,13 +67,15 @@ class QueryForm(QWidget):
         self.rasters = RasterChoice(self)
         self.parameters = ParameterForm(self)
         self._shown_method = ""
-        names = ("layerProblem", "modelsProblem", "parametersProblem")
-        self.layer_problem, self.models_problem, self.parameters_problem = map(ProblemLabel, names)
+        names = ("layerProblem", "extentProblem", "modelsProblem", "parametersProblem")
+        problems = map(ProblemLabel, names)
+        self.layer_problem, self.extent_problem, self.models_problem, self.parameters_problem = problems
 
     def _raster_group(self) -> QGroupBox:
         group, form = _group("rasterGroup", tr("Raster"))
         _add_row(form, tr("Layer"), self.layer, tr("The raster layer that is segmented"), self.layer_problem)
-        _add_row(form, tr("Extent"), self.extent, tr("The whole layer, or the part that the map canvas shows"))
+        about = tr("The whole layer, the part that the map canvas shows, or a rectangle that you draw on it")
+        _add_row(form, tr("Extent"), self.extent, about, self.extent_problem)
         return group
 
     def _method_group(self) -> QGroupBox:
@@ -106,6 +108,7 @@ class QueryForm(QWidget):
         update = self._model.update
         self.layer.layerChanged.connect(lambda layer: update(layer_id=layer.id() if layer else ""))
         self.extent.currentIndexChanged.connect(lambda _: update(extent_choice=self.extent.currentData()))
+        self.extent.activated.connect(self._extent_picked)  # also when the same one is picked again
         self.method.currentIndexChanged.connect(lambda _: update(pipeline=self.method.currentData()))
         self.models.picked.connect(lambda models: update(models=models))
         self.preset.activated.connect(lambda _: update(preset=self.preset.currentData(), parameters={}))
@@ -116,6 +119,10 @@ class QueryForm(QWidget):
         self._model.changed.connect(self._show)
         layer = self.layer.currentLayer()
         update(layer_id=layer.id() if layer else "")
+
+    def _extent_picked(self) -> None:
+        if self.extent.currentData() == DRAWN_AREA:
+            self._model.draw_area()
 
     def _show(self) -> None:
         """Let every widget show the model; a widget that already does is not touched."""
@@ -156,6 +163,7 @@ class QueryForm(QWidget):
     def _show_problems(self) -> None:
         problems = self._model.problems
         self.layer_problem.show_problem(tr(problems.layer))
+        self.extent_problem.show_problem(tr(problems.extent))
         self.models_problem.show_problem(problems.models)
         self.parameters_problem.show_problem(problems.parameters)
 

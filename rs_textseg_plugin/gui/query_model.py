@@ -22,6 +22,7 @@ from rs_textseg_plugin.gui.base_values import base_values
 from rs_textseg_plugin.gui.draw_again import DrawAgain
 from rs_textseg_plugin.gui.model_choices import why_not_usable
 from rs_textseg_plugin.gui.query_state import (
+    DRAWN_AREA,
     MAP_CANVAS,
     PHRASE,
     Problems,
@@ -38,6 +39,8 @@ from rs_textseg_plugin.host.endpoint_key import sends_pictures
 from rs_textseg_plugin.host.output_paths import clicks_path_beside, default_output_path, make_folder_for, paths_beside
 from rs_textseg_plugin.host.scene_from_layer import layer_support, scene_from_layer
 from rs_textseg_plugin.host.views import count_views
+
+_NO_AREA = "Draw a rectangle on the map."
 
 CanvasView = Callable[[], "tuple[QgsRectangle, QgsCoordinateReferenceSystem]"]
 
@@ -56,6 +59,7 @@ class QueryModel(QObject):
         cancel_wanted: the user wants the run to stop.
         refused: a sentence; what the user chose cannot be run.
         consent_wanted: `Sending`; the user has to be asked before anything is sent.
+        area_wanted: the user is to draw a rectangle on the map canvas.
     """
 
     changed = pyqtSignal()
@@ -63,6 +67,7 @@ class QueryModel(QObject):
     cancel_wanted = pyqtSignal()
     refused = pyqtSignal(str)
     consent_wanted = pyqtSignal(object)
+    area_wanted = pyqtSignal()
 
     def __init__(
         self,
@@ -76,6 +81,7 @@ class QueryModel(QObject):
         self.state = remembered_state()
         self.run = RunState()
         self._answer = DrawAgain(project, now)
+        self._area: tuple[QgsRectangle, QgsCoordinateReferenceSystem] | None = None
         project.layersRemoved.connect(self._look_again)
 
     @property
@@ -93,6 +99,7 @@ class QueryModel(QObject):
         """What speaks against a run. An empty text is no problem, there is just nothing to do yet."""
         return Problems(
             layer=layer_support(self.layer).value,
+            extent=_NO_AREA if self.state.extent_choice == DRAWN_AREA and self._area is None else "",
             text=self._text_problem() if self.state.question.strip() else "",
             models=why_not_usable(self.state.models),
             parameters=self._parameter_problem(),
@@ -109,6 +116,11 @@ class QueryModel(QObject):
         """How the typed phrase is understood; empty for a class list, and where a model reads the phrase."""
         is_read = self.state.kind == PHRASE and self.pipeline.answers_phrases
         return reading_in_words(self.state.phrase) if is_read and self.state.phrase.strip() else ""
+
+    @property
+    def area(self) -> tuple[QgsRectangle, QgsCoordinateReferenceSystem] | None:
+        """The drawn rectangle and its CRS, while it is the extent."""
+        return self._area if self.state.extent_choice == DRAWN_AREA else None
 
     @property
     def asks_a_model(self) -> bool:
@@ -149,6 +161,17 @@ class QueryModel(QObject):
         if state != self.state:
             self.state = state
             self.changed.emit()
+
+    def draw_area(self) -> None:
+        """Let the user draw the rectangle that is looked at."""
+        self.update(extent_choice=DRAWN_AREA)
+        self.area_wanted.emit()
+
+    def take_area(self, rectangle: QgsRectangle, crs: QgsCoordinateReferenceSystem) -> None:
+        """Look at a rectangle that was drawn."""
+        self._area = (rectangle, crs)
+        self.state = dataclasses.replace(self.state, extent_choice=DRAWN_AREA)
+        self.changed.emit()
 
     def submit(self) -> None:
         """Ask for a run, where one is possible; before pictures are sent somewhere, ask for the user's consent."""
@@ -200,7 +223,7 @@ class QueryModel(QObject):
         Raises:
             TextSegError: something speaks against it.
         """
-        extent, extent_crs = self._canvas_view() if self.state.extent_choice == MAP_CANVAS else (None, None)
+        extent, extent_crs = self._extent()
         scene = scene_from_layer(
             self.layer,
             self._project.transformContext(),
@@ -214,6 +237,11 @@ class QueryModel(QObject):
         recipe = self._recipe()
         agreed = str(recipe.parameters.get("base_url", "")) if self.has_consent else ""
         return Request(scene, self._parse_text(), recipe, output, agreed)
+
+    def _extent(self) -> tuple[QgsRectangle | None, QgsCoordinateReferenceSystem | None]:
+        if self.state.extent_choice == MAP_CANVAS:
+            return self._canvas_view()
+        return self.area or (None, None)
 
     def take_start(self) -> None:
         """A run has begun."""

@@ -14,6 +14,7 @@ from rs_textseg_plugin.host.output_paths import RASTER_SUFFIXES
 
 WHOLE_LAYER = "layer"
 MAP_CANVAS = "canvas"
+DRAWN_AREA = "area"
 CLASSES = "classes"
 PHRASE = "phrase"
 
@@ -31,7 +32,7 @@ class QueryState:
         models: id of a set, or a folder.
         preset: a name in `PRESETS` that fits the pipeline; empty: none.
         rasters: what is written beside the polygons; names in `RASTER_SUFFIXES`.
-        extent_choice: `WHOLE_LAYER` or `MAP_CANVAS`.
+        extent_choice: `WHOLE_LAYER`, `MAP_CANVAS` or `DRAWN_AREA`, which is not remembered.
         parameters: recipe values that differ from those of the method, the models and the preset.
         ground_resolution_m: size of a working pixel; None: the raster's own.
         device: ``auto``, ``cpu`` or ``cuda``.
@@ -111,6 +112,7 @@ class Problems:
     """Why nothing can run, in one sentence for each field; empty where nothing speaks against it."""
 
     layer: str = ""
+    extent: str = ""
     text: str = ""
     models: str = ""
     parameters: str = ""
@@ -141,6 +143,6 @@ def remember_state(state: QueryState) -> None:
     settings.LAST_PIPELINE.write(state.pipeline)
     settings.LAST_MODELS.write(state.models)
     settings.LAST_RASTERS.write(",".join(state.rasters))
-    settings.LAST_EXTENT_CHOICE.write(state.extent_choice)
+    settings.LAST_EXTENT_CHOICE.write(WHOLE_LAYER if state.extent_choice == DRAWN_AREA else state.extent_choice)
     settings.LAST_DEVICE.write(state.device)
     remember_choice(state.vlm)
