@@ -216,9 +216,11 @@ def test_a_set_is_verified_with_whatever_it_holds_and_says_which_pipelines_it_se
     lines = verify_set("dense").splitlines()
     assert [line.split(":")[0] for line in lines] == ["clip", "upsampler", "It serves segearth-ov."]
     assert verify_set("both").endswith("It serves sam-clip, segearth-ov, surgery-sam, text2seg, vlm-sam.")
-    import_set("lonely", [tiny_models / "sam_tiny.pth"])
+    import_set("alone", [tiny_models / "sam_tiny.pth"])
+    assert verify_set("alone").endswith("It serves vlm-sam.")
+    import_set("lonely", [tmp_path / "up.ckpt"])
     with pytest.raises(
-        ModelError, match=r"'lonely' holds sam, which no method can work with alone .*sam-clip: sam and clip"
+        ModelError, match=r"'lonely' holds upsampler, which no method can work with alone .*sam-clip: sam and clip"
     ):
         verify_set("lonely")
 
