@@ -262,6 +262,15 @@ TEXT2SEG = PipelineInfo(
             0,
             1,
         ),
+        Parameter(
+            "points_weight",
+            1.0,
+            "float",
+            "How much the branch points counts in the vote, against 1 for each of the others.",
+            OURS,
+            0.01,
+            100,
+        ),
         *_BOXES,
         *_HEAT,
         *(

@@ -32,19 +32,21 @@ def best_scores(segments: Sequence[Segment], size: tuple[int, int]) -> Scores:
     return best
 
 
-def mean_votes(scores: Sequence[Scores], size: tuple[int, int]) -> Scores:
+def mean_votes(scores: Sequence[Scores], size: tuple[int, int], weights: Sequence[float] = ()) -> Scores:
     """Return each class's mean score over the voters, for the classes that any of them found.
 
     Args:
         scores: of each voter.
         size: ``(height, width)`` of the tile.
+        weights: how much each voter counts; none: all the same.
 
     Where the means of a pixel add up to more than 1, they are brought to 1.
     """
     means: Scores = {}
-    for best in scores:
+    shares = np.array(weights or [1.0] * len(scores), np.float32)
+    for best, share in zip(scores, shares / shares.sum()):
         for label, canvas in best.items():
-            means[label] = means.get(label, np.float32(0)) + canvas / np.float32(len(scores))
+            means[label] = means.get(label, np.float32(0)) + canvas * share
     total = np.maximum(sum(means.values(), np.zeros(size, np.float32)), 1)
     return {label: canvas / total for label, canvas in means.items()}
 

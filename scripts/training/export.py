@@ -37,6 +37,8 @@ RECIPE: dict[str, Any] = {
     "stability_score_thresh": 0.7,
     "cls_weight": 0.0,
     "heat_attention": "self-self",
+    "least_vote": 0.35,
+    "points_weight": 1.5,
     "min_area_m2": 4.0,
     "fill_holes_m2": 4.0,
 }

@@ -7,9 +7,9 @@ What happens to a tile, in this order::
     observe   SAM's features, once for all branches; what each branch sees beside them
     answer    every branch answers for itself, see `grounding_sam`, `surgery_sam` and `sam_clip` (selector=crop)
               union: every mask of every branch, as published
-              vote: at each pixel a branch gives the class of its best mask there the score of that mask; the mean over
-                    the branches is the class's probability. What no branch is sure of, or one branch alone says with
-                    little confidence, stays without a class
+              vote: at each pixel a branch gives the class of its best mask there the score of that mask; the weighted
+                    mean over the branches is the class's probability. What no branch is sure of, or one branch alone
+                    says with little confidence, stays without a class
               every polygon says which branches found it
 """
 
@@ -94,6 +94,7 @@ class Text2Seg:
                 "folder to the set, or take the branches points and crops."
             )
         self._votes = p["combine"] == "vote"
+        self._weights = {"points": float(p["points_weight"])}
         self.prob_threshold: float = p["least_vote"]
 
     def observation_key(self, parameters: Mapping[str, ParameterValue]) -> Hashable:
@@ -130,7 +131,9 @@ class Text2Seg:
             name: branch.answer(observation.seen[name], budget, should_stop).segments
             for name, branch in self._branches.items()
         }
-        return vote_of(said, self._legend, observation.size) if self._votes else union_of(said)
+        if not self._votes:
+            return union_of(said)
+        return vote_of(said, self._legend, observation.size, self._weights)
 
 
 def _parameters_of_branches(parameters: Mapping[str, ParameterValue]) -> dict[str, dict[str, ParameterValue]]:
@@ -146,16 +149,19 @@ def union_of(said: Mapping[str, Sequence[Segment]]) -> Answer:
     return Answer(tuple(replace(one, remark=name) for name, found in said.items() for one in found), None)
 
 
-def vote_of(said: Mapping[str, Sequence[Segment]], legend: Legend, size: tuple[int, int]) -> Answer:
+def vote_of(
+    said: Mapping[str, Sequence[Segment]], legend: Legend, size: tuple[int, int], weights: Mapping[str, float]
+) -> Answer:
     """Return the branches' mean as a class map, with the branches that found a pixel's class as the remark.
 
     Args:
         said: the segments of each branch, by its name.
         legend: the competing classes.
         size: ``(height, width)`` of the tile.
+        weights: how much a branch counts, by its name; 1 where it has none.
     """
     scores = {name: best_scores(found, size) for name, found in said.items()}
-    means = mean_votes(tuple(scores.values()), size)
+    means = mean_votes(tuple(scores.values()), size, [weights.get(name, 1.0) for name in scores])
     labels = tuple(one.label for found in said.values() for one in found)
     return Answer((), vote_map(means, legend, size), labels, branches_of(scores, means, size))
 

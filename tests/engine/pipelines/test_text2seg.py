@@ -117,6 +117,17 @@ def probabilities(said) -> np.ndarray:
     return vote_map(mean_votes(scores, TILE), names, TILE).probabilities(names, WHOLE)
 
 
+def test_branches_count_by_their_weights():
+    sure, unsure = (np.full(TILE, value, np.float32) for value in (0.9, 0.3))
+    votes = mean_votes([{0: sure}, {0: unsure, 1: sure}, {}], TILE, [2.0, 1.0, 1.0])
+    np.testing.assert_allclose(votes[0], (2 * 0.9 + 0.3) / 4, rtol=1e-6)
+    np.testing.assert_allclose(votes[1], 0.9 / 4, rtol=1e-6)
+    said = {"boxes": [], "points": [segment(LEFT, 0, 0.8)], "crops": [segment(LEFT, 1, 0.7)]}
+    for weight, label in ((1.0, 0), (0.5, 1)):
+        found = vote_of(said, legend(), TILE, {"points": weight}).class_map.probabilities(legend(), WHOLE)
+        assert (found.argmax(axis=0)[LEFT] == label).all()
+
+
 def test_a_class_has_the_mean_over_the_branches_of_their_scores():
     said = [[segment(LEFT, 0, 0.9)], [segment(MIDDLE, 0, 0.6), segment(RIGHT, 1, 0.3)], []]
     found = probabilities(said)
@@ -150,7 +161,7 @@ def test_a_vote_is_the_map_of_the_branches_masks_and_counts_them(sam, clip, dete
 
 
 def remarks_at(said, *pixels) -> list[str]:
-    remarks = vote_of(said, legend(), TILE).remarks
+    remarks = vote_of(said, legend(), TILE, {}).remarks
     return [remarks.texts[remarks.numbers[pixel]] for pixel in pixels]
 
 
@@ -190,7 +201,7 @@ def across_a_seam(folder, join, stop) -> LabelledScene:
 
 
 def voted(said, size):
-    return vote_of(said, legend(), size)
+    return vote_of(said, legend(), size, {})
 
 
 def united(said, size):
@@ -225,7 +236,7 @@ def test_eighty_classes_at_once_end_well(sam, clip, detector, tile):
 
 def test_segments_of_one_pixel_in_the_tile_s_corners_vote_for_that_pixel():
     corners = [segment(np.s_[0:1, 0:1], 0, 0.9), segment(np.s_[63:64, 95:96], 1, 0.8)]
-    answer = vote_of({"boxes": corners, "points": []}, legend(), TILE)
+    answer = vote_of({"boxes": corners, "points": []}, legend(), TILE, {})
     found = answer.class_map.probabilities(legend(), WHOLE)
     assert found[0, 0, 0] == pytest.approx(0.45, abs=1e-3)
     assert found[1, 63, 95] == pytest.approx(0.4, abs=1e-3)
