@@ -14,9 +14,17 @@ from rs_textseg_plugin.contract import api_key
 from rs_textseg_plugin.contract.errors import RecipeError, SceneError, TextSegError
 from rs_textseg_plugin.contract.events import Event, Failed, Finished, Progress, Warned
 from rs_textseg_plugin.contract.grid import Extent
-from rs_textseg_plugin.contract.query import Query, parse_class_list, parse_phrase
-from rs_textseg_plugin.contract.recipe import PIPELINES, PRESETS, SAM_CLIP, ParameterValue, Recipe, find_preset
-from rs_textseg_plugin.contract.referring import parse_referring
+from rs_textseg_plugin.contract.query import Query, parse_class_list
+from rs_textseg_plugin.contract.recipe import (
+    PIPELINES,
+    PRESETS,
+    SAM_CLIP,
+    ParameterValue,
+    Recipe,
+    find_pipeline,
+    find_preset,
+)
+from rs_textseg_plugin.contract.referring import parse_phrase_for
 from rs_textseg_plugin.contract.request import Output, Request
 from rs_textseg_plugin.contract.scene import Scene, Stretch
 from rs_textseg_plugin.contract.version import VERSION
@@ -175,8 +183,7 @@ def _request(options: argparse.Namespace) -> Request:
 
 def _query(options: argparse.Namespace) -> Query:
     if options.phrase is not None:
-        answers = options.pipeline in PIPELINES and PIPELINES[options.pipeline].answers_phrases
-        return (parse_referring if answers else parse_phrase)(options.phrase)
+        return parse_phrase_for(find_pipeline(options.pipeline), options.phrase)
     if options.word_list is not None:
         return parse_class_list(find_word_list(options.word_list).text)
     return parse_class_list(options.text)
