@@ -21,10 +21,13 @@ from rs_textseg_plugin.contract.catalog import (
 )
 from rs_textseg_plugin.contract.errors import EngineError, ModelError
 from rs_textseg_plugin.contract.recipe import PIPELINES
+from rs_textseg_plugin.contract.vlm_table import VLM_FOLDER
 from rs_textseg_plugin.engine.models.checkpoint import checkpoint_role, peek_keys_and_shapes
 from rs_textseg_plugin.engine.models.clip import load_clip
 from rs_textseg_plugin.engine.models.detector import load_detector
 from rs_textseg_plugin.engine.models.grounding_dino import FILES_BESIDE
+from rs_textseg_plugin.engine.models.qwen_folder import family_of, weight_files
+from rs_textseg_plugin.engine.models.qwen_vl import load_qwen_vl
 from rs_textseg_plugin.engine.models.sam import load_sam
 from rs_textseg_plugin.engine.models.upsampler import load_upsampler
 from rs_textseg_plugin.engine.weights import Checkpoint, resolve_set, verified
@@ -105,6 +108,7 @@ def verify_set(name: str) -> str:
     for checkpoint in resolved.checkpoints.values():
         _load(checkpoint)
         lines.append(f"{checkpoint.role}: {checkpoint.path} is whole, SHA-256 {checkpoint.sha256}")
+    lines += _verify_vlm(next((one.path.parent for one in resolved.checkpoints.values()), Path()) / VLM_FOLDER)
     served = [info.name for info in PIPELINES.values() if set(info.roles) <= set(resolved.checkpoints)]
     if not served:
         needs = "; ".join(f"{info.name}: {' and '.join(info.roles)}" for info in PIPELINES.values())
@@ -113,6 +117,14 @@ def verify_set(name: str) -> str:
             f"can work with alone ({needs}): add what is missing."
         )
     return "\n".join([*lines, f"It serves {', '.join(served)}."])
+
+
+def _verify_vlm(folder: Path) -> list[str]:
+    """Load the vision-language model of a set, if it has one."""
+    if not folder.is_dir():
+        return []
+    load_qwen_vl(folder, None, torch.device("cpu"), torch.float32)
+    return [f"vlm: {folder} is whole"]
 
 
 def _load(checkpoint: Checkpoint) -> None:
@@ -128,7 +140,11 @@ def _load(checkpoint: Checkpoint) -> None:
 
 
 def import_set(name: str, files: Sequence[Path]) -> Path:
-    """Copy checkpoint files into a set of that name; return its folder.
+    """Copy checkpoints into a set of that name; return its folder.
+
+    Args:
+        name: of the new set.
+        files: checkpoints, and at most one folder with a Qwen-VL.
 
     Raises:
         ModelError: the name is taken or no plain word, or a file is no checkpoint that is known.
@@ -138,19 +154,47 @@ def import_set(name: str, files: Sequence[Path]) -> Path:
         raise ModelError(f"The set name {name!r} is no plain name: write one without slashes.")
     if folder.exists() or any(entry.id == name and is_installed(entry) for entry in load_catalog()):
         raise ModelError(f"There is a model set {name!r} already ({folder}): choose another name, or remove it first.")
-    roles = {file: checkpoint_role(peek_keys_and_shapes(file)) for file in files}
-    for file, role in roles.items():
-        if role is None:
-            raise ModelError(
-                f"The file {file} is neither a SAM nor a CLIP checkpoint, nor an upsampler for one, nor a detector: "
-                "nothing was imported."
-            )
+    vlm = [file for file in files if file.is_dir()]
+    _require_vlm(vlm)
+    roles = _roles_of([file for file in files if file not in vlm])
     folder.mkdir(parents=True)
     for file, role in roles.items():
         shutil.copyfile(file, folder / file.name)
         if role == "detector":
             _copy_beside(file, folder)
+    for one in vlm:
+        _copy_files(one, folder / VLM_FOLDER)
     return folder
+
+
+def _require_vlm(folders: Sequence[Path]) -> None:
+    for folder in folders:
+        weight_files(folder, None)
+        family_of(folder)
+    if len(folders) > 1:
+        raise ModelError(
+            f"{folders[0]} and {folders[1]} are two vision-language models: a set holds one, so name one of them."
+        )
+
+
+def _roles_of(files: Sequence[Path]) -> dict[Path, str]:
+    roles = {}
+    for file in files:
+        role = checkpoint_role(peek_keys_and_shapes(file))
+        if role is None:
+            raise ModelError(
+                f"The file {file} is neither a SAM nor a CLIP checkpoint, nor an upsampler for one, nor a detector: "
+                "nothing was imported."
+            )
+        roles[file] = role
+    return roles
+
+
+def _copy_files(source: Path, target: Path) -> None:
+    """Copy the files of a folder, but not its folders."""
+    target.mkdir()
+    for file in filter(Path.is_file, source.iterdir()):
+        shutil.copyfile(file, target / file.name)
 
 
 def _copy_beside(weights: Path, folder: Path) -> None:

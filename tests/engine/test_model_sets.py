@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from tiny_detector import write_tiny_detector
+from tiny_qwen import save_tiny_qwen
 from tiny_upsamplers import published_state
 
 from rs_textseg_plugin.contract import catalog
@@ -223,6 +224,20 @@ def test_a_set_is_verified_with_whatever_it_holds_and_says_which_pipelines_it_se
         ModelError, match=r"'lonely' holds upsampler, which no method can work with alone .*sam-clip: sam and clip"
     ):
         verify_set("lonely")
+
+
+def test_a_vision_language_model_is_imported_with_the_sam_that_draws_for_it(home, tiny_models, tmp_path):
+    vlm = save_tiny_qwen(tmp_path / "Qwen3-VL", "qwen3_vl")
+    (vlm / "notes").mkdir()
+    import_set("asking", [tiny_models / "sam_tiny.pth", vlm])
+    assert (home / "asking" / "vlm" / "model.safetensors").is_file()
+    assert verify_set("asking").splitlines()[-2:] == [f"vlm: {home / 'asking' / 'vlm'} is whole", "It serves vlm-sam."]
+    with pytest.raises(ModelError, match="two vision-language models"):
+        import_set("both", [vlm, save_tiny_qwen(tmp_path / "other", "qwen3_vl")])
+    with pytest.raises(ModelError, match=r"model\.safetensors"):
+        import_set("none", [tmp_path / "Qwen3-VL" / "notes"])
+    assert not (home / "both").exists()
+    assert not (home / "none").exists()
 
 
 def test_what_is_no_model_is_not_imported(home, tmp_path):
