@@ -11,6 +11,8 @@ from rs_textseg_plugin.contract.errors import RecipeError
 
 _HOST = re.compile(r"[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\.?|[0-9a-f:.]*:[0-9a-f:.]+")
 
+_THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
+
 
 @dataclass(frozen=True)
 class ServerAddress:
@@ -67,6 +69,11 @@ def _checked_host(parts: SplitResult) -> str:
         raise ValueError("no web server")
     host = f"[{name}]" if ":" in name else name
     return host if parts.port is None else f"{host}:{parts.port}"
+
+
+def is_this_machine(base_url: str) -> bool:
+    """Whether an address is one of this machine itself."""
+    return urlsplit(base_url).hostname in _THIS_MACHINE
 
 
 def shown_url(url: str) -> str:

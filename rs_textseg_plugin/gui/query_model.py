@@ -17,7 +17,7 @@ from rs_textseg_plugin.contract.query import Query, parse_class_list
 from rs_textseg_plugin.contract.recipe import PIPELINES, ParameterValue, PipelineInfo, Recipe, find_preset
 from rs_textseg_plugin.contract.referring import parse_phrase_for
 from rs_textseg_plugin.contract.request import Output, Request
-from rs_textseg_plugin.contract.server_address import parse_address
+from rs_textseg_plugin.contract.server_address import is_this_machine, parse_address
 from rs_textseg_plugin.gui.base_values import base_values
 from rs_textseg_plugin.gui.draw_again import DrawAgain
 from rs_textseg_plugin.gui.model_choices import why_not_usable
@@ -34,7 +34,7 @@ from rs_textseg_plugin.gui.query_state import (
 from rs_textseg_plugin.gui.vlm_choice import ENDPOINT, asks_a_model
 from rs_textseg_plugin.gui.words import reading_in_words
 from rs_textseg_plugin.host.click_layers import ClickLayers
-from rs_textseg_plugin.host.consent import consent, has_consented, is_this_machine, take_back
+from rs_textseg_plugin.host.consent import consent, has_consented, take_back
 from rs_textseg_plugin.host.endpoint_key import sends_pictures
 from rs_textseg_plugin.host.output_paths import clicks_path_beside, default_output_path, make_folder_for, paths_beside
 from rs_textseg_plugin.host.scene_from_layer import layer_support, scene_from_layer

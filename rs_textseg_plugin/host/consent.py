@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
-
 from rs_textseg_plugin.contract.server_address import parse_address
 from rs_textseg_plugin.host.settings import CONSENTS
-
-_THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
 
 
 def has_consented(base_url: str) -> bool:
@@ -35,11 +31,6 @@ def take_back(base_url: str) -> None:
         RecipeError: it is no address.
     """
     CONSENTS.write("\n".join(sorted({*_read()} - {parse_address(base_url).base_url})))
-
-
-def is_this_machine(base_url: str) -> bool:
-    """Whether the address is one of this machine itself."""
-    return urlsplit(base_url).hostname in _THIS_MACHINE
 
 
 def _read() -> list[str]:

@@ -330,7 +330,7 @@ def test_a_question_goes_to_a_server_with_consent_and_the_key_of_the_environment
     assert run(*asked, "--consent-to-send") == 0
     printed = capfd.readouterr()
     assert [received.headers["authorization"] for received in server.received] == [f"Bearer {key}"]
-    assert "leave this machine" in printed.err
+    assert "stay on this machine" in printed.err
     assert str(clicks) in printed.out
     assert {feature["properties"]["kind"] for feature in json.loads(clicks.read_text())["features"]} == {
         "box",

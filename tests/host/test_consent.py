@@ -4,7 +4,8 @@ import pytest
 from qgis.core import QgsSettings
 
 from rs_textseg_plugin.contract.errors import RecipeError
-from rs_textseg_plugin.host.consent import consent, has_consented, is_this_machine, take_back
+from rs_textseg_plugin.contract.server_address import is_this_machine
+from rs_textseg_plugin.host.consent import consent, has_consented, take_back
 from rs_textseg_plugin.host.settings import PREFIX
 
 pytestmark = pytest.mark.usefixtures("qgis_app")

@@ -80,6 +80,11 @@ class QwenVl:
         return kept
 
     @property
+    def is_elsewhere(self) -> bool:
+        """It runs here."""
+        return False
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """Nothing is given up on the way to it."""
         return ()

@@ -17,7 +17,7 @@ from PIL import Image
 
 from rs_textseg_plugin.contract.api_key import checked_key
 from rs_textseg_plugin.contract.errors import EngineError, RecipeError
-from rs_textseg_plugin.contract.server_address import parse_address
+from rs_textseg_plugin.contract.server_address import is_this_machine, parse_address
 from rs_textseg_plugin.engine.vlm.cancellable import run_cancellable
 from rs_textseg_plugin.engine.vlm.endpoint_dialect import Dialect, Message
 from rs_textseg_plugin.engine.vlm.endpoint_errors import (
@@ -86,6 +86,11 @@ class Endpoint:
     def convention(self) -> Convention:
         """What its numbers mean."""
         return self._convention
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether its address is not one of this machine."""
+        return not is_this_machine(self._server.address.base_url)
 
     @property
     def notes(self) -> tuple[str, ...]:

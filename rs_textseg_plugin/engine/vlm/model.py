@@ -71,6 +71,10 @@ class VisionModel(Protocol):
         """What its numbers mean."""
 
     @property
+    def is_elsewhere(self) -> bool:
+        """Whether pictures leave this machine for it."""
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """What it turned out not to understand, in sentences for the result."""
 
