@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rs_textseg_plugin.contract.errors import RecipeError
-from rs_textseg_plugin.contract.server_address import parse_address, shown_url
+from rs_textseg_plugin.contract.server_address import is_this_machine, parse_address, shown_url
 
 
 @pytest.mark.parametrize(
@@ -104,3 +104,11 @@ def test_a_user_name_and_a_password_are_refused_with_the_reason():
 )
 def test_a_shown_address_has_nothing_secret(url, shown):
     assert shown_url(url) == shown
+
+
+@pytest.mark.parametrize(
+    ("address", "is_here"),
+    [("http://localhost:8000/v1", True), ("http://[::1]/v1", True), ("http://localhost.example.org/v1", False)],
+)
+def test_this_machine_is_known_by_its_names(address, is_here):
+    assert is_this_machine(address) is is_here

@@ -4,7 +4,6 @@ import pytest
 from qgis.core import QgsSettings
 
 from rs_textseg_plugin.contract.errors import RecipeError
-from rs_textseg_plugin.contract.server_address import is_this_machine
 from rs_textseg_plugin.host.consent import consent, has_consented, take_back
 from rs_textseg_plugin.host.settings import PREFIX
 
@@ -47,11 +46,3 @@ def test_what_may_be_secret_in_an_address_is_not_remembered():
 def test_consent_to_no_address_is_refused():
     with pytest.raises(RecipeError, match="is no address of a web server"):
         consent("nonsense")
-
-
-@pytest.mark.parametrize(
-    ("address", "is_here"),
-    [("http://localhost:8000/v1", True), ("http://[::1]/v1", True), ("http://localhost.example.org/v1", False)],
-)
-def test_this_machine_is_known_by_its_names(address, is_here):
-    assert is_this_machine(address) is is_here
