@@ -38,7 +38,7 @@ from rs_textseg_plugin.engine.models.upsampler import Upsampler, UpsamplerNetwor
 
 WINDOW_PX, STRIDE_PX, GRID, CHANNELS = 224, 112, 14, 512
 # Ratios of minima. Joining gains with the area; below 1024 px the reference fits into a processor's cache.
-JOINING_GATES, SMALL_JOINING_GATE, FIRST_GATE, REPEATED_GATE = {1024: 14.0, 2048: 56.0}, 2.0, 4.0, 15.0
+JOINING_GATES, SMALL_JOINING_GATE, FIRST_GATE, REPEATED_GATE = {1024: 25.0, 2048: 100.0}, 2.0, 6.0, 25.0
 
 
 def main() -> int:
