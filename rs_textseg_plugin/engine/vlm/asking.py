@@ -79,9 +79,7 @@ class Asking:
         account = self._account
         if account.asked and not account.usable:
             raise EngineError(f"No answer of {self._model.name} could be used. {account.problem}")
-        notes = [
-            f"{self._model.name} was asked {account.asked} times and answered {account.usable} times{self._spent}."
-        ]
+        notes = [f"{self._model.name}: {account.usable} of {account.asked} pictures answered{self._spent}."]
         if account.failed:
             notes.append(
                 f"{account.failed} views have no answer, so nothing was looked for there: run again over these parts. "
