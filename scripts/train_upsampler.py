@@ -20,10 +20,8 @@ same here. On one CPU core, take crops of 8 x 8 to 14 x 14 patches and two at on
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -35,7 +33,7 @@ from stage import ROOT
 
 sys.path.insert(0, str(ROOT))
 
-from rs_textseg_plugin.contract.errors import InputError, ModelError, OutputError, RecipeError, TextSegError
+from rs_textseg_plugin.contract.errors import InputError, OutputError, RecipeError, TextSegError
 from rs_textseg_plugin.contract.scene import Scene, Stretch
 from rs_textseg_plugin.contract.shared_parameters import ATTENTIONS
 from rs_textseg_plugin.engine.device import choose_device
@@ -46,6 +44,7 @@ from rs_textseg_plugin.engine.weights import Checkpoint, resolve_set
 from upsampling.features import LAST_BLOCK, PENULTIMATE, Featurizer
 from upsampling.pictures import PictureSource, find_rasters
 from upsampling.recipe import NEAR_BICUBIC, PUBLISHED, RADII, UpsamplerTraining
+from work_folder import require_same_training, require_writable
 
 _FEWEST_PATCHES = 2  # on a side of a picture
 
@@ -69,14 +68,14 @@ def train(asked: argparse.Namespace) -> None:
     Raises:
         InputError: something that was asked for cannot be had; nothing was trained.
     """
-    require_writable(asked.out, asked.work)
+    require_places(asked.out, asked.work)
     rasters = find_rasters(asked.places)
     found = resolve_set(asked.models, ("clip",)).checkpoints["clip"]
     clip = load_clip(found.path, found.architecture, choose_device(asked.device), torch.float32)
     featurizer = Featurizer(clip, asked.features, asked.attention)
     size_px = picture_size(asked.crop_px, clip, featurizer.patch_px)
     facts = describe(asked, found)
-    require_same_training(asked.work, facts)
+    require_same_training(asked.work / "upsampler.json", facts)
     with PictureSource(rasters, scene_of(asked), size_px) as source:
         training = UpsamplerTraining(
             source, featurizer, asked.layout, asked.work, asked.minutes, size_px, max(1, asked.batch), asked.start
@@ -85,7 +84,7 @@ def train(asked: argparse.Namespace) -> None:
     export(training.parts.upsampler, asked.out, facts)
 
 
-def require_writable(out: Path, work: Path) -> None:
+def require_places(out: Path, work: Path) -> None:
     """Check both places before hours are spent.
 
     Raises:
@@ -95,15 +94,7 @@ def require_writable(out: Path, work: Path) -> None:
         raise OutputError(f"--out {out} is no .safetensors file: give it that ending, by which it is read.")
     if out.is_dir():
         raise OutputError(f"--out {out} is a folder: name a file in it.")
-    for option, folder in (("--out", out.absolute().parent), ("--work", work)):
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=folder):
-                pass
-        except OSError as error:
-            raise OutputError(
-                f"{option}: nothing can be written to {folder} ({error.strerror}): choose another folder."
-            ) from error
+    require_writable({"--out": out.absolute().parent, "--work": work})
 
 
 def picture_size(crop_px: int, clip: ClipModel, patch_px: int) -> int:
@@ -126,25 +117,6 @@ def describe(asked: argparse.Namespace, clip: Checkpoint) -> dict[str, str]:
     """Return what an upsampler belongs to; written into it, and compared before a training goes on."""
     facts = {"clip": clip.path.name, "clip_sha256": clip.sha256, "layout": asked.layout, "features": asked.features}
     return facts | ({"attention": asked.attention} if asked.features == LAST_BLOCK else {})
-
-
-def require_same_training(work: Path, facts: dict[str, str]) -> None:
-    """Note what a folder's training is for, or check that it is for the same.
-
-    Raises:
-        ModelError: it was begun for another CLIP, layout or kind of features.
-    """
-    note = work / "upsampler.json"
-    if note.is_file():
-        begun: dict[str, str] = json.loads(note.read_text(encoding="utf-8"))
-        changed = [name for name in (*facts, *begun) if begun.get(name) != facts.get(name)]
-        if changed:
-            name = changed[0]
-            raise ModelError(
-                f"The training in {work} was begun with {name} {begun.get(name)}, not {facts.get(name)}: "
-                "choose another --work folder, or remove this one."
-            )
-    note.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
 
 
 def scene_of(asked: argparse.Namespace) -> Scene:

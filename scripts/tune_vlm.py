@@ -29,7 +29,6 @@ import hashlib
 import json
 import os
 import sys
-import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -41,7 +40,7 @@ from stage import ROOT
 
 sys.path.insert(0, str(ROOT))
 
-from rs_textseg_plugin.contract.errors import InputError, ModelError, OutputError, SceneError, TextSegError
+from rs_textseg_plugin.contract.errors import InputError, SceneError, TextSegError
 from rs_textseg_plugin.contract.scene import Scene, Stretch
 from rs_textseg_plugin.engine.device import choose_device, choose_dtype
 from rs_textseg_plugin.engine.models.qwen_folder import weight_files
@@ -59,6 +58,7 @@ from tuning.own_polygons import PolygonData, read_polygons
 from tuning.rrsis_d import read_rrsis_d
 from tuning.scoring import Examiner, Scores
 from tuning.targets import TargetStore, answer_text, make_target
+from work_folder import require_same_training, require_writable
 
 RRSIS_D, EARTH_REASON, TABLE, POLYGONS = "rrsis-d", "earthreason", "table", "polygons"
 _PLACES = {RRSIS_D: 1, EARTH_REASON: 1, TABLE: 1, POLYGONS: 2}
@@ -107,7 +107,7 @@ def tune(asked: argparse.Namespace, sam: Checkpoint, drawing: SamModel, device: 
         InputError: data, model or folder cannot be had, or the folder holds another training.
     """
     examples = examples_of(asked, TRAIN)
-    require_same_training(asked.work, describe(asked, sam, examples))
+    require_same_training(asked.work / "tuning.json", describe(asked, sam, examples))
     store = TargetStore(asked.work / "targets.jsonl")
     store.make(
         examples,
@@ -237,19 +237,8 @@ def require_sensible(asked: argparse.Namespace) -> None:
         if getattr(asked, name) < least:
             option = name.replace("_", "-")
             raise InputError(f"--{option} {getattr(asked, name)} is too little: give at least {least}.")
-    require_writable([folder for folder in (asked.out, asked.work) if folder is not None])
-
-
-def require_writable(folders: Sequence[Path]) -> None:
-    for folder in folders:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=folder):
-                pass
-        except OSError as error:
-            raise OutputError(
-                f"Nothing can be written to {folder} ({error.strerror}): choose another folder."
-            ) from error
+    folders = {"--out": asked.out, "--work": asked.work}
+    require_writable({option: folder for option, folder in folders.items() if folder is not None})
 
 
 def describe(asked: argparse.Namespace, sam: Checkpoint, examples: Sequence[Example]) -> dict[str, str]:
@@ -261,25 +250,6 @@ def describe(asked: argparse.Namespace, sam: Checkpoint, examples: Sequence[Exam
     }
     names = ("layout", "regions", "clicks", "view_px", "epochs", "rank", "batch", "rate")
     return facts | {name: str(getattr(asked, name)) for name in names}
-
-
-def require_same_training(work: Path, facts: dict[str, str]) -> None:
-    """Note what a folder's training is for, or check that it is for the same.
-
-    Raises:
-        ModelError: it was begun with something else.
-    """
-    note = work / "tuning.json"
-    if note.is_file():
-        begun: dict[str, str] = json.loads(note.read_text(encoding="utf-8"))
-        changed = [name for name in (*facts, *begun) if begun.get(name) != facts.get(name)]
-        if changed:
-            name = changed[0]
-            raise ModelError(
-                f"The training in {work} was begun with {name} {begun.get(name)}, not {facts.get(name)}: "
-                "choose another --work folder, or remove this one."
-            )
-    note.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
 
 
 def build_parser() -> argparse.ArgumentParser:

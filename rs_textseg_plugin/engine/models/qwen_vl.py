@@ -54,7 +54,7 @@ class QwenVl:
 
     def __init__(self, model: Any, processor: Any, name: str, convention: Convention) -> None:
         self.model, self.processor = model.eval(), processor
-        self._name, self._convention = name, convention
+        self._name, self._convention, self._usual_convention = name, convention, convention
         self._speed: LinearSpeed | None = None
         self.most_tokens = MOST_TOKENS
 
@@ -78,6 +78,10 @@ class QwenVl:
         """What its weights are held and computed in."""
         kept: torch.dtype = self.model.dtype
         return kept
+
+    def configure(self, most_tokens: int, convention: Convention | None) -> None:
+        """Set the longest answer and what the numbers mean; None: as usual for the family."""
+        self.most_tokens, self._convention = most_tokens, convention or self._usual_convention
 
     @property
     def is_elsewhere(self) -> bool:

@@ -131,6 +131,7 @@ def load_vlm_sam(order: Order) -> Pipeline[Any]:
 
 def _vision_model(order: Order) -> VisionModel:
     p: Mapping[str, Any] = order.parameters
+    convention = None if p["convention"] == "auto" else Convention(p["convention"])
     if p["base_url"]:
         return Endpoint(
             p["base_url"],
@@ -138,14 +139,14 @@ def _vision_model(order: Order) -> VisionModel:
             order.question.api_key,
             timeout_s=p["timeout_s"],
             tries=p["tries"],
-            convention=None if p["convention"] == "auto" else Convention(p["convention"]),
+            convention=convention,
             max_tokens=p["max_tokens"],
         )
     beside_sam = order.models.checkpoints["sam"].path.parent / VLM_FOLDER
     if p["vlm"] or beside_sam.is_dir():
         folder, adapter = Path(p["vlm"] or beside_sam), Path(p["adapter"]) if p["adapter"] else None
         model = order.shelf.vlm(folder, adapter, order.device, order.dtype)
-        model.most_tokens = p["max_tokens"]
+        model.configure(p["max_tokens"], convention)
         return model
     raise RecipeError(
         "The pipeline vlm-sam needs a vision-language model: name the folder of one (--param vlm=FOLDER), a server and "

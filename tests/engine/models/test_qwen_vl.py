@@ -315,3 +315,11 @@ def test_code_in_a_folder_is_not_run(qwen3, tmp_path):
     with contextlib.suppress(ModelError):
         load_qwen_vl(copy, None, CPU, torch.float32)
     assert not mark.exists()
+
+
+def test_another_convention_holds_until_the_next_order(qwen3):
+    loaded = load_qwen_vl(qwen3, None, CPU, torch.float32)
+    loaded.configure(9, Convention.PIXELS)
+    assert (loaded.most_tokens, loaded.convention) == (9, Convention.PIXELS)
+    loaded.configure(12, None)
+    assert (loaded.most_tokens, loaded.convention) == (12, Convention.GRID_1000)

@@ -30,6 +30,7 @@ from rs_textseg_plugin.contract.request import Output, Request
 from rs_textseg_plugin.contract.scene import Scene
 from rs_textseg_plugin.engine.models.sam import SamEmbedding, SamModel, fit_long_side, load_sam
 from rs_textseg_plugin.engine.service import Engine
+from rs_textseg_plugin.engine.vlm.model import Convention
 from stage import ROOT
 
 DEMO = ROOT / "resources" / "demo"
@@ -384,6 +385,15 @@ def test_what_a_model_on_this_machine_costs_is_told_before_it_is_asked(engine, t
     assert re.search(
         r"vlm is asked about 1 picture of up to 240 x 240 px: about \d+ tokens of pictures, and about", told
     )
+
+
+def test_the_convention_that_was_asked_for_reaches_a_model_on_this_machine(engine, transform, tmp_path):
+    folder = save_tiny_qwen(tmp_path / "vlm", "qwen3_vl")
+    given = {"vlm": str(folder), "max_tokens": 16, "convention": "pixels"}
+    with pytest.raises(EngineError, match="No answer of vlm"):
+        list(engine.run(request(tmp_path, transform, **given), lambda: False))
+    (model,) = engine.shelf._vlm.values()
+    assert (model.convention, model.most_tokens) == (Convention.PIXELS, 16)
 
 
 def test_a_model_set_can_bring_its_own_vision_language_model(engine, transform, tmp_path):

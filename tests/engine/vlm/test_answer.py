@@ -476,7 +476,7 @@ def test_a_bracket_that_someone_forgot_in_a_sentence_is_no_cut():
 # Nothing that a model can write makes it fail
 
 
-def check(reading):
+def assert_sound(reading):
     width, height = SIZE
     assert isinstance(reading.is_answer, bool)
     assert reading.is_answer or (not reading.instances and reading.unusable)
@@ -514,13 +514,13 @@ def test_no_mutation_of_an_answer_makes_it_fail(seed):
             start = chance.randrange(len(letters) + 1)
             letters[start : start + chance.choice((0, 0, 1, 5, 30))] = [chance.choice(PIECES)]
         text = "".join(letters)
-        check(read(text, convention=chance.choice([*Convention])))
+        assert_sound(read(text, convention=chance.choice([*Convention])))
 
 
 @settings(max_examples=300, deadline=None, derandomize=True)
 @given(st.lists(st.sampled_from(PIECES), max_size=40).map("".join) | st.text(max_size=200))
 def test_no_text_makes_it_fail(text):
-    check(read(text))
+    assert_sound(read(text))
 
 
 JSON_KEYS = (
@@ -539,20 +539,20 @@ JSON = st.recursive(
 @settings(max_examples=500, deadline=None, derandomize=True)
 @given(JSON)
 def test_no_json_makes_it_fail(value):
-    check(read(json.dumps(value)))
+    assert_sound(read(json.dumps(value)))
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_no_bytes_make_it_fail(seed):
     data = random.Random(seed).randbytes(20_000)
     for encoding in ("latin-1", "utf-16-le", "utf-8"):
-        check(read(data.decode(encoding, "replace")))
+        assert_sound(read(data.decode(encoding, "replace")))
 
 
 def test_brackets_within_brackets_are_read_in_reasonable_time():
     start = time.process_time()
     for text in ("[" * 150_000, '{"box":' * 50_000, "[" * 150_000 + ANSWER, f'[{{"box":{"[" * 50}1{"]" * 50}}}]'):
-        check(read(text))
+        assert_sound(read(text))
     assert time.process_time() - start < 15
 
 
@@ -560,7 +560,7 @@ def test_a_megabyte_is_read_in_reasonable_time():
     boxes = ",".join(f'{{"box":[{i % 600},{i % 400},{i % 600 + 5.5},{i % 400 + i / 1000}]}}' for i in range(6_000))
     start = time.process_time()
     for text in (f"[{boxes}]", "word " * 200_000, ANSWER + " " * 1_000_000, '["' + "a" * 1_000_000):
-        check(read(text))
+        assert_sound(read(text))
     assert time.process_time() - start < 30
     assert len(read(f"[{boxes}]").unusable) <= 51
 
