@@ -8,7 +8,6 @@ from typing import Union
 
 import torch
 
-from rs_textseg_plugin.engine.models.checkpoint import peek_keys_and_shapes, require_role
 from rs_textseg_plugin.engine.models.grounding_dino import GroundingDino, load_grounding_dino
 from rs_textseg_plugin.engine.models.owl import KINDS, Owl, load_owl
 
@@ -19,13 +18,12 @@ def load_detector(weights: Path, device: torch.device, dtype: torch.dtype) -> De
     """Load Grounding DINO, OWLv2 or OWL-ViT, as the ``model_type`` in config.json beside the weights says.
 
     Raises:
-        ModelError: as `load_grounding_dino` and `load_owl`.
+        ModelError: see `load_detector_parts`.
     """
     kind = _model_type(weights.with_name("config.json"))
-    if kind not in KINDS:
-        return load_grounding_dino(weights, device, dtype)
-    require_role(peek_keys_and_shapes(weights), "detector", weights)
-    return load_owl(weights, kind, device, dtype)
+    if kind in KINDS:
+        return load_owl(weights, kind, device, dtype)
+    return load_grounding_dino(weights, device, dtype)
 
 
 def _model_type(config: Path) -> str:

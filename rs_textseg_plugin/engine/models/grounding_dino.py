@@ -16,8 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rs_textseg_plugin.contract.errors import ModelError, QueryError
-from rs_textseg_plugin.engine.models.checkpoint import peek_keys_and_shapes, require_role
+from rs_textseg_plugin.contract.errors import QueryError
+from rs_textseg_plugin.engine.models.hugging_face import load_detector_parts
 from rs_textseg_plugin.engine.models.torchvision_ops import ensure_torchvision
 
 ensure_torchvision()
@@ -25,7 +25,7 @@ ensure_torchvision()
 import transformers  # noqa: E402 (its image processor imports torchvision)
 
 _ENDS_A_PHRASE = str.maketrans(".?", "  ")  # the model takes what stands between these for one phrase
-_BESIDE = ("config.json", "preprocessor_config.json or processor_config.json", "tokenizer.json or vocab.txt")
+_BESIDE = "config.json, preprocessor_config.json or processor_config.json, tokenizer.json or vocab.txt"
 # What a published folder holds beside the weights; not every folder has all of them.
 FILES_BESIDE = (
     "config.json", "preprocessor_config.json", "processor_config.json", "tokenizer.json", "tokenizer_config.json",
@@ -161,32 +161,8 @@ def load_grounding_dino(weights: Path, device: torch.device, dtype: torch.dtype)
         dtype: autocast type there.
 
     Raises:
-        ModelError: no Grounding DINO, a file is missing or damaged, or weights are missing.
+        ModelError: see `load_detector_parts`.
     """
-    require_role(peek_keys_and_shapes(weights), "detector", weights)
-    if weights.name != "model.safetensors":
-        raise ModelError(f"The detector {weights} has to be named model.safetensors, as it is published: rename it.")
-    folder = weights.parent
-    quiet: Any = transformers.utils.logging
-    quiet.disable_progress_bar()  # it would fill the log of the worker
-    try:
-        processor = _from_folder(transformers.GroundingDinoProcessor, folder)
-        model, report = _from_folder(
-            transformers.GroundingDinoForObjectDetection, folder, use_safetensors=True, output_loading_info=True
-        )
-    except (OSError, ValueError, TypeError, KeyError, RuntimeError, AttributeError, ImportError) as error:
-        raise ModelError(
-            f"The detector in {folder} cannot be loaded ({str(error).splitlines()[0][:160]}): beside model.safetensors "
-            f"the folder needs {', '.join(_BESIDE)} of the same model."
-        ) from error
-    lacking = [*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])]
-    if lacking:  # transformers would go on with random values
-        raise ModelError(
-            f"The detector {weights} lacks {len(lacking)} weights that its config.json asks for, such as "
-            f"{sorted(lacking)[0]}: take all files from the same model."
-        )
-    return GroundingDino(model.float(), processor, folder.name, device, dtype)
-
-
-def _from_folder(kind: Any, folder: Path, **options: Any) -> Any:
-    return kind.from_pretrained(str(folder), local_files_only=True, **options)
+    kinds = transformers.GroundingDinoForObjectDetection, transformers.GroundingDinoProcessor
+    model, processor = load_detector_parts(weights, *kinds, _BESIDE)
+    return GroundingDino(model, processor, weights.parent.name, device, dtype)

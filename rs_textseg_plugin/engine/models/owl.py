@@ -13,8 +13,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from rs_textseg_plugin.contract.errors import ModelError, QueryError
+from rs_textseg_plugin.contract.errors import QueryError
 from rs_textseg_plugin.engine.models.grounding_dino import Caption, Detections
+from rs_textseg_plugin.engine.models.hugging_face import load_detector_parts
 from rs_textseg_plugin.engine.models.torchvision_ops import ensure_torchvision
 
 ensure_torchvision()
@@ -26,7 +27,7 @@ KINDS: dict[str, tuple[Any, Any]] = {
     "owlvit": (transformers.OwlViTForObjectDetection, transformers.OwlViTProcessor),
 }  # by the model_type in config.json
 _SENTENCE = "a photo of a {}"  # as in the models' documentation
-_BESIDE = "config.json, preprocessor_config.json or processor_config.json, and the tokenizer's files"
+_BESIDE = "config.json, preprocessor_config.json or processor_config.json, and the tokenizer's files, all"
 
 
 class Owl:
@@ -100,24 +101,7 @@ def load_owl(weights: Path, kind: str, device: torch.device, dtype: torch.dtype)
         dtype: autocast type there.
 
     Raises:
-        ModelError: a file is missing or damaged, or weights are missing.
+        ModelError: see `load_detector_parts`.
     """
-    model_class, processor_class = KINDS[kind]
-    folder = str(weights.parent)
-    try:
-        processor = processor_class.from_pretrained(folder, local_files_only=True)
-        model, report = model_class.from_pretrained(
-            folder, local_files_only=True, use_safetensors=True, output_loading_info=True
-        )
-    except (OSError, ValueError, TypeError, KeyError, RuntimeError, AttributeError, ImportError) as error:
-        raise ModelError(
-            f"The detector in {folder} cannot be loaded ({str(error).splitlines()[0][:160]}): beside model.safetensors "
-            f"the folder needs {_BESIDE}, all of the same model."
-        ) from error
-    lacking = [*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])]
-    if lacking:  # transformers would go on with random values
-        raise ModelError(
-            f"The detector {weights} lacks {len(lacking)} weights that its config.json asks for, such as "
-            f"{sorted(lacking)[0]}: take all files from the same model."
-        )
-    return Owl(model.float(), processor, weights.parent.name, device, dtype)
+    model, processor = load_detector_parts(weights, *KINDS[kind], _BESIDE)
+    return Owl(model, processor, weights.parent.name, device, dtype)
