@@ -196,7 +196,7 @@ SURGERY_SAM = PipelineInfo(
             "result",
             "masks",
             "str",
-            "masks: what SAM draws; heat: the map itself, without SAM's masks (the score raster holds it).",
+            "masks: what SAM draws; heat: the map itself, without SAM's masks (the rasters of scores hold it).",
             f"masks: {_PAPER}; heat: {OURS}",
             choices=("masks", "heat"),
         ),
