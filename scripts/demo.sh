@@ -10,5 +10,7 @@ mkdir -p out
 export MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=100000000000
 everything="building, road, car park, car, water, grass, forest, tree, cropland, bare soil"
 everything="$everything, solar panel, swimming pool, storage tank, ship"
+closed_list=$([ $# = 0 ] && echo true || echo false) # nothing but these classes was drawn
 .venv/bin/python -m rs_textseg_plugin.engine segment resources/demo/scene.tif \
-    --text "${1:-$everything}" --models "${2:-demo}" --out out/demo.gpkg --map out/demo.png
+    --text "${1:-$everything}" --param closed_list="$closed_list" --models "${2:-demo}" \
+    --out out/demo.gpkg --map out/demo.png

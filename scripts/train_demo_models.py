@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""Trains the demo models on drawn scenes, a CLIP, a SAM and an upsampler, and writes them with their manifest.
+"""Trains the demo models on drawn scenes: a CLIP, a SAM, a detector and an upsampler; writes them with their manifest.
 
-    scripts/train_demo_models.py WORK_FOLDER [--steps scenes clip sam export upsampler]
-                                 [--clip-minutes 110] [--sam-minutes 72] [--upsampler-minutes 18]
+    scripts/train_demo_models.py WORK_FOLDER [--steps scenes clip sam detector export upsampler]
+                                 [--clip-minutes 110] [--sam-minutes 150] [--detector-minutes 55]
+                                 [--upsampler-minutes 18]
 
 WORK_FOLDER keeps scenes, states and logs: the command goes on where it was stopped. The trainings can run beside each
 other, which uses two cores best: one command with ``--steps clip --threads 1``, and after some minutes one with
@@ -27,12 +28,13 @@ import make_scenes
 import train_upsampler
 from training.attention import fast_attention_for_training
 from training.clip_training import ClipTraining
+from training.detector_training import DetectorTraining
 from training.export import UPSAMPLER_FILE, draw_curves, export, write_manifest
 from training.loop import TrainingStuck
 from training.sam_training import SamTraining
 from training.scene_store import TRAINING_SEEDS, VALIDATION_SEEDS, SceneStore
 
-STEPS = ("scenes", "clip", "sam", "export", "upsampler")
+STEPS = ("scenes", "clip", "sam", "detector", "export", "upsampler")
 DEMO, CURVES = ROOT / "resources" / "demo", ROOT / "docs" / "images" / "demo_training.png"
 _VALIDATION_SCENES = 40
 UPSAMPLER_SEEDS = "5000-5159"
@@ -43,7 +45,7 @@ def main() -> int:
     arguments = parse_arguments()
     torch.set_num_threads(arguments.threads)
     try:
-        if {"scenes", "clip", "sam"} & set(arguments.steps):
+        if {"scenes", "clip", "sam", "detector"} & set(arguments.steps):
             train(arguments, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     except TrainingStuck as error:
         print(error, file=sys.stderr)
@@ -55,7 +57,7 @@ def main() -> int:
 
 
 def train(arguments: argparse.Namespace, device: torch.device) -> None:
-    """Draw and train what was asked for; SAM starts from CLIP where that is at hand."""
+    """Draw and train what was asked for; SAM and the detector start from CLIP where that is at hand."""
     folder = arguments.folder
     scenes = SceneStore(folder / "scenes", arguments.scenes, TRAINING_SEEDS)
     validation = SceneStore(folder / "validation", _VALIDATION_SCENES, VALIDATION_SEEDS)
@@ -65,10 +67,12 @@ def train(arguments: argparse.Namespace, device: torch.device) -> None:
     with fast_attention_for_training():
         if "clip" in arguments.steps:
             ClipTraining(scenes, validation, folder, arguments.clip_minutes, device).run()
+        clip = folder / "clip.state.pt"
+        trunk = torch.load(clip, weights_only=True, map_location="cpu")["model"] if clip.is_file() else None
         if "sam" in arguments.steps:
-            clip = folder / "clip.state.pt"
-            trunk = torch.load(clip, weights_only=True)["model"] if clip.is_file() else None
             SamTraining(scenes, validation, folder, arguments.sam_minutes, device, trunk).run()
+        if "detector" in arguments.steps:
+            DetectorTraining(scenes, validation, folder, arguments.detector_minutes, device, trunk).run()
 
 
 def add_upsampler(arguments: argparse.Namespace) -> int:
@@ -90,7 +94,8 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=DEMO, help="folder of the model set (default: %(default)s)")
     parser.add_argument("--scenes", type=int, default=3000, help="to draw for the training (default: %(default)s)")
     parser.add_argument("--clip-minutes", type=float, default=110, help="(default: %(default)s)")
-    parser.add_argument("--sam-minutes", type=float, default=72, help="(default: %(default)s)")
+    parser.add_argument("--sam-minutes", type=float, default=150, help="(default: %(default)s)")
+    parser.add_argument("--detector-minutes", type=float, default=55, help="(default: %(default)s)")
     parser.add_argument("--upsampler-minutes", type=float, default=18, help="(default: %(default)s)")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="(default: all cores)")
     return parser.parse_args()

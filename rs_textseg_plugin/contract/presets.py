@@ -34,6 +34,7 @@ _SEGEARTH: Mapping[str, ParameterValue] = {
     "logit_scale": 50.0,
     "templates": "80",
     "prob_threshold": None,
+    "closed_list": True,
     "tile_px": 1024,
 }
 
@@ -51,6 +52,7 @@ _POINTS: Mapping[str, ParameterValue] = {
     "heat_threshold": 0.8,
     "heat_down_sample": 2,
     "prob_threshold": 0.0,
+    "closed_list": True,
 }
 
 PRESETS: dict[str, Preset] = {
@@ -62,6 +64,7 @@ PRESETS: dict[str, Preset] = {
         {
             "selector": "vote",
             "vote": "majority",
+            "closed_list": True,
             "region_prompts": False,
             "points_per_side": 29,
             "clip_long_side_px": 448,
@@ -88,6 +91,7 @@ PRESETS: dict[str, Preset] = {
         "the whole raster at its working resolution",
         {
             **_SEGEARTH,
+            "closed_list": False,
             "clip_long_side_px": 0,
             "window_blend": "taper",
             "overlap_px": 128,

@@ -37,6 +37,7 @@ __all__ = [
     "competitor",
     "find_pipeline",
     "find_preset",
+    "is_closed_list",
     "wants_instances",
 ]
 
@@ -96,8 +97,13 @@ def wants_instances(parameters: Mapping[str, ParameterValue]) -> bool:
 
 
 def competitor(parameters: Mapping[str, ParameterValue]) -> str:
-    """Return the words against a class that stands alone, from all of a pipeline's parameters."""
+    """Return the words that stand for everything that was not asked for, from all of a pipeline's parameters."""
     return str(parameters.get("competitor", COMPETITOR.default))
+
+
+def is_closed_list(parameters: Mapping[str, ParameterValue]) -> bool:
+    """Whether a list of several classes is all that there is, from all of a pipeline's parameters."""
+    return bool(parameters.get("closed_list", False))
 
 
 def _check_together(values: Mapping[str, Any]) -> None:

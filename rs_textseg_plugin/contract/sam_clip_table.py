@@ -7,7 +7,7 @@ from dataclasses import replace
 from rs_textseg_plugin.contract.parameter import Parameter
 from rs_textseg_plugin.contract.pipeline_info import PipelineInfo
 from rs_textseg_plugin.contract.shared_parameters import (
-    COMPETITOR,
+    COMPETING,
     DENSE,
     OURS,
     POLYGONS,
@@ -143,7 +143,7 @@ SAM_CLIP = PipelineInfo(
             0,
             10_000,
         ),
-        COMPETITOR,
+        *COMPETING,
         Parameter(
             "crop_background",
             "black",

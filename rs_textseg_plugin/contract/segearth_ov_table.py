@@ -7,7 +7,7 @@ from dataclasses import replace
 from rs_textseg_plugin.contract.parameter import Parameter
 from rs_textseg_plugin.contract.pipeline_info import PipelineInfo
 from rs_textseg_plugin.contract.shared_parameters import (
-    COMPETITOR,
+    COMPETING,
     DENSE,
     OURS,
     POLYGONS,
@@ -45,7 +45,7 @@ SEGEARTH_OV = PipelineInfo(
             0,
             1,
         ),
-        COMPETITOR,
+        *COMPETING,
         replace(TILING[0], source=f"{OURS}; the released code takes pictures whole"),
         *TILING[1:],
         *POLYGONS,

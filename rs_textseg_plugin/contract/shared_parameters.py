@@ -65,8 +65,20 @@ COMPETITOR = Parameter(
     "competitor",
     "background",
     "str",
-    "Words (separated by '|') that compete with a class that stands alone.",
-    f"{SEGEARTH}: single-class tasks are two-class",
+    "Words (separated by '|') for everything that was not asked for: they compete with the classes, unless one of them "
+    "is in the list.",
+    f"{SEGEARTH}: lists have a background, and single-class tasks are two-class",
+)
+
+COMPETING = (
+    COMPETITOR,
+    Parameter(
+        "closed_list",
+        False,
+        "bool",
+        "Whether the classes are all that there is, so that nothing else competes with a list of several.",
+        f"true: {SEGEARTH}, where a list has no background; false: {OURS}",
+    ),
 )
 
 TILING = (

@@ -10,7 +10,7 @@ from rs_textseg_plugin.contract.pipeline_info import PipelineInfo
 from rs_textseg_plugin.contract.sam_clip_table import SAM_CLIP
 from rs_textseg_plugin.contract.shared_parameters import (
     ATTENTIONS,
-    COMPETITOR,
+    COMPETING,
     DENSE,
     OURS,
     POLYGONS,
@@ -156,6 +156,13 @@ _BOXES = (
         0,
         1,
     ),
+    Parameter(
+        "box_middle",
+        False,
+        "bool",
+        "Whether the middle of each box goes to SAM as a point with it, for a SAM that knows points better than boxes.",
+        f"false: {_PAPER}; true: {OURS}",
+    ),
 )
 
 GROUNDING_SAM = PipelineInfo(
@@ -205,7 +212,7 @@ SURGERY_SAM = PipelineInfo(
         _PROMPTS_PER_BATCH,
         _DUPLICATES,
         _THRESHOLD,
-        COMPETITOR,
+        *COMPETING,
         *TILING,
         Parameter(
             "objects",
@@ -263,6 +270,16 @@ TEXT2SEG = PipelineInfo(
             1,
         ),
         Parameter(
+            "least_branches",
+            2,
+            "int",
+            "A region of which fewer branches found any part stays without a class; where fewer take part, all of them "
+            "have to find some (combine=vote).",
+            OURS,
+            1,
+            3,
+        ),
+        Parameter(
             "points_weight",
             1.0,
             "float",
@@ -283,7 +300,7 @@ TEXT2SEG = PipelineInfo(
         _MULTIMASK,
         _PROMPTS_PER_BATCH,
         _THRESHOLD,
-        COMPETITOR,
+        *COMPETING,
         *TILING,
         Parameter(
             "objects",

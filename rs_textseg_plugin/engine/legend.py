@@ -15,7 +15,7 @@ MOST_CLASSES = 255  # what 8 bits number beside `NOTHING`
 
 @dataclass(frozen=True)
 class Legend:
-    """``K`` competing classes: the query's positives, then its negatives, then words that only compete.
+    """``K`` competing classes: the query's positives, then its negatives, then generic words that only compete.
 
     Attributes:
         competing: name of each of the ``K`` classes.
@@ -24,7 +24,8 @@ class Legend:
         output: the classes that the result may hold; their 1-based position is the value in a label raster.
         everything_else: label-raster value for pixels of no class; `NOTHING` where that was not asked for.
         positives: number of positives; classes from here on are never output.
-        stands_alone: whether the query named a single class, so that only generic words compete with it.
+        named: number of classes that the query names; a class from there on stands for everything else there is.
+        stands_alone: whether the query names a single class, so that only generic words compete with it.
     """
 
     competing: tuple[str, ...]
@@ -33,20 +34,29 @@ class Legend:
     output: tuple[ClassSpec, ...]
     everything_else: int
     positives: int
+    named: int
     stands_alone: bool
 
     @classmethod
-    def of(cls, query: Query, competitor: str) -> Legend:
-        """Lay out a query's classes; a class that stands alone gets `competitor`'s words against it.
+    def of(cls, query: Query, competitor: str, closed_list: bool = False) -> Legend:
+        """Lay out a query's classes, and `competitor`'s words against them unless one of those is in the query.
 
-        Without an opponent a softmax gives a lone class the probability 1 everywhere (SegEarth-OV's single-class
-        tasks are two-class for the same reason).
+        A softmax gives everything to the classes that it knows: without an opponent "building, road" would cover a
+        forest, and a lone class everything (SegEarth-OV's lists have a background, its single-class tasks are
+        two-class).
+
+        Args:
+            query: the classes.
+            competitor: words, separated by ``|``.
+            closed_list: whether the classes are all that there is, so that nothing else competes with several.
         """
         negatives = tuple(spec for spec in query.classes if spec.negative)
         groups = [(spec.name, spec.aliases) for spec in (*query.positives, *negatives)]
-        stands_alone = len(groups) == 1
-        if stands_alone:
-            groups.append((competitor, tuple(word.strip() for word in competitor.split("|") if word.strip())))
+        named, stands_alone = len(groups), len(groups) == 1
+        generic = tuple(word.strip() for word in competitor.split("|") if word.strip())
+        typed = {word.casefold() for _, aliases in groups for word in aliases}
+        if stands_alone or not (closed_list or typed & {word.casefold() for word in generic}):
+            groups.append((competitor, generic))
         words = tuple(word for _, aliases in groups for word in aliases)
         word_class = np.array([k for k, (_, aliases) in enumerate(groups) for _ in aliases], np.int64)
         return cls(
@@ -56,6 +66,7 @@ class Legend:
             output=query.output_classes,
             everything_else=len(query.output_classes) if query.everything_else else NOTHING,
             positives=len(query.positives),
+            named=named,
             stands_alone=stands_alone,
         )
 

@@ -49,9 +49,20 @@ class Drawing:
 
 
 def draw_boxes(
-    boxes_px: NDArray[np.float64], model: SamModel, embedding: SamEmbedding, drawing: Drawing
+    boxes_px: NDArray[np.float64],
+    model: SamModel,
+    embedding: SamEmbedding,
+    drawing: Drawing,
+    with_middle: bool = False,
 ) -> list[Proposal | None]:
     """Return the mask in each box ``(N, 4)`` (left, top, right, bottom in the tile's pixels); None: it has no pixel.
+
+    Args:
+        boxes_px: the boxes.
+        model: draws.
+        embedding: of the tile.
+        drawing: how.
+        with_middle: whether the middle of each box is a point on the object.
 
     Raises:
         Cancelled: `Drawing.should_stop` said so.
@@ -61,7 +72,7 @@ def draw_boxes(
     for start in range(0, len(boxes_px), drawing.batch):
         _stop_if_asked(drawing)
         batch = boxes_px[start : start + drawing.batch]
-        drawn += _best_masks(*model.decode_boxes(embedding, batch, drawing.multimask), frame)
+        drawn += _best_masks(*model.decode_boxes(embedding, batch, drawing.multimask, with_middle), frame)
     return drawn
 
 

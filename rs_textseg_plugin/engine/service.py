@@ -20,7 +20,7 @@ from rs_textseg_plugin.contract.api_key import key_from_environment
 from rs_textseg_plugin.contract.errors import Cancelled, EngineError, MemoryExhausted, SceneError
 from rs_textseg_plugin.contract.events import ClassSummary, Event, Finished, Found, Progress, Warned
 from rs_textseg_plugin.contract.grid import Tile
-from rs_textseg_plugin.contract.recipe import competitor, find_pipeline, wants_instances
+from rs_textseg_plugin.contract.recipe import competitor, find_pipeline, is_closed_list, wants_instances
 from rs_textseg_plugin.contract.request import Request, without_queries
 from rs_textseg_plugin.contract.version import VERSION
 from rs_textseg_plugin.engine.class_scores import ClassScores, check_room
@@ -135,7 +135,7 @@ class _Job:
         combined = replace(recipe, parameters={**info.own(self._models.parameters), **recipe.parameters})
         self._parameters = combined.checked_parameters()
         require_consent(self._parameters, request.consent_to_send)
-        self._legend = Legend.of(request.query, competitor(self._parameters))
+        self._legend = Legend.of(request.query, competitor(self._parameters), is_closed_list(self._parameters))
         check_room(request.output.class_scores, scratch, self._reader.extent, self._legend.positives)
         self._budget = Budget(choose_device(recipe.device))
         self._dtype = choose_dtype(recipe.precision, self._budget.device)

@@ -28,7 +28,8 @@ _PLACEHOLDERS = {CLASSES: "building|roof, road, water", PHRASE: "the largest bui
 _QUESTION = "where could a helicopter land?"  # for methods in which a language model reads the phrase
 _HELP = {
     CLASSES: "A comma or a new line separates classes and | separates words for the same class. "
-    "A class with - in front competes with the others and is never output.",
+    "A class with - in front competes with the others and is never output. Everything that is not in the list competes "
+    "too, unless the parameter closed_list says that the list is complete.",
     PHRASE: "What to look for and where it lies: largest, smallest, northernmost, ..., within 50 m of, near, inside, "
     "outside, and not before one of these.",
 }

@@ -19,6 +19,7 @@ def plain_attention(
     attn_mask: Tensor | None = None,
     dropout_p: float = 0.0,
     is_causal: bool = False,
+    scale: float | None = None,
     **options: Any,
 ) -> Tensor:
     """Return what ``F.scaled_dot_product_attention`` returns, ``(..., L, D)``; what is not plain, by calling it.
@@ -27,8 +28,8 @@ def plain_attention(
     backward for 16 pictures of 257 tokens with 2 heads of 80.
     """
     if attn_mask is not None or dropout_p or is_causal or options or query.device.type != "cpu":
-        return _torchs_own(query, key, value, attn_mask, dropout_p, is_causal, **options)
-    return ((query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)).softmax(dim=-1) @ value
+        return _torchs_own(query, key, value, attn_mask, dropout_p, is_causal, scale=scale, **options)
+    return ((query * (scale or query.shape[-1] ** -0.5)) @ key.transpose(-1, -2)).softmax(dim=-1) @ value
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from torch import Tensor
 from rs_textseg_plugin.engine.models.checkpoint import read_metadata
 from rs_textseg_plugin.engine.weights import file_digest
 from training import clip_training, sam_training
+from training.detector_training import write_detector
 from training.loop import read_log
 from training.vocabulary import UNKNOWN_TOKEN
 
@@ -24,6 +25,7 @@ mpl.use("Agg")
 import matplotlib.pyplot as plt  # after the choice of a backend that needs no display
 
 CLIP_FILE, SAM_FILE, UPSAMPLER_FILE = "clip_demo.safetensors", "sam_demo.safetensors", "upsampler_demo.safetensors"
+DETECTOR_FILE = "detector/model.safetensors"
 TITLE = "Demo (small, trained on drawn scenes only)"
 # What fits these models, found on drawn scenes that no training saw (see the model card).
 RECIPE: dict[str, Any] = {
@@ -45,7 +47,7 @@ RECIPE: dict[str, Any] = {
 
 
 def export(work: Path, target: Path) -> list[Path]:
-    """Write both checkpoints (float16) and ``models.json`` to `target`; return the files.
+    """Write the checkpoints (float16) of all trainings and ``models.json`` to `target`; return the files.
 
     An upsampler that lies there stays in the set if it was trained for that very CLIP.
 
@@ -63,17 +65,19 @@ def export(work: Path, target: Path) -> list[Path]:
     save_file(_halved(sam_weights(_model_state(work, "sam"))), sam, sam_training.CONFIG.to_metadata())
     for path in (clip, sam):
         path.chmod(0o644)  # safetensors keeps what it writes to itself
-    return [clip, sam, write_manifest(target)]
+    detector = write_detector(_model_state(work, "detector"), target / Path(DETECTOR_FILE).parent)
+    return [clip, sam, detector, write_manifest(target)]
 
 
 def write_manifest(target: Path) -> Path:
     """Write ``models.json`` for the checkpoints in a folder; return its path."""
-    files = {"sam": target / SAM_FILE, "clip": target / CLIP_FILE}
+    files = {"sam": SAM_FILE, "clip": CLIP_FILE, "detector": DETECTOR_FILE}
     upsampler = target / UPSAMPLER_FILE
-    if upsampler.is_file() and read_metadata(upsampler).get("clip_sha256") == file_digest(files["clip"]):
-        files["upsampler"] = upsampler
+    if upsampler.is_file() and read_metadata(upsampler).get("clip_sha256") == file_digest(target / CLIP_FILE):
+        files["upsampler"] = UPSAMPLER_FILE
     manifest = target / "models.json"
-    manifest.write_text(json.dumps(_manifest(files), indent=2) + "\n", encoding="utf-8")
+    entries = [_entry(role, target, name) for role, name in files.items()]
+    manifest.write_text(json.dumps(_manifest(entries), indent=2) + "\n", encoding="utf-8")
     return manifest
 
 
@@ -98,24 +102,25 @@ def _halved(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: value.to(torch.float16).contiguous() for name, value in state.items()}
 
 
-def _manifest(files: Mapping[str, Path]) -> dict[str, Any]:
+def _manifest(entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {
         "id": "demo",
         "title": TITLE,
-        "pipelines": ["sam-clip", "segearth-ov", "surgery-sam", "text2seg", "vlm-sam"],
+        "pipelines": ["sam-clip", "segearth-ov", "grounding-sam", "surgery-sam", "text2seg", "vlm-sam"],
         "paper": "None: trained by scripts/train_demo_models.py, see the model card beside this file.",
         "is_demo": True,
         "ground_resolution_m": [0.2, 0.3],
         "parameters": RECIPE,
-        "files": [_entry(role, path) for role, path in files.items()],
+        "files": list(entries),
     }
 
 
-def _entry(role: str, path: Path) -> dict[str, Any]:
+def _entry(role: str, target: Path, name: str) -> dict[str, Any]:
+    path = target / name
     digest = file_digest(path)
     return {
         "role": role,
-        "name": path.name,
+        "name": name,
         "size_bytes": path.stat().st_size,
         # In groups of eight, so that nothing takes it for a secret.
         "sha256": " ".join(digest[i : i + 8] for i in range(0, len(digest), 8)),
@@ -124,11 +129,13 @@ def _entry(role: str, path: Path) -> dict[str, Any]:
 
 
 def draw_curves(work: Path, picture: Path) -> Path:
-    """Draw both logs side by side into a PNG and return its path."""
+    """Draw the logs side by side into a PNG and return its path."""
     picture.parent.mkdir(parents=True, exist_ok=True)
-    figure, axes = plt.subplots(1, 2, figsize=(10, 3.6), constrained_layout=True)
+    figure, axes = plt.subplots(1, 3, figsize=(13, 3.6), constrained_layout=True)
     _draw(axes[0], read_log(work, "clip"), "CLIP: dense map, windows not trained on", ("accuracy", "miou"))
-    _draw(axes[1], read_log(work, "sam"), "SAM: mean IoU, windows not trained on", ("oracle", "point", "box", "both"))
+    prompts = ("oracle", "point", "box", "point in box")
+    _draw(axes[1], read_log(work, "sam"), "SAM: mean IoU, windows not trained on", prompts)
+    _draw(axes[2], read_log(work, "detector"), "Detector: boxes at IoU 0.5", ("precision", "recall", "f1"))
     figure.savefig(picture, dpi=110)
     plt.close(figure)
     return picture

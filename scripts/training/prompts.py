@@ -36,7 +36,8 @@ class Kind:
         return self.box or self.points > 1
 
 
-POINT, BOX, POINTS, BOTH = Kind(1, box=False), Kind(0, box=True), Kind(3, box=False), Kind(3, box=True)
+POINT, POINTS, BOX = Kind(1, box=False), Kind(3, box=False), Kind(0, box=True)
+POINT_IN_BOX, POINTS_IN_BOX = Kind(1, box=True), Kind(3, box=True)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from rs_textseg_plugin.engine.models.sam_architecture import SamConfig, build_sa
 from scenes.words import CLASSES
 from training.crops import Crop, Cutter
 from training.loop import Gate, Training
-from training.prompts import BOTH, BOX, CELL_PX, POINT, POINTS, Prompts, draw_prompts
+from training.prompts import BOX, CELL_PX, POINT, POINT_IN_BOX, POINTS, POINTS_IN_BOX, Prompts, draw_prompts
 from training.scene_store import SceneStore
 from training.trunk import copy_trunk
 
@@ -44,7 +44,14 @@ _SMALL_SHARE = 0.65  # of the time is spent on small windows, which cost a quart
 _LEARN_ALL_UNTIL = 0.35  # of the time: until then the masks that are not the best learn too, less and less
 _GATES = (Gate(0.25, "oracle", 0.4), Gate(0.6, "oracle", 0.5))
 # What describes the objects of a step, and how often.
-_KINDS = ((POINT, 0.45), (BOTH, 0.25), (BOX, 0.15), (POINTS, 0.15))
+_KINDS = ((POINT, 0.4), (POINT_IN_BOX, 0.25), (POINTS_IN_BOX, 0.15), (POINTS, 0.1), (BOX, 0.1))
+_FIGURES = (
+    ("point", POINT),
+    ("box", BOX),
+    ("points", POINTS),
+    ("point in box", POINT_IN_BOX),
+    ("points in box", POINTS_IN_BOX),
+)
 _EVALUATE_EVERY = 250
 _VALIDATION_BATCHES = 4  # of each kind
 
@@ -236,7 +243,7 @@ class SamTraining:
         rows = [self._validate_batch(crops, asked) for crops, asked in self._validation]
         self.model.train()
         figures: dict[str, Any] = {}
-        for name, kind in (("point", POINT), ("box", BOX), ("points", POINTS), ("both", BOTH)):
+        for name, kind in _FIGURES:
             own = [row for row, (_, asked) in zip(rows, self._validation) if asked.kind == kind]
             rated, best, error, classes = (np.concatenate(part) for part in zip(*own))
             figures[name] = round(float(rated.mean()), 4)

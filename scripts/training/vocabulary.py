@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from rs_textseg_plugin.engine.models.owl import SENTENCE
 from scenes.words import CLASSES
 
 SYNONYMS: dict[str, tuple[str, ...]] = {
@@ -32,6 +33,11 @@ UNKNOWN = (
     "wind turbine", "railway track", "stadium", "horse", "cloud", "desert", "quarry", "playground", "crane", "dam",
 )  # fmt: skip
 UNKNOWN_TOKEN = 49405  # stands for every token that no sentence of the training holds
+
+
+def all_sentences() -> list[str]:
+    """Return every sentence that the detector learns and that is about something."""
+    return [SENTENCE.format(word) for words in SYNONYMS.values() for word in words]
 
 
 def pick_words(classes: Sequence[int], rng: np.random.Generator) -> list[str]:

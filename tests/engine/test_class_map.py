@@ -78,7 +78,7 @@ def test_logits_of_a_part_equal_the_published_order_done_plainly(part, overlap_p
 
 
 def test_probabilities_are_a_softmax_over_words_and_the_maximum_of_each_class():
-    legend = Legend.of(parse_class_list("building|roof, road, -shadow"), "background")
+    legend = Legend.of(parse_class_list("building|roof, road, -shadow"), "background", closed_list=True)
     class_map = random_map(len(legend.words))
     part = Window(3, 4, 20, 10)
     softmax = torch.softmax(torch.from_numpy(class_map.logits(part)), dim=0).numpy()
@@ -92,6 +92,21 @@ def test_a_class_that_stands_alone_gets_words_to_compete_with():
     assert legend.competing == ("building", "background|clutter")
     assert legend.stands_alone
     assert not Legend.of(parse_class_list("building, -tree"), "background").stands_alone
+
+
+@pytest.mark.parametrize(
+    ("text", "joins"),
+    [("building, road", True), ("building, -shadow", True), ("building, *", True), ("building, road, -Clutter", False),
+     ("building|roof, background", False), ("building", True)],
+)  # fmt: skip
+def test_everything_else_competes_with_a_list_that_does_not_name_it(text, joins):
+    query = parse_class_list(text)
+    legend = Legend.of(query, "background|clutter")
+    assert (legend.competing[-1] == "background|clutter") is joins
+    assert legend.named == len(query.classes) == legend.size - joins
+    assert legend.label_of(np.array([legend.size - 1]))[0] in (0, legend.everything_else) or not joins
+    closed = Legend.of(query, "background|clutter", closed_list=True)
+    assert (closed.size == closed.named) is (closed.named > 1)
 
 
 def test_negatives_and_undecided_pixels_become_nothing_or_everything_else():

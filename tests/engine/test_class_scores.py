@@ -131,7 +131,7 @@ def test_classes_sum_to_at_most_one_and_negatives_have_the_rest(request_for):
 
 
 def test_an_object_gives_its_scores_to_its_pixels(request_for):
-    scores = np.array([0.75, 0.125, 0.0625, 0], np.float32)
+    scores = np.array([0.75, 0.125, 0.0625, 0, 0], np.float32)
     segment = Segment(Window(40, 40, 16, 8), PackedMask.of(np.ones((8, 16), bool)), 0, scores)
     bands, *_ = written(request_for(), (segment,))
     for col in (40, 40 + TILE_PX - OVERLAP_PX):  # both tiles answer with it

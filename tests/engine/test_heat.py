@@ -72,7 +72,7 @@ def test_the_grid_of_a_single_window_is_its_own_and_that_of_several_covers_the_t
 
 def test_nothing_competes_and_belongs_to_no_class(clip):
     features = seen(clip, rgb(64, 64))
-    legend = Legend.of(parse_class_list("building, road, tree"), "background")
+    legend = Legend.of(parse_class_list("building, road, tree"), "background", closed_list=True)
     found = heat_map(features, np.full((1, 3, 4, 4), -0.2, np.float32), 100.0)
     probabilities = found.probabilities(legend, Window(0, 0, 64, 64))
     assert probabilities.shape == (3, 64, 64)

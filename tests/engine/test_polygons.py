@@ -165,7 +165,7 @@ def three_squares(values: tuple[int, int, int]) -> np.ndarray:
 
 
 def test_a_negative_class_and_a_loser_are_runners_up(small_blocks, tmp_path):
-    names = Legend.of(parse_class_list("building, road, -shadow"), "background")
+    names = Legend.of(parse_class_list("building, road, -shadow"), "background", closed_list=True)
     scores = np.array([[0.6, 0.1, 0.3], [0.25, 0.7, 0.05], [0.45, 0.5, 0.05]])
     features = polygonized(scene_of(three_squares((1, 2, 1)), scores, tmp_path), names).features
     order = np.argsort(shapely.bounds(features.polygons)[:, 0])
@@ -186,7 +186,7 @@ def test_a_class_that_stands_alone_has_its_competitor_as_the_runner_up(small_blo
 
 
 def test_everything_else_is_as_probable_as_the_best_class_is_not(small_blocks, tmp_path):
-    names = Legend.of(parse_class_list("building, road, -shadow, *"), "background")
+    names = Legend.of(parse_class_list("building, road, -shadow, *"), "background", closed_list=True)
     assert names.everything_else == 3
     scores = np.array([[0.2, 0.3, 0.5], [0.8, 0.15, 0.05], [0.35, 0.25, 0.4]])
     features = polygonized(scene_of(three_squares((3, 1, 3)), scores, tmp_path), names).features

@@ -26,7 +26,7 @@ class Truth:
 
 
 def legend(text: str = "building, road, water") -> Legend:
-    return Legend.of(parse_class_list(text), "background")
+    return Legend.of(parse_class_list(text), "background", closed_list=True)
 
 
 def class_map_of(classes: np.ndarray, size: int) -> ClassMap:

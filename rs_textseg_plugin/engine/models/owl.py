@@ -26,7 +26,7 @@ KINDS: dict[str, tuple[Any, Any]] = {
     "owlv2": (transformers.Owlv2ForObjectDetection, transformers.Owlv2Processor),
     "owlvit": (transformers.OwlViTForObjectDetection, transformers.OwlViTProcessor),
 }  # by the model_type in config.json
-_SENTENCE = "a photo of a {}"  # as in the models' documentation
+SENTENCE = "a photo of a {}"  # as in the models' documentation
 _BESIDE = "config.json, preprocessor_config.json or processor_config.json, and the tokenizer's files, all"
 
 
@@ -57,7 +57,7 @@ class Owl:
             QueryError: a word is too long for the model.
         """
         most = int(self.model.config.text_config.max_position_embeddings)
-        lines = [_SENTENCE.format(" ".join(word.split())) for word in words]
+        lines = [SENTENCE.format(" ".join(word.split())) for word in words]
         for word, line in zip(words, lines):
             needed = len(self._processor.tokenizer(line)["input_ids"])
             if needed > most:  # the model would cut it off without a word

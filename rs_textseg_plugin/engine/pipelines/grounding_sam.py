@@ -106,8 +106,7 @@ class GroundingSam:
     ) -> None:
         p: Mapping[str, Any] = parameters
         self._sam, self._detector, self._legend, self._parameters = sam, detector, legend, p
-        asked = legend.size - 1 if legend.stands_alone else legend.size
-        self._word_class = legend.word_class[legend.word_class < asked]
+        self._word_class = legend.word_class[legend.word_class < legend.named]
         self._captions = detector.captions(legend.words[: len(self._word_class)])
 
     @staticmethod
@@ -141,7 +140,7 @@ class GroundingSam:
         embedding = self._sam.embedding_of(observation.embedding, (height, width))
         batch = budget.batch(self._parameters["prompts_per_batch"])
         drawing = Drawing(self._parameters["multimask"], batch, should_stop)
-        drawn = draw_boxes(boxes.corners_px, self._sam, embedding, drawing)
+        drawn = draw_boxes(boxes.corners_px, self._sam, embedding, drawing, self._parameters["box_middle"])
         segments = (
             Segment(one.window, one.mask, int(label), scores)
             for one, label, scores in zip(drawn, boxes.labels, boxes.scores)

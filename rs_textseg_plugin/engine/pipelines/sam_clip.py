@@ -111,8 +111,8 @@ class SamClip:
         """Return the parameters that an observation depends on; it can be kept while they stay the same."""
         text_only = {
             "logit_scale", "templates", "prob_threshold", "vote", "vote_weight", "vote_share", "uncovered",
-            "competitor", "region_min_px", "region_max_points", "objects", "min_area_m2", "fill_holes_m2", "simplify_m",
-            "points_per_batch",
+            "competitor", "closed_list", "region_min_px", "region_max_points", "objects", "min_area_m2",
+            "fill_holes_m2", "simplify_m", "points_per_batch",
         }  # fmt: skip
         return tuple(value for name, value in sorted(parameters.items()) if name not in text_only)
 

@@ -64,7 +64,7 @@ def sam() -> SamModel:
 
 def pipeline(sam, detector, text="building|roof, road, -shadow", **given) -> GroundingSam:
     parameters = GROUNDING_SAM.read_parameters(given)
-    return GroundingSam(sam, detector, parameters, Legend.of(parse_class_list(text), "background"))
+    return GroundingSam(sam, detector, parameters, Legend.of(parse_class_list(text), "background", closed_list=True))
 
 
 BUILDING = (10, 12, 60, 70, {"roof": 0.8, "building": 0.5, "road": 0.3})
@@ -72,15 +72,18 @@ ROAD = (70, 5, 120, 90, {"road": 0.6, "shadow": 0.5})
 SHADOW = (30, 30, 50, 90, {"shadow": 0.9, "road": 0.4})
 
 
-def test_every_box_becomes_the_mask_of_the_reference_predictor_with_the_scores_of_its_words(sam):
+@pytest.mark.parametrize("middle", [False, True], ids=["box alone", "with its middle"])
+def test_every_box_becomes_the_mask_of_the_reference_predictor_with_the_scores_of_its_words(sam, middle):
     tile = tile_of(*TILE)
-    answer = answered(pipeline(sam, PlantedDetector(BUILDING, ROAD, SHADOW)), tile)
+    answer = answered(pipeline(sam, PlantedDetector(BUILDING, ROAD, SHADOW), box_middle=middle), tile)
     predictor = SamPredictor(sam.sam)
     predictor.set_image(tile.rgb)
     expected = [(SHADOW, 2, [0.01, 0.4, 0.9]), (BUILDING, 0, [0.8, 0.3, 0.01]), (ROAD, 1, [0.01, 0.6, 0.5])]
     assert len(answer.segments) == 3
     for segment, (box, label, scores) in zip(answer.segments, expected):
-        masks, _, _ = predictor.predict(box=np.array(box[:4]), multimask_output=False)
+        x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+        point = {"point_coords": np.array([[x, y]]), "point_labels": np.array([1])} if middle else {}
+        masks, _, _ = predictor.predict(box=np.array(box[:4]), multimask_output=False, **point)
         assert (whole(segment, TILE) != masks[0]).mean() < 0.01  # features are kept in half precision
         assert segment.label == label
         # A box below the threshold in one of the two captions has no scores from there.

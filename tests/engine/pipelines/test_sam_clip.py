@@ -39,7 +39,8 @@ def never() -> bool:
 
 def pipeline(models, text="building|roof, road, -shadow", **given) -> SamClip:
     parameters = SAM_CLIP.read_parameters({"templates": "1", "clip_window_px": 64, "clip_stride_px": 32, **given})
-    return SamClip(*models, parameters, Legend.of(parse_class_list(text), str(parameters["competitor"])))
+    legend = Legend.of(parse_class_list(text), str(parameters["competitor"]), closed_list=True)
+    return SamClip(*models, parameters, legend)
 
 
 def proposal(mask: np.ndarray, rating: float = 0.9, stability: float = 0.97) -> Proposal:

@@ -66,7 +66,7 @@ def tile() -> TileImage:
 
 def pipeline(clip, upsampler=None, text="building|roof, road, -shadow", **given) -> SegEarthOv:
     parameters = SEGEARTH_OV.read_parameters({**SMALL, **given})
-    legend = Legend.of(parse_class_list(text), str(parameters["competitor"]))
+    legend = Legend.of(parse_class_list(text), str(parameters["competitor"]), closed_list=True)
     return SegEarthOv(clip, upsampler, parameters, legend)
 
 
@@ -85,7 +85,7 @@ def test_the_labels_are_those_of_the_literal_method(clip, upsampler, state, tile
     settings = DenseSettings(112, 64, 48, "self-self", 0.3, fades=False)
     logits = literal_logits(clip.model.visual, state if is_upsampled else None, tile.rgb, words, settings)
     labels, probabilities = literal_labels(logits, 50.0, WORD_CLASS, threshold)
-    legend = Legend.of(parse_class_list("building|roof, road, -shadow"), "background")
+    legend = Legend.of(parse_class_list("building|roof, road, -shadow"), "background", closed_list=True)
     found = answer.class_map.probabilities(legend, Window(0, 0, TILE[1], TILE[0]))
     np.testing.assert_allclose(found, probabilities, atol=0.02)  # features and logits are kept in half precision
     own = np.where(found.max(axis=0) < threshold, -1, found.argmax(axis=0))

@@ -46,11 +46,12 @@ def sam() -> SamModel:
 
 def pipeline(sam, clip, text="building|roof, road, -shadow", **given) -> SurgerySam:
     parameters = SURGERY_SAM.read_parameters({**SMALL, "objects": "instances", **given})
-    return SurgerySam(sam, clip, parameters, Legend.of(parse_class_list(text), str(parameters["competitor"])))
+    legend = Legend.of(parse_class_list(text), str(parameters["competitor"]), closed_list=True)
+    return SurgerySam(sam, clip, parameters, legend)
 
 
 def test_where_masks_of_several_classes_overlap_the_most_probable_one_counts(sam, clip):
-    tile, names = tile_of(*TILE), Legend.of(parse_class_list("building, road, water"), "background")
+    tile, names = tile_of(*TILE), Legend.of(parse_class_list("building, road, water"), "background", closed_list=True)
     given = {"text": "building, road, water", "prob_threshold": 0.0, "points": "published", "box_nms_thresh": 1.0}
     segments = answered(pipeline(sam, clip, **given), tile).segments
     regions = answered(pipeline(sam, clip, **given, objects="regions"), tile)
@@ -93,7 +94,7 @@ def test_every_mask_has_the_mean_probability_of_its_pixels_and_one_above_the_thr
     heat = pipeline(sam, clip, text, result="heat", **given)
     tile = tile_of(*TILE)
     answer, class_map = answered(method, tile), answered(heat, tile).class_map
-    legend = Legend.of(parse_class_list(text), "background")
+    legend = Legend.of(parse_class_list(text), "background", closed_list=True)
     probabilities = class_map.probabilities(legend, Window(0, 0, TILE[1], TILE[0]))
     assert len(answer.segments) > 0
     for segment in answer.segments:
@@ -202,7 +203,7 @@ def test_a_raster_is_segmented_and_a_second_question_encodes_nothing_again(raste
 
 
 def test_the_heat_map_is_the_score_raster_where_that_is_asked_for(raster, tiny_models):
-    list(Engine().run(request_for(raster, tiny_models, result="heat"), never))
+    list(Engine().run(request_for(raster, tiny_models, result="heat", closed_list=True), never))
     with rasterio.open(raster.with_name("scores.tif")) as file:
         scores = file.read(1)
     assert np.isfinite(scores).mean() > 0.9

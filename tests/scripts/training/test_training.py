@@ -17,7 +17,7 @@ from rs_textseg_plugin.engine.models.sam import load_sam
 from rs_textseg_plugin.engine.weights import file_digest
 from scenes.drawing import draw
 from scenes.words import CLASSES
-from training import clip_training, sam_training
+from training import clip_training, detector_training, sam_training
 from training.attention import fast_attention_for_training, plain_attention
 from training.clip_training import (
     ClipTraining,
@@ -29,9 +29,10 @@ from training.clip_training import (
     spread_loss,
 )
 from training.crops import Crop, Cutter
-from training.export import CLIP_FILE, SAM_FILE, UPSAMPLER_FILE, draw_curves, export, write_manifest
+from training.detector_training import DetectorTraining
+from training.export import CLIP_FILE, DETECTOR_FILE, SAM_FILE, UPSAMPLER_FILE, draw_curves, export, write_manifest
 from training.loop import Gate, Training, TrainingStuck, read_log
-from training.prompts import BOTH, BOX, CELL_PX, POINT, POINTS, draw_prompts
+from training.prompts import BOX, CELL_PX, POINT, POINT_IN_BOX, POINTS, POINTS_IN_BOX, draw_prompts
 from training.sam_training import SamTraining, mask_iou, mask_loss
 from training.scene_store import SCENE_PX, SceneStore
 from training.trunk import copy_trunk
@@ -51,11 +52,12 @@ def store(tmp_path_factory) -> SceneStore:
 
 @pytest.fixture(scope="module")
 def trained(store, tmp_path_factory):
-    """A folder in which both trainings ran for a few steps."""
+    """A folder in which all trainings ran for a few steps."""
     folder = tmp_path_factory.mktemp("work")
     with pytest.MonkeyPatch.context() as patch, fast_attention_for_training():
         patch.setattr(clip_training, "_VALIDATION_WINDOWS", 4)
         patch.setattr(sam_training, "_VALIDATION_BATCHES", 1)
+        patch.setattr(detector_training, "_VALIDATION_WINDOWS", 2)
         clip = ClipTraining(store, store, folder, minutes=0.03, device=CPU)
         clip.training._gates = ()
         clip.run()
@@ -63,6 +65,9 @@ def trained(store, tmp_path_factory):
         sam = SamTraining(store, store, folder, minutes=0.03, device=CPU, trunk=trunk)
         sam.training._gates = ()
         sam.run()
+        detector = DetectorTraining(store, store, folder, minutes=0.03, device=CPU, trunk=trunk)
+        detector.training._gates = ()
+        detector.run()
     return folder
 
 
@@ -114,7 +119,7 @@ def test_shares_of_cells_are_those_of_their_pixels(rng):
         np.testing.assert_allclose(everything[n, :, row, col], expected, atol=1e-6)
 
 
-@pytest.mark.parametrize("kind", [POINT, BOX, POINTS, BOTH])
+@pytest.mark.parametrize("kind", [POINT, BOX, POINTS, POINT_IN_BOX, POINTS_IN_BOX])
 def test_prompts_lie_on_their_objects(kind, store, rng):
     cutter = Cutter(store, rng, anchored=0.8)
     crops = [cutter.cut(128) for _ in range(4)]
@@ -130,7 +135,7 @@ def test_prompts_lie_on_their_objects(kind, store, rng):
             assert crops[image].classes[int(y), int(x)] == prompts.classes[image, number]
 
 
-@pytest.mark.parametrize("kind", [POINT, BOX, POINTS, BOTH])
+@pytest.mark.parametrize("kind", [POINT, BOX, POINTS, POINT_IN_BOX, POINTS_IN_BOX])
 def test_prompts_in_training_are_those_of_sam(kind, trained, store, rng):
     training = SamTraining(store, store, trained, minutes=1, device=CPU, trunk=None)
     asked = draw_prompts([Cutter(store, rng, anchored=0.8).cut(256)], 3, kind, rng)
@@ -282,11 +287,11 @@ def test_a_missed_gate_ends_a_training_in_words(tmp_path):
 
 
 def test_what_is_exported_is_a_model_set_like_any_other(trained, tmp_path):
-    clip_file, sam_file, manifest = export(trained, tmp_path / "set")
+    clip_file, sam_file, detector_file, manifest = export(trained, tmp_path / "set")
     entry = read_manifest(manifest)
     assert entry.is_demo
-    assert {file.name for file in entry.files} == {CLIP_FILE, SAM_FILE}
-    assert clip_file.stat().st_size + sam_file.stat().st_size < 16e6
+    assert {file.name for file in entry.files} == {CLIP_FILE, SAM_FILE, DETECTOR_FILE}
+    assert sum(path.stat().st_size for path in (clip_file, sam_file, detector_file)) < 20e6
     sam, clip = load_sam(sam_file, CPU, torch.float32), load_clip(clip_file, "", CPU, torch.float32)
     assert sam.input_px == clip.picture_px == 256
     state = torch.load(trained / "sam.state.pt", weights_only=True)["model"]
@@ -299,7 +304,8 @@ def test_what_is_exported_is_a_model_set_like_any_other(trained, tmp_path):
 
 def test_an_upsampler_stays_in_the_set_while_its_clip_does(trained, tmp_path):
     clip_file, *_ = export(trained, tmp_path)
-    for digest, roles in ((file_digest(clip_file), ["sam", "clip", "upsampler"]), ("0" * 64, ["sam", "clip"])):
+    always = ["sam", "clip", "detector"]
+    for digest, roles in ((file_digest(clip_file), [*always, "upsampler"]), ("0" * 64, always)):
         save_file({"weight": torch.zeros(1)}, tmp_path / UPSAMPLER_FILE, {"clip_sha256": digest})
         assert [file.role for file in read_manifest(write_manifest(tmp_path)).files] == roles
 
