@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +18,18 @@ MANIFEST = "models.json"  # beside the checkpoints of a set; optional for a fold
 
 @dataclass(frozen=True)
 class ModelFile:
-    """One checkpoint.
+    """One checkpoint, or a file that lies beside one.
 
     Attributes:
         role: ``sam``, ``clip``, ...
-        name: file name inside the set's folder.
+        name: path inside the set's folder, with slashes.
         url: where it is fetched from; empty for imported files.
         sha256: hexadecimal digest or its beginning; empty: not known.
         size_bytes: size of the file, 0 if not known.
         licence: of the weights.
         source: page that describes them.
         architecture: open_clip's name, where the weights alone do not tell.
+        beside: files in the same folder that are read with it: configuration, tokenizer and the like.
     """
 
     role: str
@@ -39,11 +40,31 @@ class ModelFile:
     licence: str = ""
     source: str = ""
     architecture: str = ""
+    beside: tuple[ModelFile, ...] = ()
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> ModelFile:
-        """Read an entry; digests are written in groups of eight, which are joined here."""
-        return cls(**{**data, "sha256": str(data.get("sha256", "")).replace(" ", "").lower()})
+        """Read an entry; digests are written in groups of eight, which are joined here.
+
+        Files beside it have a name, a size and a digest of their own. All else is that of the file.
+        """
+        given = {**data, "sha256": str(data.get("sha256", "")).replace(" ", "").lower()}
+        beside = given.pop("beside", ())
+        file = cls(**given)
+        return replace(file, beside=tuple(file._neighbour(entry) for entry in beside))
+
+    def _neighbour(self, data: Mapping[str, Any]) -> ModelFile:
+        folders = {"name": _neighbour_of(self.name, data["name"])}
+        if self.url:
+            folders["url"] = _neighbour_of(self.url, data["name"])
+        return replace(
+            ModelFile.from_json({**data, "role": self.role, **folders}), licence=self.licence, source=self.source
+        )
+
+    @property
+    def with_beside(self) -> tuple[ModelFile, ...]:
+        """All files that have to be there, what lies beside it first: the checkpoint shows that all is complete."""
+        return (*self.beside, self)
 
 
 @dataclass(frozen=True)
@@ -85,7 +106,12 @@ class ModelSet:
     @property
     def size_bytes(self) -> int:
         """Sum of the files' sizes."""
-        return sum(file.size_bytes for file in self.files)
+        return sum(file.size_bytes for one in self.files for file in one.with_beside)
+
+
+def _neighbour_of(path: str, name: str) -> str:
+    """Return what a file of that name has in place of a path or an address beside it."""
+    return path[: path.rfind("/") + 1] + name
 
 
 def models_home() -> Path:
@@ -136,7 +162,8 @@ def _read_set(data: Mapping[str, Any], files: tuple[ModelFile, ...]) -> ModelSet
 def is_installed(model_set: ModelSet) -> bool:
     """Whether every file of a catalogue set lies in its folder (their content is verified before loading)."""
     folder = set_folder(model_set.id)
-    return folder is not None and all((folder / file.name).is_file() for file in model_set.files)
+    files = [file for one in model_set.files for file in one.with_beside]
+    return folder is not None and all((folder / file.name).is_file() for file in files)
 
 
 def known_sets() -> dict[str, bool]:

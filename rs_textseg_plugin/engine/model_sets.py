@@ -68,8 +68,9 @@ def fetch_set(name: str) -> Path:
             f"The folder {folder} cannot be made ({error}): make room for it, "
             "or name another place for models in RS_TEXTSEG_MODELS."
         ) from error
-    for file in entry.files:
-        fetch_file(file, folder)
+    for one in entry.files:
+        for file in one.with_beside:
+            fetch_file(file, folder)
     return folder
 
 
@@ -83,8 +84,9 @@ def fetch_file(file: ModelFile, folder: Path) -> Path:
     target = folder / file.name
     if target.is_file():
         return verified(target, file).path
-    print(f"{file.name}: {file.size_bytes / 1e6:.0f} MB, {file.licence}, {file.source}")
+    print(f"{file.name}: {file.size_bytes / 1e6:.3g} MB, {file.licence}, {file.source}")
     try:
+        target.parent.mkdir(exist_ok=True)
         torch.hub.download_url_to_file(file.url, str(target), hash_prefix=file.sha256 or None, progress=True)
     except (URLError, HTTPException, OSError) as error:
         raise EngineError(

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from rs_textseg_plugin.contract.catalog import (
     MANIFEST,
@@ -172,20 +172,26 @@ def _only_one(name: str, folder: Path, role: str, files: tuple[ModelFile, ...]) 
 
 
 def verified(path: Path, listed: ModelFile) -> Checkpoint:
-    """Return the checkpoint after comparing it with its entry.
+    """Return the checkpoint after comparing it, and the files beside it, with its entry.
 
     Raises:
-        ModelError: the file is missing, or its digest is another one.
+        ModelError: a file is missing, or its digest is another one.
     """
+    for file in listed.beside:
+        _verified_digest(path.with_name(PurePosixPath(file.name).name), file)
+    return Checkpoint(listed.role, path, listed.architecture, _verified_digest(path, listed))
+
+
+def _verified_digest(path: Path, listed: ModelFile) -> str:
     if not path.is_file():
-        raise ModelError(f"The checkpoint {path} is missing: fetch or copy it, or correct models.json.")
+        raise ModelError(f"The model file {path} is missing: fetch or copy it, or correct models.json.")
     digest = file_digest(path)
     if not digest.startswith(listed.sha256):
         raise ModelError(
-            f"The checkpoint {path} is not the file that is listed (SHA-256 {digest[:12]}..., "
+            f"The model file {path} is not the file that is listed (SHA-256 {digest[:12]}..., "
             f"listed {listed.sha256[:12]}...): it is damaged or another version, so remove it and fetch it again."
         )
-    return Checkpoint(listed.role, path, listed.architecture, digest)
+    return digest
 
 
 def file_digest(path: Path) -> str:

@@ -23,7 +23,7 @@ from rs_textseg_plugin.contract.recipe import PIPELINES, find_pipeline
 
 SETS = load_catalog()
 FETCHED = [entry for entry in SETS if not entry.is_demo]
-FILES = [(entry, file) for entry in SETS for file in entry.files]
+FILES = [(entry, file) for entry in SETS for one in entry.files for file in one.with_beside]
 ROLES = {role for info in PIPELINES.values() for role in (*info.roles, *info.optional_roles)}
 
 
@@ -58,13 +58,13 @@ def test_a_file_has_a_known_role_a_digest_a_size_and_a_licence(entry, file):
     assert file.size_bytes > 0
     assert file.licence
     assert file.source.startswith("https://") or entry.is_demo
-    assert [other.name for other in entry.files].count(file.name) == 1
+    assert [other.name for _, other in FILES if _ is entry].count(file.name) == 1
 
 
 @pytest.mark.parametrize(("entry", "file"), FILES, ids=lambda value: getattr(value, "id", value.__dict__.get("name")))
 def test_a_file_is_fetched_over_https_and_keeps_its_name(entry, file):
     assert file.url.startswith("https://") or entry.is_demo
-    assert file.url.endswith(file.name) or entry.is_demo
+    assert file.url.endswith("/" + file.name.rpartition("/")[2]) or entry.is_demo
 
 
 def test_a_digest_in_groups_is_joined():
@@ -72,7 +72,21 @@ def test_a_digest_in_groups_is_joined():
 
 
 def test_the_size_of_a_set_is_that_of_its_files():
-    assert SETS[0].size_bytes == sum(file.size_bytes for file in SETS[0].files)
+    for entry in SETS:
+        assert entry.size_bytes == sum(file.size_bytes for other, file in FILES if other is entry)
+
+
+def test_files_beside_a_checkpoint_have_its_folder_address_and_licence():
+    beside = [{"name": "config.json", "size_bytes": 7, "sha256": "0A 0b"}]
+    data = {"role": "detector", "name": "dino/model.safetensors", "url": "https://a.org/x/model.safetensors",
+            "licence": "MIT", "source": "https://a.org", "beside": beside}  # fmt: skip
+    config, model = ModelFile.from_json(data).with_beside
+    assert config == ModelFile(
+        "detector", "dino/config.json", "https://a.org/x/config.json", "0a0b", 7, "MIT", "https://a.org"
+    )
+    assert (model.name, model.beside) == ("dino/model.safetensors", (config,))
+    (local,) = ModelFile.from_json({"role": "detector", "name": "model.safetensors", "beside": beside}).beside
+    assert (local.name, local.url) == ("config.json", "")
 
 
 def test_a_manifest_is_read(tmp_path):
@@ -109,11 +123,12 @@ def test_a_file_that_is_no_manifest_is_refused_with_its_path(tmp_path, content):
     assert str(path) in str(caught.value)
 
 
-def test_a_set_is_installed_once_all_its_files_are_in_its_folder(home):
-    entry = FETCHED[0]
+@pytest.mark.parametrize("entry", FETCHED, ids=lambda entry: entry.id)
+def test_a_set_is_installed_once_all_its_files_are_in_its_folder(home, entry):
     (home / entry.id).mkdir()
-    for file in entry.files:
+    for file in (file for one in entry.files for file in one.with_beside):
         assert not is_installed(entry)
+        (home / entry.id / file.name).parent.mkdir(exist_ok=True)
         (home / entry.id / file.name).touch()
     assert is_installed(entry)
 
@@ -130,8 +145,8 @@ def test_the_set_that_ships_needs_no_fetching_and_nothing_of_the_same_name_hides
     assert folder == shipped_home() / "demo"
     (entry,) = (entry for entry in SETS if entry.is_demo)
     assert entry.id == "demo"
-    assert all((folder / file.name).stat().st_size == file.size_bytes for file in entry.files)
-    assert entry.size_bytes < 16e6
+    assert all((folder / file.name).stat().st_size == file.size_bytes for other, file in FILES if other is entry)
+    assert entry.size_bytes < 21e6
 
 
 def test_pixels_of_another_size_than_the_models_know_are_told(home):

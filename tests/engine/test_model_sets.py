@@ -1,9 +1,9 @@
 from __future__ import annotations
 
-import hashlib
 import socket
 import struct
 import threading
+from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -98,12 +98,12 @@ def list_files(monkeypatch, home):
 
 
 def sam_at(url: str, content: bytes = SAM) -> ModelFile:
-    digest = hashlib.sha256(content).hexdigest()
+    digest = sha256(content).hexdigest()
     return ModelFile("sam", "sam.pth", url, digest, len(content), "Apache-2.0", "https://example.org/sam")
 
 
 def clip_at(url: str) -> ModelFile:
-    return ModelFile("clip", "clip.pt", url, hashlib.sha256(CLIP).hexdigest()[:8], len(CLIP), "MIT")
+    return ModelFile("clip", "clip.pt", url, sha256(CLIP).hexdigest()[:8], len(CLIP), "MIT")
 
 
 def files_in(folder: Path) -> list[str]:
@@ -119,6 +119,30 @@ def test_a_set_is_fetched_whole_and_then_listed_as_here(server, home, list_files
     assert files_in(home) == ["clip.pt", "sam.pth"]
     assert "Apache-2.0, https://example.org/sam" in capfd.readouterr().out
     assert "not fetched" not in describe_sets()
+
+
+@pytest.fixture
+def detector_at(server):
+    """A detector in a folder of its own with a file beside it, both on the server."""
+    server.files |= {"model.safetensors": CLIP, "config.json": b"{}"}
+    config = ModelFile("detector", "dino/config.json", server.url("whole", "config.json"), sha256(b"{}").hexdigest(), 2)
+    digest = sha256(CLIP).hexdigest()
+    url = server.url("whole", "model.safetensors")
+    return ModelFile("detector", "dino/model.safetensors", url, digest, len(CLIP), beside=(config,))
+
+
+def test_what_lies_beside_a_checkpoint_is_fetched_before_it_and_verified_with_it(server, home, list_files, detector_at):
+    list_files(detector_at)
+    folder = fetch_set("pair") / "dino"
+    assert [name.rpartition("/")[2] for name in server.asked] == ["config.json", "model.safetensors"]
+    assert weights.resolve_set("pair", ["detector"]).checkpoints["detector"].path == folder / "model.safetensors"
+    (folder / "config.json").write_text("[]")
+    with pytest.raises(ModelError, match=r"config\.json is not the file that is listed"):
+        weights.resolve_set("pair", ["detector"])
+    (folder / "config.json").unlink()
+    assert "not fetched" in describe_sets()
+    with pytest.raises(ModelError, match=r"config\.json is missing: fetch or copy it"):
+        weights.resolve_set("pair", ["detector"])
 
 
 def test_a_second_fetch_downloads_nothing(server, home, list_files):
