@@ -76,6 +76,11 @@ def is_this_machine(base_url: str) -> bool:
     return urlsplit(base_url).hostname in _THIS_MACHINE
 
 
+def can_be_overheard(base_url: str) -> bool:
+    """Whether what is sent there goes over a network without encryption."""
+    return urlsplit(base_url).scheme == "http" and not is_this_machine(base_url)
+
+
 def shown_url(url: str) -> str:
     """Return a URL without what may be secret in it: user name, password, query and fragment."""
     try:

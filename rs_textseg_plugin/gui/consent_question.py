@@ -6,8 +6,13 @@ from urllib.parse import urlsplit
 
 from qgis.PyQt.QtWidgets import QMessageBox, QWidget
 
+from rs_textseg_plugin.contract.server_address import can_be_overheard
 from rs_textseg_plugin.gui.query_state import Sending
 from rs_textseg_plugin.host.translate import tr
+
+_OVERHEARD = (
+    "The address begins with http://, so others on the way can read all of it: take https:// if the server has it."
+)
 
 
 def user_consents(sending: Sending, parent: QWidget | None = None) -> bool:
@@ -36,6 +41,7 @@ def _more(sending: Sending) -> str:
         tr("Address: {}").format(sending.base_url),
         how_many,
         tr("The question is sent with them, and the key if one is chosen."),
+        *([tr(_OVERHEARD)] if can_be_overheard(sending.base_url) else []),
         tr("Yes is remembered for this address and can be taken back in the panel. Send them?"),
     ]
     return "\n".join(lines)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rs_textseg_plugin.contract.errors import RecipeError
-from rs_textseg_plugin.contract.server_address import is_this_machine, parse_address, shown_url
+from rs_textseg_plugin.contract.server_address import can_be_overheard, is_this_machine, parse_address, shown_url
 
 
 @pytest.mark.parametrize(
@@ -112,3 +112,11 @@ def test_a_shown_address_has_nothing_secret(url, shown):
 )
 def test_this_machine_is_known_by_its_names(address, is_here):
     assert is_this_machine(address) is is_here
+
+
+@pytest.mark.parametrize(
+    ("address", "open_to_others"),
+    [("http://host:8000/v1", True), ("https://host/v1", False), ("http://127.0.0.1:8000/v1", False)],
+)
+def test_a_connection_without_encryption_can_be_overheard(address, open_to_others):
+    assert can_be_overheard(address) is open_to_others

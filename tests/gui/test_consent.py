@@ -106,6 +106,7 @@ def test_a_model_in_a_folder_needs_no_consent(dock, model, tmp_path):
         (Sending("http://localhost:8000/v1", True, 1), "a server on this computer, localhost:8000"),
         (Sending(URL, False, 12), "They are about 12 for this run."),
         (Sending(URL, False, None), "Their number is not known yet."),
+        (Sending("http://host/v1", False, 1), "others on the way can read all of it"),
     ],
 )
 def test_what_is_asked_fits_what_is_known(qtbot, sending, words):
@@ -113,3 +114,4 @@ def test_what_is_asked_fits_what_is_known(qtbot, sending, words):
     answering(NO, seen)
     assert not user_consents(sending)
     assert any(words in text for text in seen[0][:2])
+    assert any("others on the way" in text for text in seen[0][:2]) is (sending.base_url == "http://host/v1")

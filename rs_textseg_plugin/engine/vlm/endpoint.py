@@ -17,7 +17,7 @@ from PIL import Image
 
 from rs_textseg_plugin.contract.api_key import checked_key
 from rs_textseg_plugin.contract.errors import EngineError, RecipeError
-from rs_textseg_plugin.contract.server_address import is_this_machine, parse_address
+from rs_textseg_plugin.contract.server_address import can_be_overheard, is_this_machine, parse_address
 from rs_textseg_plugin.engine.vlm.cancellable import run_cancellable
 from rs_textseg_plugin.engine.vlm.endpoint_dialect import Dialect, Message
 from rs_textseg_plugin.engine.vlm.endpoint_errors import (
@@ -38,6 +38,9 @@ if TYPE_CHECKING:
     import torch
 
 _CONNECT_S = 15.0
+_OVERHEARD = (
+    "The pictures, the question and the key went over http without encryption: others on the way could read them."
+)
 _FILTERED = ("content_filter", "content_policy_violation")
 _TALKATIVE = ("openai", "httpx2", "httpcore2", "httpx", "httpcore")
 
@@ -94,8 +97,9 @@ class Endpoint:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What the server turned out not to understand, in sentences for the result; empty before the first answer."""
-        return self._dialect.notes(self._server.title)
+        """Sentences for the result: that others could listen, and what the server turned out not to understand."""
+        overheard = (_OVERHEARD,) if can_be_overheard(self._server.address.base_url) else ()
+        return (*overheard, *self._dialect.notes(self._server.title))
 
     def to(self, device: torch.device, dtype: torch.dtype) -> None:
         """Stay where it is."""

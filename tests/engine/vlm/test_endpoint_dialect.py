@@ -11,6 +11,7 @@ from openai_server import (
 )
 
 from rs_textseg_plugin.contract.errors import EngineError
+from rs_textseg_plugin.engine.vlm.endpoint import Endpoint
 
 
 @pytest.mark.parametrize("status", [400, 404, 422, 501])
@@ -64,3 +65,10 @@ def test_what_has_nothing_to_do_with_the_wording_is_not_asked_again_in_other_wor
     server = serve(fails(status, "no, whatever the temperature"))
     why_not(server, tries=1)
     assert len(server.received) == 1
+
+
+@pytest.mark.parametrize(("base_url", "said"), [("http://host.example/v1", True), ("https://host.example/v1", False)])
+def test_that_others_could_listen_is_said_with_the_result(base_url, said):
+    notes = Endpoint(base_url, "model", "").notes
+    assert [note for note in notes if "without encryption" in note] == list(notes)
+    assert bool(notes) is said
