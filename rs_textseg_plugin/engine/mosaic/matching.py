@@ -11,6 +11,7 @@ from rs_textseg_plugin.contract.grid import Tile, Window
 from rs_textseg_plugin.engine.segments import Segment
 
 MIN_STRIP_IOU = 0.5  # of two masks inside the strip that both tiles see; our choice
+MOSTLY = 0.5  # of a mask inside that strip
 # SAM's masks often stop a few pixels short of the picture's border; such a mask is cut by it all the same.
 BORDER_REACH_PX = 8
 
@@ -52,6 +53,22 @@ def match_masks(
     return _best_pairs(agreements)
 
 
+def find_overlaps(
+    first: Tile, first_segments: tuple[Segment, ...], second: Tile, second_segments: tuple[Segment, ...]
+) -> list[tuple[int, int, bool, bool]]:
+    """Return segments of two tiles that lie over each other in the strip that both tiles see.
+
+    Returns:
+        For each pair their numbers, whether most of the first one's part lies in the second, and the reverse.
+    """
+    strip = first.window.intersection(second.window)
+    if strip.is_empty:
+        return []
+    ours, theirs = _parts(first, first_segments, strip), _parts(second, second_segments, strip)
+    shared = ((a, b, _shared_px(a, b)) for a in ours for b in theirs)
+    return [(a.number, b.number, px >= MOSTLY * a.area_px, px >= MOSTLY * b.area_px) for a, b, px in shared if px]
+
+
 def _parts(tile: Tile, segments: tuple[Segment, ...], strip: Window) -> list[_Part]:
     parts = []
     for number, segment in enumerate(segments):
@@ -69,12 +86,16 @@ def _iou(a: _Part, b: _Part) -> float:
     # The areas alone bound the IoU; most pairs end here, without looking at a pixel.
     if min(a.area_px, b.area_px) < MIN_STRIP_IOU * max(a.area_px, b.area_px):
         return 0.0
+    shared = _shared_px(a, b)
+    return shared / (a.area_px + b.area_px - shared)
+
+
+def _shared_px(a: _Part, b: _Part) -> int:
     common = a.window.intersection(b.window)
     if common.is_empty:
-        return 0.0
+        return 0
     both = a.mask[common.relative_to(a.window).slices] & b.mask[common.relative_to(b.window).slices]
-    shared = int(np.count_nonzero(both))
-    return shared / (a.area_px + b.area_px - shared)
+    return int(np.count_nonzero(both))
 
 
 def _best_pairs(agreements: list[tuple[float, int, int]]) -> list[tuple[int, int]]:

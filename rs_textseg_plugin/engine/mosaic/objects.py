@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +11,15 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from rs_textseg_plugin.contract.grid import Tile
-from rs_textseg_plugin.engine.mosaic.matching import BOTTOM, LEFT, RIGHT, TOP, match_masks, touched_borders
+from rs_textseg_plugin.engine.mosaic.matching import (
+    BOTTOM,
+    LEFT,
+    RIGHT,
+    TOP,
+    find_overlaps,
+    match_masks,
+    touched_borders,
+)
 from rs_textseg_plugin.engine.mosaic.remarks import RemarkTable
 from rs_textseg_plugin.engine.mosaic.store import StoredTile, TileStore
 from rs_textseg_plugin.engine.segments import NO_CLASS
@@ -52,10 +61,13 @@ class MaskTable:
         self._touched: list[int] = []
         self._remarks: list[NDArray[np.int32]] = []
         self._pairs: list[tuple[int, int, int, int]] = []
+        self._covering: dict[int, list[int]] = defaultdict(list)  # masks over most of a mask that they do not match
+        self._has_map = False
 
     def add(self, stored: StoredTile, store: TileStore) -> None:
         """Take the masks of a tile, and match them with those of the neighbours that came before it."""
         index = stored.tile.index
+        self._has_map |= stored.answer.class_map is not None
         self._first[index], self._counts[index] = len(self._labels), len(stored.answer.segments)
         for segment in stored.answer.segments:
             self._labels.append(segment.label)
@@ -69,19 +81,28 @@ class MaskTable:
                 self._match(stored, store.get(neighbour))
 
     def _match(self, stored: StoredTile, other: StoredTile) -> None:
-        pairs = match_masks(other.tile, other.answer.segments, stored.tile, stored.answer.segments)
+        theirs, ours = (other.tile, other.answer.segments), (stored.tile, stored.answer.segments)
+        pairs = match_masks(*theirs, *ours)
         first, second = self._first[other.tile.index], self._first[stored.tile.index]
         towards, back = _direction(other.tile, stored.tile), _direction(stored.tile, other.tile)
         self._pairs.extend((first + a, second + b, towards, back) for a, b in pairs)
+        if not self._has_map:
+            for a, b, is_covered, covers in find_overlaps(*theirs, *ours):
+                if (a, b) not in pairs:
+                    self._covering[first + a] += [second + b] * is_covered
+                    self._covering[second + b] += [first + a] * covers
 
     def resolve(self) -> Objects:
         """Join what agrees; drop what a tile border cut and no neighbour confirms.
 
         A dropped mask would end in a straight line along the tile's border. Its pixels fall back to the class
-        map, which has no such line.
+        map, which has no such line. Where there is no map, half an object is better than none: what no other mask
+        lies over stays.
         """
         pairs = np.array(self._pairs, np.int64).reshape(-1, 4)
         alive = self._confirmed(pairs)
+        if not self._has_map:
+            self._revive(alive)
         linked = pairs[alive[pairs[:, 0]] & alive[pairs[:, 1]]]
         numbers = self._number(alive, linked)
         labels, scores, areas = self._summed(numbers)
@@ -103,6 +124,12 @@ class MaskTable:
                 return alive
             # Dropping one fragment can leave its partner unconfirmed: look again.
             alive[cut] = False
+
+    def _revive(self, alive: NDArray[np.bool_]) -> None:
+        """Keep cut masks, the largest first, that no mask which is kept lies over."""
+        dropped = np.flatnonzero(~alive)
+        for number in dropped[np.argsort(-np.array(self._areas, np.int64)[dropped], kind="stable")].tolist():
+            alive[number] = not any(alive[other] for other in self._covering[number])
 
     def _inner_borders(self) -> NDArray[np.int64]:
         """Per mask: the borders of its tile that another tile of this run lies behind."""

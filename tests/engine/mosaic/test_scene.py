@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from planted import Truth, answer_for, components_of, labelled, labels_of, legend
+from planted import Truth, answer_for, class_map_of, components_of, labelled, labels_of, legend
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 from skimage.measure import label
 
@@ -113,15 +113,54 @@ def test_no_border_lies_along_a_tile_line_when_tiles_disagree_by_a_few_pixels(tm
     assert longest_run_along(labels, lines) <= 2
 
 
-def test_a_mask_that_a_border_cuts_and_no_neighbour_confirms_is_not_painted(tmp_path):
+@pytest.mark.parametrize("with_map", [True, False], ids=["a map decides", "there is no map"])
+def test_a_mask_that_a_border_cuts_and_no_neighbour_confirms_is_painted_only_where_no_map_decides(tmp_path, with_map):
     names = legend()
     classes = np.full((128, 256), -1)
     classes[40:90, 60:200] = 0
     truth = Truth(classes, (classes == 0).astype(int))
 
     def only_the_first_tile_sees_it(tile):
-        answer = answer_for(tile, truth, names, with_map=False)
-        return answer if tile.col_index == 0 else Answer((), None)
+        segments = answer_for(tile, truth, names).segments if tile.col_index == 0 else ()
+        undecided = class_map_of(np.full((128, tile.window.width), -1), names.size)
+        return Answer(segments, undecided if with_map else None)
 
     scene = labelled(truth, tmp_path, 128, 32, answer=only_the_first_tile_sees_it)
-    assert not labels_of(scene).any()
+    seen = np.zeros((128, 256), bool)
+    seen[40:90, 60:128] = not with_map
+    np.testing.assert_array_equal(labels_of(scene) == 1, seen)
+
+
+def strips(*parts) -> tuple[Segment, ...]:
+    """Segments of building from one column to another, over 30 rows or as many as are said."""
+    segments = []
+    for start, stop, *rows in parts:
+        window = Window(start, 40, stop - start, *(rows or [30]))
+        mask = PackedMask.of(np.ones((window.height, window.width), bool))
+        segments.append(Segment(window, mask, 0, np.array([0.9, 0.05, 0.05], np.float32)))
+    return tuple(segments)
+
+
+@pytest.mark.parametrize(
+    ("tiles", "expected"),
+    [
+        # The second tile has another idea of the same place, and sees it whole: the fragment is dropped.
+        ([[(90, 128)], [(10, 90, 70)], []], [(106, 186)]),
+        # A small thing lies on what is cut: that is no reason to drop it.
+        ([[(60, 128)], [(20, 26)], []], [(60, 116), (116, 122), (122, 128)]),
+        # The middle tile's part agrees with the left one's, and no one confirms its other end: both stay, as one.
+        ([[(60, 128)], [(0, 128)], []], [(60, 224)]),
+        # Two fragments that contradict each other: the larger one stays.
+        ([[(50, 128)], [(4, 128, 75)], []], [(100, 224)]),
+    ],
+)
+def test_without_a_map_a_fragment_stays_unless_another_mask_lies_over_it(tmp_path, tiles, expected):
+    def answer(tile):
+        return Answer(strips(*tiles[tile.col_index]), None)
+
+    nothing = Truth(np.full((128, 320), -1), np.zeros((128, 320), int))
+    scene = labelled(nothing, tmp_path, 128, 32, instances=True, answer=answer)
+    row = components_of(scene)[50]
+    edges = np.flatnonzero(np.diff(row, prepend=0, append=0))
+    found = [(start, stop) for start, stop in zip(edges, edges[1:]) if row[start]]
+    assert found == expected
