@@ -157,11 +157,13 @@ _BOXES = (
         1,
     ),
     Parameter(
-        "box_middle",
-        False,
-        "bool",
-        "Whether the middle of each box goes to SAM as a point with it, for a SAM that knows points better than boxes.",
-        f"false: {_PAPER}; true: {OURS}",
+        "box_prompt",
+        "box",
+        "str",
+        "What SAM is given: box, or middle, the point in the middle of the box, of whose three masks the one that fits "
+        "the box best is taken: for rough boxes, and for a SAM that knows points better than boxes.",
+        f"box: {_PAPER}; middle: {OURS}",
+        choices=("box", "middle"),
     ),
 )
 

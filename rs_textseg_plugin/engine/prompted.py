@@ -49,20 +49,9 @@ class Drawing:
 
 
 def draw_boxes(
-    boxes_px: NDArray[np.float64],
-    model: SamModel,
-    embedding: SamEmbedding,
-    drawing: Drawing,
-    with_middle: bool = False,
+    boxes_px: NDArray[np.float64], model: SamModel, embedding: SamEmbedding, drawing: Drawing
 ) -> list[Proposal | None]:
     """Return the mask in each box ``(N, 4)`` (left, top, right, bottom in the tile's pixels); None: it has no pixel.
-
-    Args:
-        boxes_px: the boxes.
-        model: draws.
-        embedding: of the tile.
-        drawing: how.
-        with_middle: whether the middle of each box is a point on the object.
 
     Raises:
         Cancelled: `Drawing.should_stop` said so.
@@ -72,8 +61,48 @@ def draw_boxes(
     for start in range(0, len(boxes_px), drawing.batch):
         _stop_if_asked(drawing)
         batch = boxes_px[start : start + drawing.batch]
-        drawn += _best_masks(*model.decode_boxes(embedding, batch, drawing.multimask, with_middle), frame)
+        drawn += _best_masks(*model.decode_boxes(embedding, batch, drawing.multimask), frame)
     return drawn
+
+
+def draw_middles(
+    boxes_px: NDArray[np.float64], model: SamModel, embedding: SamEmbedding, drawing: Drawing
+) -> list[Proposal | None]:
+    """Return what lies in the middle of each box ``(N, 4)``: of SAM's three masks the one that fits the box best.
+
+    Raises:
+        Cancelled: `Drawing.should_stop` said so.
+    """
+    frame = _frame(model, embedding)
+    drawn: list[Proposal | None] = []
+    for start in range(0, len(boxes_px), drawing.batch):
+        _stop_if_asked(drawing)
+        batch = boxes_px[start : start + drawing.batch]
+        logits, ratings = model.decode_points(embedding, (batch[:, :2] + batch[:, 2:]) / 2)
+        drawn += _best_masks(logits, ratings, frame, _box_fits(logits, batch, frame))
+    return drawn
+
+
+@torch.inference_mode()
+def _box_fits(logits: Tensor, boxes_px: NDArray[np.float64], frame: CoarseFrame) -> Tensor:
+    """Return ``(N, M)``: the IoU of the rectangle around each mask ``(N, M, h, w)`` with its own box ``(N, 4)``."""
+    cells = logits.shape[-1] / frame.model_px * frame.input_size[1] / frame.tile_size[1]
+    boxes = torch.as_tensor(boxes_px * cells, dtype=torch.float32, device=logits.device)[:, None]
+    inside = logits > 0
+    (left, right), (top, bottom) = _span(inside.any(dim=2)), _span(inside.any(dim=3))
+    width = torch.minimum(right, boxes[..., 2]) - torch.maximum(left, boxes[..., 0])
+    height = torch.minimum(bottom, boxes[..., 3]) - torch.maximum(top, boxes[..., 1])
+    common = width.clamp(min=0) * height.clamp(min=0)
+    of_box = (boxes[..., 2:] - boxes[..., :2]).prod(dim=-1)
+    fits: Tensor = common / ((right - left) * (bottom - top) + of_box - common)
+    return fits
+
+
+def _span(occupied: Tensor) -> tuple[Tensor, Tensor]:
+    """Return where the first True of each row ``(..., n)`` begins and the last one ends; both 0 where there is none."""
+    flags = occupied.float()
+    start, stop = flags.argmax(dim=-1), flags.shape[-1] - flags.flip(-1).argmax(dim=-1)
+    return start * occupied.any(dim=-1), stop * occupied.any(dim=-1)
 
 
 def draw_point_sets(
@@ -119,9 +148,14 @@ def _frame(model: SamModel, embedding: SamEmbedding) -> CoarseFrame:
 
 
 @torch.inference_mode()
-def _best_masks(logits: Tensor, ratings: Tensor, frame: CoarseFrame) -> list[Proposal | None]:
-    """Cut the best rated of each prompt's masks ``(N, M, h, w)`` out at the tile's resolution."""
-    best = ratings.argmax(dim=1)
+def _best_masks(
+    logits: Tensor, ratings: Tensor, frame: CoarseFrame, fits: Tensor | None = None
+) -> list[Proposal | None]:
+    """Cut the best of each prompt's masks ``(N, M, h, w)`` out at the tile's resolution.
+
+    The best is the one with the highest of `fits` ``(N, M)``, or, without them, of `ratings` ``(N, M)``.
+    """
+    best = (ratings if fits is None else fits).argmax(dim=1)
     rows = torch.arange(len(best), device=best.device)
     own_ratings = ratings[rows, best].tolist()
     drawn: list[Proposal | None] = [None] * len(own_ratings)

@@ -36,10 +36,11 @@ _RATE = 6e-4
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _UNKNOWN_WORDS = 3  # of each step: they name nothing
 _BESIDE_WEIGHT = 0.25  # of what a patch says of an object that others have to find
-_GATES = (Gate(0.3, "f1", 0.1), Gate(0.6, "f1", 0.2))
+_SCORE_OF_ANY_BOX = 0.5  # on the right object; the rest is for the IoU
+_GATES = (Gate(0.3, "f1", 0.08), Gate(0.6, "f1", 0.12))
 _EVALUATE_EVERY = 250
 _VALIDATION_WINDOWS = 24
-_SURE, _SAME_OBJECT, _DUPLICATE = 0.3, 0.5, 0.5  # score, IoU with the truth, IoU of two boxes
+_SURE, _SAME_OBJECT, _DUPLICATE = 0.5, 0.5, 0.5  # score, IoU with the truth, IoU of two boxes
 _CLIP_BLOCKS = {  # names in transformers and in open_clip
     "layer_norm1": "ln_1",
     "layer_norm2": "ln_2",
@@ -215,7 +216,7 @@ def unknown_words(rng: np.random.Generator) -> list[str]:
 
 
 def _losses_of(logits: Tensor, boxes: Tensor, truth: Boxes) -> dict[str, Tensor]:
-    """Charge one picture: a score should be the IoU of its box with the object that the patch has to find.
+    """Charge one picture: a score says that an object is there, and how well its box fits (`_SCORE_OF_ANY_BOX` to 1).
 
     Args:
         logits: ``(P, Q)``, the first columns for `CLASSES`, the others for what does not exist.
@@ -229,7 +230,7 @@ def _losses_of(logits: Tensor, boxes: Tensor, truth: Boxes) -> dict[str, Tensor]
     found = corners_of(boxes[patches])
     iou, enclosed = overlaps(found, corners)
     wanted, weights = torch.zeros_like(logits), _weights(truth, logits)
-    wanted[patches, labels[owners]] = iou.detach()
+    wanted[patches, labels[owners]] = _SCORE_OF_ANY_BOX + (1 - _SCORE_OF_ANY_BOX) * iou.detach()
     weights[patches, labels[owners]] = 1
     crossed = F.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
     scores = ((logits.sigmoid() - wanted).abs() ** 2 * crossed * weights).sum()

@@ -127,7 +127,7 @@ class SamModel:
 
     @torch.inference_mode()
     def decode_boxes(
-        self, embedding: SamEmbedding, boxes_px: NDArray[np.float64], multimask: bool, with_middle: bool = False
+        self, embedding: SamEmbedding, boxes_px: NDArray[np.float64], multimask: bool
     ) -> tuple[Tensor, Tensor]:
         """Draw what is in each box.
 
@@ -135,17 +135,12 @@ class SamModel:
             embedding: of the tile.
             boxes_px: ``(N, 4)`` left, top, right, bottom in the tile's pixels, N of at least 1.
             multimask: see `decode_prompts`.
-            with_middle: whether the middle of each box is a point on the object.
 
         Returns:
             As `decode_points`; M is 1 where `multimask` is False.
         """
         corners = self._in_model_px(embedding, boxes_px.reshape(-1, 2, 2))
-        prompts: dict[str, Any] = {"boxes": corners.flatten(1)}
-        if with_middle:
-            labels = torch.full((len(corners), 1), _FOREGROUND, dtype=torch.int, device=self.device)
-            prompts["points"] = (corners.mean(dim=1, keepdim=True), labels)
-        return self._decode(embedding, None, multimask, **prompts)
+        return self._decode(embedding, None, multimask, boxes=corners.flatten(1))
 
     @torch.inference_mode()
     def decode_together(

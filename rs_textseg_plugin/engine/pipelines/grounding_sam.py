@@ -29,7 +29,7 @@ from rs_textseg_plugin.engine.legend import Legend
 from rs_textseg_plugin.engine.models.grounding_dino import Caption, Detections
 from rs_textseg_plugin.engine.models.sam import SamEmbedding, SamModel
 from rs_textseg_plugin.engine.models.torchvision_ops import greedy_nms
-from rs_textseg_plugin.engine.prompted import Drawing, draw_boxes
+from rs_textseg_plugin.engine.prompted import Drawing, draw_boxes, draw_middles
 from rs_textseg_plugin.engine.raster import TileImage
 from rs_textseg_plugin.engine.segments import Answer, Segment
 
@@ -140,7 +140,8 @@ class GroundingSam:
         embedding = self._sam.embedding_of(observation.embedding, (height, width))
         batch = budget.batch(self._parameters["prompts_per_batch"])
         drawing = Drawing(self._parameters["multimask"], batch, should_stop)
-        drawn = draw_boxes(boxes.corners_px, self._sam, embedding, drawing, self._parameters["box_middle"])
+        draw = draw_middles if self._parameters["box_prompt"] == "middle" else draw_boxes
+        drawn = draw(boxes.corners_px, self._sam, embedding, drawing)
         segments = (
             Segment(one.window, one.mask, int(label), scores)
             for one, label, scores in zip(drawn, boxes.labels, boxes.scores)

@@ -72,23 +72,46 @@ ROAD = (70, 5, 120, 90, {"road": 0.6, "shadow": 0.5})
 SHADOW = (30, 30, 50, 90, {"shadow": 0.9, "road": 0.4})
 
 
-@pytest.mark.parametrize("middle", [False, True], ids=["box alone", "with its middle"])
-def test_every_box_becomes_the_mask_of_the_reference_predictor_with_the_scores_of_its_words(sam, middle):
+def test_every_box_becomes_the_mask_of_the_reference_predictor_with_the_scores_of_its_words(sam):
     tile = tile_of(*TILE)
-    answer = answered(pipeline(sam, PlantedDetector(BUILDING, ROAD, SHADOW), box_middle=middle), tile)
+    answer = answered(pipeline(sam, PlantedDetector(BUILDING, ROAD, SHADOW)), tile)
     predictor = SamPredictor(sam.sam)
     predictor.set_image(tile.rgb)
     expected = [(SHADOW, 2, [0.01, 0.4, 0.9]), (BUILDING, 0, [0.8, 0.3, 0.01]), (ROAD, 1, [0.01, 0.6, 0.5])]
     assert len(answer.segments) == 3
     for segment, (box, label, scores) in zip(answer.segments, expected):
-        x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
-        point = {"point_coords": np.array([[x, y]]), "point_labels": np.array([1])} if middle else {}
-        masks, _, _ = predictor.predict(box=np.array(box[:4]), multimask_output=False, **point)
+        masks, _, _ = predictor.predict(box=np.array(box[:4]), multimask_output=False)
         assert (whole(segment, TILE) != masks[0]).mean() < 0.01  # features are kept in half precision
         assert segment.label == label
         # A box below the threshold in one of the two captions has no scores from there.
         assert segment.scores[label] == pytest.approx(scores[label])
     assert answer.class_map is None
+
+
+def rectangle_iou(mask, box) -> float:
+    """IoU of the rectangle around a mask with a box."""
+    filled, wanted = np.zeros(mask.shape, bool), np.zeros(mask.shape, bool)
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if rows.size:
+        filled[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] = True
+    wanted[box[1] : box[3], box[0] : box[2]] = True
+    return (filled & wanted).sum() / (filled | wanted).sum()
+
+
+def test_the_middle_of_a_box_becomes_the_one_of_its_three_masks_that_fits_the_box_best(sam):
+    tile = tile_of(*TILE)
+    predictor = SamPredictor(sam.sam)
+    predictor.set_image(tile.rgb)
+    chosen = []
+    for box in ((10, 12, 60, 70), (70, 5, 120, 90), (2, 60, 22, 80), (0, 0, TILE[1], TILE[0])):
+        answer = answered(pipeline(sam, PlantedDetector((*box, {"road": 0.9})), box_prompt="middle"), tile)
+        middle = np.array([[(box[0] + box[2]) / 2, (box[1] + box[3]) / 2]])
+        masks, ratings, _ = predictor.predict(point_coords=middle, point_labels=np.array([1]), multimask_output=True)
+        fits = [rectangle_iou(mask, box) for mask in masks]
+        found = [(whole(segment, TILE) != masks[int(np.argmax(fits))]).mean() < 0.01 for segment in answer.segments]
+        assert found == [True]
+        chosen.append(int(np.argmax(fits)) == int(np.argmax(ratings)))
+    assert not all(chosen)  # the best rated mask is another one somewhere
 
 
 def test_words_that_only_compete_are_not_looked_for(sam):
