@@ -271,24 +271,17 @@ TEXT2SEG = PipelineInfo(
             0,
             1,
         ),
-        Parameter(
-            "least_branches",
-            2,
-            "int",
-            "A region of which fewer branches found any part stays without a class; where fewer take part, all of them "
-            "have to find some (combine=vote).",
-            OURS,
-            1,
-            3,
-        ),
-        Parameter(
-            "points_weight",
-            1.0,
-            "float",
-            "How much the branch points counts in the vote, against 1 for each of the others.",
-            OURS,
-            0.01,
-            100,
+        *(
+            Parameter(
+                f"{branch}_weight",
+                1.0,
+                "float",
+                f"How much the branch {branch} counts in the vote (combine=vote).",
+                OURS,
+                0.01,
+                100,
+            )
+            for branch in BRANCHES
         ),
         *_BOXES,
         *_HEAT,

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import label as label_regions
 
 from rs_textseg_plugin.contract.grid import Window
 from rs_textseg_plugin.engine.class_map import ClassMap
@@ -14,7 +13,6 @@ from rs_textseg_plugin.engine.legend import Legend
 from rs_textseg_plugin.engine.segments import NO_CLASS, Segment
 
 Scores = dict[int, NDArray[np.float32]]  # (H, W) of 0..1 by class index
-_EIGHT_NEIGHBOURS = np.ones((3, 3), bool)
 _IMPOSSIBLE = -30.0  # a logit that stands for a probability of 0; half precision holds it
 
 
@@ -51,40 +49,6 @@ def mean_votes(scores: Sequence[Scores], size: tuple[int, int], weights: Sequenc
             means[label] = means.get(label, np.float32(0)) + canvas * share
     total = np.maximum(sum(means.values(), np.zeros(size, np.float32)), 1)
     return {label: canvas / total for label, canvas in means.items()}
-
-
-def agreed(means: Scores, scores: Sequence[Scores], least_vote: float, least_voters: int) -> Scores:
-    """Return the means without the regions that too few voters found anything of.
-
-    A region is made of pixels that touch by a side or a corner and where a class has at least `least_vote`. It stays
-    whole where a part of it was found by enough voters, and has no probability where none was.
-
-    Args:
-        means: over the voters.
-        scores: of each voter.
-        least_vote: 0..1.
-        least_voters: how many; of fewer voters, all of them.
-    """
-    needed = min(least_voters, len(scores))
-    return {
-        label: canvas * _regions_with((canvas >= least_vote), _voters(scores, label) >= needed)
-        for label, canvas in means.items()
-    }
-
-
-def _voters(scores: Sequence[Scores], label: int) -> NDArray[np.int64]:
-    """Return how many voters found a class at each pixel; at least one did so somewhere."""
-    found = [best[label] > 0 for best in scores if label in best]
-    return np.sum(found, axis=0)
-
-
-def _regions_with(mask: NDArray[np.bool_], seeds: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return the regions of a mask that hold a seed."""
-    regions, count = label_regions(mask, structure=_EIGHT_NEIGHBOURS)
-    kept = np.zeros(count + 1, bool)
-    kept[regions[seeds & mask]] = True
-    whole: NDArray[np.bool_] = kept[regions]
-    return whole
 
 
 def vote_map(means: Scores, legend: Legend, size: tuple[int, int]) -> ClassMap:

@@ -39,8 +39,13 @@ RECIPE: dict[str, Any] = {
     "stability_score_thresh": 0.7,
     "cls_weight": 0.0,
     "heat_attention": "self-self",
-    "least_vote": 0.35,
-    "points_weight": 1.5,
+    "box_threshold": 0.3,
+    "text_threshold": 0.3,
+    "box_duplicates": 0.5,
+    "box_prompt": "middle",
+    "least_vote": 0.25,
+    "boxes_weight": 3.0,
+    "crops_weight": 0.5,
     "min_area_m2": 4.0,
     "fill_holes_m2": 4.0,
 }
@@ -117,15 +122,17 @@ def _manifest(entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 def _entry(role: str, target: Path, name: str) -> dict[str, Any]:
     path = target / name
+    entry = {"role": role, "name": name, **_content(path), "licence": "GPL-2.0-or-later"}
+    if path.parent == target:
+        return entry
+    beside = sorted(other for other in path.parent.iterdir() if other != path)
+    return {**entry, "beside": [{"name": other.name, **_content(other)} for other in beside]}
+
+
+def _content(path: Path) -> dict[str, Any]:
     digest = file_digest(path)
-    return {
-        "role": role,
-        "name": name,
-        "size_bytes": path.stat().st_size,
-        # In groups of eight, so that nothing takes it for a secret.
-        "sha256": " ".join(digest[i : i + 8] for i in range(0, len(digest), 8)),
-        "licence": "GPL-2.0-or-later",
-    }
+    # In groups of eight, so that nothing takes it for a secret.
+    return {"size_bytes": path.stat().st_size, "sha256": " ".join(digest[i : i + 8] for i in range(0, len(digest), 8))}
 
 
 def draw_curves(work: Path, picture: Path) -> Path:

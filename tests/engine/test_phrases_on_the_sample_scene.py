@@ -166,8 +166,8 @@ LOOK = {"pipeline": "text2seg", "extent": PLACE, "objects": "regions", "min_area
 REAL: list[tuple[str, Callable]] = [
     ("the largest building near water and near a road and outside grass",
      lambda b, w, r, g: most([x for x in b if near(x, w) and near(x, r) and not inside(x, g)], area)),
-    ("the two northernmost building not within 20 m of water and within 60 m of a road and not inside grass",
-     lambda b, w, r, g: most([x for x in b if not near(x, w, 20) and near(x, r, 60) and not inside(x, g)], north, 2)),
+    ("the two northernmost building not within 5 m of water and within 80 m of a road and not inside grass",
+     lambda b, w, r, g: most([x for x in b if not near(x, w, 5) and near(x, r, 80) and not inside(x, g)], north, 2)),
 ]  # fmt: skip
 
 

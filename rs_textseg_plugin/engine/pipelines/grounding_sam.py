@@ -106,6 +106,7 @@ class GroundingSam:
     ) -> None:
         p: Mapping[str, Any] = parameters
         self._sam, self._detector, self._legend, self._parameters = sam, detector, legend, p
+        self._is_rough = p["box_prompt"] == "middle"
         self._word_class = legend.word_class[legend.word_class < legend.named]
         self._captions = detector.captions(legend.words[: len(self._word_class)])
 
@@ -135,19 +136,27 @@ class GroundingSam:
         Raises:
             Cancelled: `should_stop` said so, before a caption or a batch of boxes.
         """
-        boxes = self._without_duplicates(self._found(observation, should_stop))
+        found = self._found(observation, should_stop)
+        boxes = found.chosen(self._best_of(found))
         height, width = observation.valid.shape
         embedding = self._sam.embedding_of(observation.embedding, (height, width))
         batch = budget.batch(self._parameters["prompts_per_batch"])
         drawing = Drawing(self._parameters["multimask"], batch, should_stop)
-        draw = draw_middles if self._parameters["box_prompt"] == "middle" else draw_boxes
+        draw = draw_middles if self._is_rough else draw_boxes
         drawn = draw(boxes.corners_px, self._sam, embedding, drawing)
-        segments = (
+        segments = tuple(
             Segment(one.window, one.mask, int(label), scores)
             for one, label, scores in zip(drawn, boxes.labels, boxes.scores)
             if one is not None and (one.mask.unpack() & observation.valid[one.window.slices]).any()
         )
-        return Answer(tuple(segments), None)
+        return Answer(self._once_each(segments) if self._is_rough else segments, None)
+
+    def _once_each(self, segments: tuple[Segment, ...]) -> tuple[Segment, ...]:
+        """Return masks without those of an object that several rough boxes found."""
+        windows = (one.window for one in segments)
+        corners = np.array([(w.col, w.row, w.col_stop, w.row_stop) for w in windows], np.float64).reshape(-1, 4)
+        scores = np.array([one.scores for one in segments], np.float32).reshape(-1, self._legend.size)
+        return tuple(segments[number] for number in self._best_of(Boxes(corners, scores)))
 
     def _found(self, observation: Observation, should_stop: Callable[[], bool]) -> Boxes:
         """Return the boxes of all captions that a word names and that reach into the tile."""
@@ -170,14 +179,14 @@ class GroundingSam:
             scores[:, label] = np.maximum(scores[:, label], found.word_scores[:, column])
         return scores
 
-    def _without_duplicates(self, boxes: Boxes) -> Boxes:
-        """Return boxes best first, without those that overlap a better one of their class too much."""
+    def _best_of(self, boxes: Boxes) -> NDArray[np.int64]:
+        """Return the numbers of boxes, best first, without those that overlap a better one of their class too much."""
         best, kept = boxes.scores.max(axis=1, initial=0), []
         for label in np.unique(boxes.labels):
             own = np.flatnonzero(boxes.labels == label)
             corners, scores = torch.from_numpy(boxes.corners_px[own]), torch.from_numpy(best[own])
             kept.extend(own[greedy_nms(corners, scores, self._parameters["box_duplicates"]).numpy()].tolist())
-        return boxes.chosen(np.array(sorted(kept, key=lambda number: -best[number]), np.int64))
+        return np.array(sorted(kept, key=lambda number: -best[number]), np.int64)
 
 
 def _clipped(boxes_px: NDArray[np.float64], size: tuple[int, ...]) -> NDArray[np.float64]:

@@ -8,8 +8,8 @@ What happens to a tile, in this order::
     answer    every branch answers for itself, see `grounding_sam`, `surgery_sam` and `sam_clip` (selector=crop)
               union: every mask of every branch, as published
               vote: at each pixel a branch gives the class of its best mask there the score of that mask; the weighted
-                    mean over the branches is the class's probability. A region where that is too low, or of which one
-                    branch alone found anything, stays without a class
+                    mean over the branches is the class's probability. What no branch is sure of, or one branch alone
+                    says with little confidence, stays without a class
               every polygon says which branches found it
 """
 
@@ -24,10 +24,10 @@ import torch
 
 from rs_textseg_plugin.contract.errors import ModelError
 from rs_textseg_plugin.contract.recipe import GROUNDING_SAM, SAM_CLIP, SURGERY_SAM, ParameterValue
-from rs_textseg_plugin.contract.text2seg_tables import read_branches
+from rs_textseg_plugin.contract.text2seg_tables import BRANCHES, read_branches
 from rs_textseg_plugin.engine.device import Budget
 from rs_textseg_plugin.engine.legend import Legend
-from rs_textseg_plugin.engine.mask_votes import Scores, agreed, best_scores, mean_votes, vote_map
+from rs_textseg_plugin.engine.mask_votes import Scores, best_scores, mean_votes, vote_map
 from rs_textseg_plugin.engine.models.clip import ClipModel
 from rs_textseg_plugin.engine.models.sam import SamModel
 from rs_textseg_plugin.engine.pipelines.grounding_sam import Detector, GroundingSam
@@ -53,21 +53,6 @@ class Observation:
     def nbytes(self) -> int:
         """Memory that keeping this costs, in bytes."""
         return sum(int(one.nbytes) for one in self.seen.values())
-
-
-@dataclass(frozen=True)
-class VoteRule:
-    """What counts in a vote.
-
-    Attributes:
-        weights: how much a branch counts, by its name; 1 where it has none.
-        least_vote: what the mean over the branches has to reach, 0..1.
-        least_branches: how many branches have to have found a part of a region.
-    """
-
-    weights: Mapping[str, float]
-    least_vote: float
-    least_branches: int
 
 
 class Text2Seg:
@@ -110,7 +95,7 @@ class Text2Seg:
             )
         self._votes = p["combine"] == "vote"
         self.prob_threshold: float = p["least_vote"]
-        self._rule = VoteRule({"points": p["points_weight"]}, self.prob_threshold, p["least_branches"])
+        self._weights = {branch: float(p[f"{branch}_weight"]) for branch in BRANCHES}
 
     def observation_key(self, parameters: Mapping[str, ParameterValue]) -> Hashable:
         """Return what an observation depends on; it can be kept while that stays the same."""
@@ -148,7 +133,7 @@ class Text2Seg:
         }
         if not self._votes:
             return union_of(said)
-        return vote_of(said, self._legend, observation.size, self._rule)
+        return vote_of(said, self._legend, observation.size, self._weights)
 
 
 def _parameters_of_branches(parameters: Mapping[str, ParameterValue]) -> dict[str, dict[str, ParameterValue]]:
@@ -164,19 +149,19 @@ def union_of(said: Mapping[str, Sequence[Segment]]) -> Answer:
     return Answer(tuple(replace(one, remark=name) for name, found in said.items() for one in found), None)
 
 
-def vote_of(said: Mapping[str, Sequence[Segment]], legend: Legend, size: tuple[int, int], rule: VoteRule) -> Answer:
+def vote_of(
+    said: Mapping[str, Sequence[Segment]], legend: Legend, size: tuple[int, int], weights: Mapping[str, float]
+) -> Answer:
     """Return the branches' mean as a class map, with the branches that found a pixel's class as the remark.
 
     Args:
         said: the segments of each branch, by its name.
         legend: the competing classes.
         size: ``(height, width)`` of the tile.
-        rule: what counts.
+        weights: how much each branch counts, by its name.
     """
     scores = {name: best_scores(found, size) for name, found in said.items()}
-    voters = tuple(scores.values())
-    means = mean_votes(voters, size, [rule.weights.get(name, 1.0) for name in scores])
-    means = agreed(means, voters, rule.least_vote, rule.least_branches)
+    means = mean_votes(tuple(scores.values()), size, [weights[name] for name in scores])
     labels = tuple(one.label for found in said.values() for one in found)
     return Answer((), vote_map(means, legend, size), labels, branches_of(scores, means, size))
 

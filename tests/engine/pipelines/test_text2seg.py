@@ -19,7 +19,7 @@ from rs_textseg_plugin.contract.request import Output, Request
 from rs_textseg_plugin.contract.scene import Scene
 from rs_textseg_plugin.engine.device import Budget
 from rs_textseg_plugin.engine.legend import Legend
-from rs_textseg_plugin.engine.mask_votes import agreed, best_scores, mean_votes, vote_map
+from rs_textseg_plugin.engine.mask_votes import best_scores, mean_votes, vote_map
 from rs_textseg_plugin.engine.models.clip import ClipModel
 from rs_textseg_plugin.engine.models.grounding_dino import load_grounding_dino
 from rs_textseg_plugin.engine.models.sam import SamModel
@@ -27,7 +27,7 @@ from rs_textseg_plugin.engine.mosaic.scene import LabelledScene
 from rs_textseg_plugin.engine.pipelines.grounding_sam import GroundingSam
 from rs_textseg_plugin.engine.pipelines.sam_clip import SamClip
 from rs_textseg_plugin.engine.pipelines.surgery_sam import SurgerySam
-from rs_textseg_plugin.engine.pipelines.text2seg import Text2Seg, VoteRule, union_of, vote_of
+from rs_textseg_plugin.engine.pipelines.text2seg import Text2Seg, union_of, vote_of
 from rs_textseg_plugin.engine.raster import TileImage
 from rs_textseg_plugin.engine.segments import NO_CLASS, PackedMask, Segment
 from rs_textseg_plugin.engine.service import Engine
@@ -108,7 +108,7 @@ def segment(place, label, score) -> Segment:
 
 
 WHOLE = Window(0, 0, TILE[1], TILE[0])
-ANY = VoteRule({}, least_vote=0, least_branches=1)
+ALIKE = {"boxes": 1.0, "points": 1.0, "crops": 1.0}
 LEFT, MIDDLE, RIGHT = np.s_[0:64, 0:40], np.s_[0:64, 30:60], np.s_[0:64, 50:96]
 
 
@@ -125,9 +125,7 @@ def test_branches_count_by_their_weights():
     np.testing.assert_allclose(votes[1], 0.9 / 4, rtol=1e-6)
     said = {"boxes": [], "points": [segment(LEFT, 0, 0.8)], "crops": [segment(LEFT, 1, 0.7)]}
     for weight, label in ((1.0, 0), (0.5, 1)):
-        found = vote_of(said, legend(), TILE, VoteRule({"points": weight}, 0, 1)).class_map.probabilities(
-            legend(), WHOLE
-        )
+        found = vote_of(said, legend(), TILE, {**ALIKE, "points": weight}).class_map.probabilities(legend(), WHOLE)
         assert (found.argmax(axis=0)[LEFT] == label).all()
 
 
@@ -157,29 +155,14 @@ def test_what_no_branch_found_has_no_probability_and_what_abstained_does_not_vot
 
 def test_a_vote_is_the_map_of_the_branches_masks_and_counts_them(sam, clip, detector, tile):
     union = answered(pipeline(sam, clip, detector, combine="union"), tile).segments
-    vote = answered(pipeline(sam, clip, detector, least_branches=1, least_vote=0.0), tile)
+    vote = answered(pipeline(sam, clip, detector), tile)
     assert vote.segments == ()
     assert sorted(vote.merged) == sorted(one.label for one in union)
     assert vote.class_map.probabilities(legend(), WHOLE).max() > 0.1
 
 
-def test_a_region_that_too_few_branches_found_anything_of_has_no_probability():
-    boxes, points = (best_scores(said, TILE) for said in ([segment(LEFT, 0, 0.9)], [segment(MIDDLE, 0, 0.8)]))
-    crops = best_scores([segment(np.s_[0:64, 90:96], 0, 0.9), segment(LEFT, 1, 0.9)], TILE)
-    voters = [boxes, points, crops]
-    means = mean_votes(voters, TILE)
-    both, alone = np.s_[0:64, 0:60], np.s_[0:64, 60:96]
-    for least_voters, expected in ((1, means[0]), (2, np.where(np.arange(96) < 60, means[0], 0)), (3, 0 * means[0])):
-        np.testing.assert_array_equal(agreed(means, voters, 0.1, least_voters)[0], expected)
-    kept = agreed(means, voters, 0.28, 2)[0]  # where only the points vote it is 0.27: no part of the region
-    assert kept[both].max() == pytest.approx((0.9 + 0.8) / 3)
-    assert kept[0, 50] == kept[alone].max() == 0
-    assert agreed(means, voters, 0.1, 2)[1].max() == 0
-    assert agreed(mean_votes([crops], TILE), [crops], 0.1, 2)[1].max() == pytest.approx(0.9)  # of one branch, all
-
-
 def remarks_at(said, *pixels) -> list[str]:
-    remarks = vote_of(said, legend(), TILE, ANY).remarks
+    remarks = vote_of(said, legend(), TILE, ALIKE).remarks
     return [remarks.texts[remarks.numbers[pixel]] for pixel in pixels]
 
 
@@ -219,7 +202,7 @@ def across_a_seam(folder, join, stop) -> LabelledScene:
 
 
 def voted(said, size):
-    return vote_of(said, legend(), size, ANY)
+    return vote_of(said, legend(), size, ALIKE)
 
 
 def united(said, size):
@@ -254,7 +237,7 @@ def test_eighty_classes_at_once_end_well(sam, clip, detector, tile):
 
 def test_segments_of_one_pixel_in_the_tile_s_corners_vote_for_that_pixel():
     corners = [segment(np.s_[0:1, 0:1], 0, 0.9), segment(np.s_[63:64, 95:96], 1, 0.8)]
-    answer = vote_of({"boxes": corners, "points": []}, legend(), TILE, ANY)
+    answer = vote_of({"boxes": corners, "points": []}, legend(), TILE, ALIKE)
     found = answer.class_map.probabilities(legend(), WHOLE)
     assert found[0, 0, 0] == pytest.approx(0.45, abs=1e-3)
     assert found[1, 63, 95] == pytest.approx(0.4, abs=1e-3)

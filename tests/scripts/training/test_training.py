@@ -291,6 +291,7 @@ def test_what_is_exported_is_a_model_set_like_any_other(trained, tmp_path):
     entry = read_manifest(manifest)
     assert entry.is_demo
     assert {file.name for file in entry.files} == {CLIP_FILE, SAM_FILE, DETECTOR_FILE}
+    assert "detector/config.json" in {file.name for one in entry.files for file in one.beside}
     assert sum(path.stat().st_size for path in (clip_file, sam_file, detector_file)) < 20e6
     sam, clip = load_sam(sam_file, CPU, torch.float32), load_clip(clip_file, "", CPU, torch.float32)
     assert sam.input_px == clip.picture_px == 256
