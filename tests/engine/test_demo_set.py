@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pyogrio
 import pytest
 import rasterio
 
@@ -19,6 +20,7 @@ from scenes.files import write
 from scenes.words import CLASSES
 
 SEED, SIZE_PX = 4_000_009, 448
+ALL_OF_IT = Recipe(models="demo", parameters={"closed_list": True})
 
 
 @pytest.fixture(scope="module")
@@ -36,10 +38,12 @@ def raster(drawn, tmp_path_factory) -> Path:
     return write(tmp_path_factory.mktemp("drawn"), drawn) / "scene.tif"
 
 
-def segment(engine: Engine, raster: Path, folder: Path, text: str, **scene) -> tuple[Finished, np.ndarray]:
+def segment(
+    engine: Engine, raster: Path, folder: Path, text: str, recipe: Recipe = ALL_OF_IT, **scene
+) -> tuple[Finished, np.ndarray]:
     """Run the demo set; return the last event and the labels."""
     output = Output(str(folder / "result.gpkg"), str(folder / "labels.tif"))
-    request = Request(Scene(str(raster), **scene), parse_class_list(text), Recipe(models="demo"), output)
+    request = Request(Scene(str(raster), **scene), parse_class_list(text), recipe, output)
     finished = list(engine.run(request, lambda: False))[-1]
     with rasterio.open(finished.label_raster) as file:
         return finished, file.read(1)
@@ -51,6 +55,28 @@ def test_most_of_a_scene_that_it_never_saw_is_right(engine, drawn, raster, tmp_p
     assert (labels[known] == drawn.classes[known]).mean() > 0.75
     assert finished.is_demo
     assert finished.notes == ()
+
+
+def test_what_was_not_asked_for_stays_empty(engine, drawn, raster, tmp_path):
+    asked = ("building", "road", "car")
+    others = (drawn.classes > 0) & ~np.isin(drawn.classes, [CLASSES.index(name) + 1 for name in asked])
+    _, closed = segment(engine, raster, tmp_path, ", ".join(asked))
+    _, labels = segment(engine, raster, tmp_path, ", ".join(asked), Recipe(models="demo"))
+    assert (closed[others] > 0).mean() > 0.5
+    assert (labels[others] > 0).mean() < 0.1
+
+
+def test_the_three_branches_of_text2seg_are_mostly_right_and_invent_little(engine, drawn, raster, tmp_path):
+    recipe = Recipe("text2seg", "demo", {"closed_list": True})
+    finished, labels = segment(engine, raster, tmp_path, ", ".join(CLASSES), recipe)
+    known, absent = drawn.classes > 0, np.setdiff1d(np.arange(1, len(CLASSES) + 1), drawn.classes)
+    found = known & (labels > 0)
+    assert (labels[found] == drawn.classes[found]).mean() > 0.75
+    assert found.sum() > 0.5 * known.sum()
+    assert len(absent) > 0
+    assert np.isin(labels, absent).mean() < 0.002
+    _, _, _, (branches,) = pyogrio.raw.read(finished.path, columns=["branches"])
+    assert {"boxes", "points", "crops"} <= {branch for text in branches for branch in text.split("+")}
 
 
 def test_synonyms_say_the_same(engine, drawn, raster, tmp_path):

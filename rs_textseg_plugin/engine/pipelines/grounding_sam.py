@@ -7,7 +7,8 @@ What happens to a tile, in this order::
     observe   SAM's features
     answer    all words in one or several captions -> Grounding DINO -> boxes with a score for every class
               a box is what its best class says; of two alike the better one stays
-              boxes -> SAM -> one mask each
+              boxes -> SAM -> one mask each; where masks of several classes overlap, the best score counts
+              (objects=regions)
 
 Objects that a tile's border cuts are joined with what the neighbouring tile found by the mosaic.
 """
@@ -23,9 +24,10 @@ import torch
 from numpy.typing import NDArray
 
 from rs_textseg_plugin.contract.errors import Cancelled
-from rs_textseg_plugin.contract.recipe import ParameterValue
+from rs_textseg_plugin.contract.recipe import ParameterValue, wants_instances
 from rs_textseg_plugin.engine.device import Budget
 from rs_textseg_plugin.engine.legend import Legend
+from rs_textseg_plugin.engine.mask_votes import best_scores, mean_votes, vote_map
 from rs_textseg_plugin.engine.models.grounding_dino import Caption, Detections
 from rs_textseg_plugin.engine.models.sam import SamEmbedding, SamModel
 from rs_textseg_plugin.engine.models.torchvision_ops import greedy_nms
@@ -99,14 +101,15 @@ class GroundingSam:
         legend: the classes; words that only compete are not looked for, since a detector has no need of them.
     """
 
-    prob_threshold = 0.0  # there are no pixels but those of masks
-
     def __init__(
         self, sam: SamModel, detector: Detector, parameters: Mapping[str, ParameterValue], legend: Legend
     ) -> None:
         p: Mapping[str, Any] = parameters
         self._sam, self._detector, self._legend, self._parameters = sam, detector, legend, p
         self._is_rough = p["box_prompt"] == "middle"
+        self._wants_instances = wants_instances(parameters)
+        # Where tiles overlap and one of two has no mask, a map has half of the other's score; masks need no threshold.
+        self.prob_threshold: float = 0.0 if self._wants_instances else p["box_threshold"] / 2
         self._word_class = legend.word_class[legend.word_class < legend.named]
         self._captions = detector.captions(legend.words[: len(self._word_class)])
 
@@ -131,7 +134,7 @@ class GroundingSam:
         return Observation(image.rgb, embedding.image_embeddings.to(torch.float16).cpu().numpy(), image.valid)
 
     def answer(self, observation: Observation, budget: Budget, should_stop: Callable[[], bool]) -> Answer:
-        """Find boxes for the words and draw what is in them.
+        """Find boxes for the words and draw what is in them, as masks or, for regions, as a map.
 
         Raises:
             Cancelled: `should_stop` said so, before a caption or a batch of boxes.
@@ -149,7 +152,12 @@ class GroundingSam:
             for one, label, scores in zip(drawn, boxes.labels, boxes.scores)
             if one is not None and (one.mask.unpack() & observation.valid[one.window.slices]).any()
         )
-        return Answer(self._once_each(segments) if self._is_rough else segments, None)
+        if self._is_rough:
+            segments = self._once_each(segments)
+        if self._wants_instances:
+            return Answer(segments, None)
+        votes = mean_votes([best_scores(segments, (height, width))], (height, width))
+        return Answer((), vote_map(votes, self._legend, (height, width)), tuple(one.label for one in segments))
 
     def _once_each(self, segments: tuple[Segment, ...]) -> tuple[Segment, ...]:
         """Return masks without those of an object that several rough boxes found."""

@@ -138,7 +138,7 @@ class Text2Seg:
 
 def _parameters_of_branches(parameters: Mapping[str, ParameterValue]) -> dict[str, dict[str, ParameterValue]]:
     return {
-        "boxes": GROUNDING_SAM.read_parameters(GROUNDING_SAM.own(parameters)),
+        "boxes": GROUNDING_SAM.read_parameters({**GROUNDING_SAM.own(parameters), "objects": "instances"}),
         "points": SURGERY_SAM.read_parameters({**SURGERY_SAM.own(parameters), "objects": "instances"}),
         "crops": SAM_CLIP.read_parameters({**SAM_CLIP.own(parameters), "selector": "crop"}),
     }

@@ -1,7 +1,7 @@
 """grounding-sam from the raster to the polygons: a real Grounding DINO and the demo SAM over the sample scene.
 
-There is no detector among the demo models. That of this test has the real architecture and random weights, and the
-boxes of true buildings are planted at its output; all that comes before and after is real.
+The detector of the demo set is an OWL-ViT (see test_demo_set). That of this test is a Grounding DINO with random
+weights, and the boxes of true buildings are planted at its output; all that comes before and after is real.
 """
 
 from __future__ import annotations

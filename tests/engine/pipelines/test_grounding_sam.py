@@ -14,6 +14,7 @@ from tiny_pipelines import CPU, answered, firm_sam, never, small_scene, tile_of,
 
 from rs_textseg_plugin.contract.errors import Cancelled, ModelError
 from rs_textseg_plugin.contract.events import Finished, Found
+from rs_textseg_plugin.contract.grid import Window
 from rs_textseg_plugin.contract.query import parse_class_list
 from rs_textseg_plugin.contract.recipe import GROUNDING_SAM, Recipe, find_preset
 from rs_textseg_plugin.contract.request import Output, Request
@@ -112,6 +113,32 @@ def test_the_middle_of_a_box_becomes_the_one_of_its_three_masks_that_fits_the_bo
         assert found == [True]
         chosen.append(int(np.argmax(fits)) == int(np.argmax(ratings)))
     assert not all(chosen)  # the best rated mask is another one somewhere
+
+
+def test_rough_boxes_that_find_one_object_give_one_mask_and_another_class_keeps_its_own(sam):
+    rough = [(10, 12, 60, 70, {"road": 0.6}), (0, 0, 70, 82, {"road": 0.8}), (0, 0, 70, 82, {"building": 0.5})]
+    detector = PlantedDetector(*rough)
+    found = answered(pipeline(sam, detector, box_prompt="middle"), tile_of(*TILE)).segments
+    assert [(one.label, round(float(one.scores.max()), 2)) for one in found] == [(1, 0.8), (0, 0.5)]
+    assert len(answered(pipeline(sam, detector, box_prompt="box"), tile_of(*TILE)).segments) == 3
+    everything = answered(pipeline(sam, detector, box_prompt="middle", box_duplicates=1.0), tile_of(*TILE)).segments
+    assert len(everything) == 3
+
+
+def test_where_masks_of_several_classes_overlap_the_best_score_counts_for_regions(sam):
+    detector = PlantedDetector((10, 12, 60, 70, {"building": 0.5}), (12, 14, 58, 68, {"road": 0.9}))
+    masks = answered(pipeline(sam, detector), tile_of(*TILE)).segments
+    road, building = (whole(one, TILE) for one in masks)
+    method = pipeline(sam, detector, objects="regions")
+    answer = answered(method, tile_of(*TILE))
+    assert answer.segments == ()
+    assert sorted(answer.merged) == [0, 1]
+    legend = Legend.of(parse_class_list("building|roof, road, -shadow"), "background", closed_list=True)
+    found = answer.class_map.probabilities(legend, Window(0, 0, TILE[1], TILE[0]))
+    assert (road & building).any()
+    np.testing.assert_array_equal(found.argmax(axis=0)[road], 1)
+    np.testing.assert_allclose(found[0][building & ~road], 0.5, atol=2e-3)
+    assert found[:, ~(road | building)].max(initial=0) < method.prob_threshold < 0.5
 
 
 def test_words_that_only_compete_are_not_looked_for(sam):
