@@ -100,7 +100,7 @@ def test_crops_are_selected_too(scene, tmp_path, tiny_models):
 @pytest.mark.parametrize("objects", ["regions", "instances"])
 def test_masks_vote_softly_and_regions_are_asked_for(scene, tmp_path, tiny_models, objects, capfd):
     ours = ["vote=soft", "region_prompts=true", f"objects={objects}", "region_max_points=5"]
-    loose = ["pred_iou_thresh=0", "stability_score_thresh=0", "prob_threshold=0"]
+    loose = ["pred_iou_thresh=0", "stability_score_thresh=0", "prob_threshold=0", "closed_list=true"]
     status = run("segment", scene, "--text", "road, water", "--models", tiny_models, "--out", tmp_path / "o.gpkg",
                  "--json", *FAST, "--param", "points_per_side=2", *ours, *loose)  # fmt: skip
     events = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
