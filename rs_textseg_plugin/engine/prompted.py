@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,9 +58,7 @@ def draw_boxes(
     """
     frame = _frame(model, embedding)
     drawn: list[Proposal | None] = []
-    for start in range(0, len(boxes_px), drawing.batch):
-        _stop_if_asked(drawing)
-        batch = boxes_px[start : start + drawing.batch]
+    for batch in _batches(boxes_px, drawing):
         drawn += _best_masks(*model.decode_boxes(embedding, batch, drawing.multimask), frame)
     return drawn
 
@@ -75,12 +73,16 @@ def draw_middles(
     """
     frame = _frame(model, embedding)
     drawn: list[Proposal | None] = []
-    for start in range(0, len(boxes_px), drawing.batch):
-        _stop_if_asked(drawing)
-        batch = boxes_px[start : start + drawing.batch]
+    for batch in _batches(boxes_px, drawing):
         logits, ratings = model.decode_points(embedding, (batch[:, :2] + batch[:, 2:]) / 2)
         drawn += _best_masks(logits, ratings, frame, _box_fits(logits, batch, frame))
     return drawn
+
+
+def _batches(boxes_px: NDArray[np.float64], drawing: Drawing) -> Iterator[NDArray[np.float64]]:
+    for start in range(0, len(boxes_px), drawing.batch):
+        _stop_if_asked(drawing)
+        yield boxes_px[start : start + drawing.batch]
 
 
 @torch.inference_mode()

@@ -38,7 +38,6 @@ _UNKNOWN_WORDS = 3  # of each step: they name nothing
 _BESIDE_WEIGHT = 0.25  # of what a patch says of an object that others have to find
 _SCORE_OF_ANY_BOX = 0.5  # on the right object; the rest is for the IoU
 _GATES = (Gate(0.3, "f1", 0.08), Gate(0.6, "f1", 0.12))
-_EVALUATE_EVERY = 250
 _VALIDATION_WINDOWS = 24
 _SURE, _SAME_OBJECT, _DUPLICATE = 0.5, 0.5, 0.5  # score, IoU with the truth, IoU of two boxes
 _CLIP_BLOCKS = {  # names in transformers and in open_clip
@@ -85,19 +84,7 @@ class DetectorTraining:
 
     def run(self) -> None:
         """Train until the time is spent."""
-        running: list[dict[str, float]] = []
-        for step in self.training.run():
-            parts = self._losses()
-            self.training.descend(sum(parts.values(), torch.zeros((), device=self._device)))
-            running.append({name: part.item() for name, part in parts.items()})
-            if step % _EVALUATE_EVERY == _EVALUATE_EVERY - 1:
-                self._report(running)
-                running = []
-        self._report(running)
-
-    def _report(self, running: Sequence[dict[str, float]]) -> None:
-        means = {name: round(float(np.mean([one[name] for one in running])), 4) for name in (running or [{}])[0]}
-        self.training.log(losses=means, **self.validate())
+        self.training.train(self._losses, self.validate)
 
     def _losses(self) -> dict[str, Tensor]:
         crops = [self._cutter.cut(SIDE_PX) for _ in range(self._batch)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from tqdm import tqdm
 _WARM_UP_STEPS = 150
 _LOWEST = 0.02  # of the highest learning rate, at the end
 _SAVE_EVERY_S = 120.0
+_VALIDATE_EVERY = 250  # steps
 
 
 @dataclass(frozen=True)
@@ -123,6 +124,22 @@ class Training:
                     last_saved = now
         self.save()
 
+    def train(self, losses: Callable[[], dict[str, torch.Tensor]], validate: Callable[[], dict[str, Any]]) -> None:
+        """Take steps down the sum of the losses to the end, and log their means with what `validate` says.
+
+        Raises:
+            TrainingStuck: see `log`.
+        """
+        running: list[dict[str, float]] = []
+        for step in self.run():
+            parts = losses()
+            self.descend(torch.stack(list(parts.values())).sum())
+            running.append({name: part.item() for name, part in parts.items()})
+            if step % _VALIDATE_EVERY == _VALIDATE_EVERY - 1:
+                self.log(losses=_means(running), **validate())
+                running = []
+        self.log(losses=_means(running), **validate())
+
     def _bar(self) -> Any:
         done, total = self._progress
         unit = "s" if self.most_steps is None else " steps"
@@ -164,6 +181,10 @@ class Training:
                     f"{figures[gate.figure]:.3f}, less than the {gate.least} that make the rest worth while: "
                     "find out why before you go on."
                 )
+
+
+def _means(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    return {name: round(sum(row[name] for row in rows) / len(rows), 4) for name in rows[0]} if rows else {}
 
 
 def adamw(model: nn.Module, rate: float) -> torch.optim.Optimizer:

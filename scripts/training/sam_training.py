@@ -52,7 +52,6 @@ _FIGURES = (
     ("point in box", POINT_IN_BOX),
     ("points in box", POINTS_IN_BOX),
 )
-_EVALUATE_EVERY = 250
 _VALIDATION_BATCHES = 4  # of each kind
 
 
@@ -141,21 +140,7 @@ class SamTraining:
 
     def run(self) -> None:
         """Train until the time is spent."""
-        running: list[dict[str, float]] = []
-        for step in self.training.run():
-            parts = self._losses()
-            self.training.descend(sum(parts.values(), torch.zeros((), device=self._device)))
-            running.append({name: part.item() for name, part in parts.items()})
-            if step % _EVALUATE_EVERY == _EVALUATE_EVERY - 1:
-                self._report(running)
-                running = []
-        self._report(running)
-
-    def _report(self, running: Sequence[dict[str, float]]) -> None:
-        means = (
-            {name: round(float(np.mean([one[name] for one in running])), 4) for name in running[0]} if running else {}
-        )
-        self.training.log(losses=means, **self.validate())
+        self.training.train(self._losses, self.validate)
 
     def _losses(self) -> dict[str, Tensor]:
         small = self.training.fraction < _SMALL_SHARE
