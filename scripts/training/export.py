@@ -154,4 +154,4 @@ def _draw(axis: Any, log: Sequence[Mapping[str, Any]], title: str, names: Sequen
         axis.plot(minutes, [line.get(name, math.nan) for line in log], label=name)
     axis.set(title=title, xlabel="minutes of training", ylim=(0, 1))
     axis.grid(alpha=0.3)
-    axis.legend(loc="lower right")
+    axis.legend(loc="best")
