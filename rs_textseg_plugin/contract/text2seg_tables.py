@@ -151,7 +151,7 @@ _BOXES = (
         "box_duplicates",
         0.7,
         "float",
-        "Of boxes of one class that overlap more (IoU) in a tile, the best one stays.",
+        "Of boxes of one class that overlap more (IoU), in a tile or across tiles, the best one stays.",
         f"{OURS}; {_PAPER} keeps all, which is 1",
         0,
         1,

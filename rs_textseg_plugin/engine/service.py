@@ -204,6 +204,7 @@ class _Job:
             self._pipeline.prob_threshold,
             wants_instances(p),
             self._scratch,
+            self._pipeline.duplicate_iou,
             self._class_scores.write,
         )
 

@@ -66,6 +66,7 @@ class Drawn:
     legend: Legend
     segments: tuple[Segment, ...] = ()
     prob_threshold: float = 0.5
+    duplicate_iou: float = 1.0
 
     def observation_key(self, parameters):
         return "drawn"

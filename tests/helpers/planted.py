@@ -80,7 +80,8 @@ def labelled(
         inside[common.relative_to(window).slices] = True
         return inside
 
-    mosaic = Mosaic(names, grid, extent, included, options.get("prob_threshold", 0.5), instances, folder)
+    sure, duplicate_iou = options.get("prob_threshold", 0.5), options.get("duplicate_iou", 1.0)
+    mosaic = Mosaic(names, grid, extent, included, sure, instances, folder, duplicate_iou)
     for tile in grid.tiles(extent):
         answer = options["answer"](tile) if "answer" in options else answer_for(tile, truth, names)
         mosaic.add(tile, answer, np.ones((tile.window.height, tile.window.width), bool))
@@ -108,6 +109,7 @@ class PlantedPipeline:
     """Answers with the truth of each tile; `on_tile` may raise or wait."""
 
     prob_threshold = 0.5
+    duplicate_iou = 1.0
 
     def __init__(self, truth: Truth, names: Legend, on_tile=lambda window: None) -> None:
         self._truth, self._names, self._on_tile = truth, names, on_tile

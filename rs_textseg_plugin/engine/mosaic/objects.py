@@ -11,6 +11,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from rs_textseg_plugin.contract.grid import Tile
+from rs_textseg_plugin.engine.mosaic.duplicates import find_duplicates
 from rs_textseg_plugin.engine.mosaic.matching import (
     BOTTOM,
     LEFT,
@@ -48,19 +49,29 @@ class Objects:
 
 
 class MaskTable:
-    """Collects the masks of all tiles and which of them agree; a few numbers per mask stay in memory."""
+    """Collects the masks of all tiles and which of them agree; a few numbers per mask stay in memory.
 
-    def __init__(self, classes: int, remarks: RemarkTable) -> None:
+    Args:
+        classes: their number.
+        remarks: numbers what is said of masks.
+        duplicate_iou: without a class map, of two objects of a class that tiles saw apart the worse one is dropped if
+            the intersection over union of their boxes is larger; 1: both stay.
+    """
+
+    def __init__(self, classes: int, remarks: RemarkTable, duplicate_iou: float = 1.0) -> None:
         self._classes = classes
         self._texts = remarks
+        self._duplicate_iou = duplicate_iou
         self._first: dict[tuple[int, int], int] = {}
         self._counts: dict[tuple[int, int], int] = {}
         self._labels: list[int] = []
         self._scores: list[NDArray[np.float32]] = []
         self._areas: list[int] = []
+        self._corners: list[tuple[int, int, int, int]] = []
         self._touched: list[int] = []
         self._remarks: list[NDArray[np.int32]] = []
         self._pairs: list[tuple[int, int, int, int]] = []
+        self._overlapping: list[tuple[int, int]] = []
         self._covering: dict[int, list[int]] = defaultdict(list)  # masks over most of a mask that they do not match
         self._has_map = False
 
@@ -73,6 +84,8 @@ class MaskTable:
             self._labels.append(segment.label)
             self._scores.append(segment.scores)
             self._areas.append(segment.mask.area_px)
+            placed = segment.window.moved(stored.tile.window.col, stored.tile.window.row)
+            self._corners.append((placed.col, placed.row, placed.col_stop, placed.row_stop))
             self._touched.append(touched_borders(segment, stored.tile.window))
         self._remarks.append(self._texts.numbers_of(segment.remark for segment in stored.answer.segments))
         for rows, cols in _EARLIER:
@@ -89,6 +102,8 @@ class MaskTable:
         if not self._has_map:
             for a, b, is_covered, covers in find_overlaps(*theirs, *ours):
                 if (a, b) not in pairs:
+                    if is_covered or covers:
+                        self._overlapping.append((first + a, second + b))
                     self._covering[first + a] += [second + b] * is_covered
                     self._covering[second + b] += [first + a] * covers
 
@@ -97,7 +112,7 @@ class MaskTable:
 
         A dropped mask would end in a straight line along the tile's border. Its pixels fall back to the class
         map, which has no such line. Where there is no map, half an object is better than none: what no other mask
-        lies over stays.
+        lies over stays, and what two tiles found differently counts once.
         """
         pairs = np.array(self._pairs, np.int64).reshape(-1, 4)
         alive = self._confirmed(pairs)
@@ -106,6 +121,7 @@ class MaskTable:
         linked = pairs[alive[pairs[:, 0]] & alive[pairs[:, 1]]]
         numbers = self._number(alive, linked)
         labels, scores, areas = self._summed(numbers)
+        self._drop_duplicates(numbers, labels, scores)
         of_mask = {index: numbers[first : first + self._counts[index]] for index, first in self._first.items()}
         rank = np.empty(len(areas), np.int64)
         rank[np.lexsort((np.arange(len(areas)), -areas))] = np.arange(len(areas))
@@ -130,6 +146,18 @@ class MaskTable:
         dropped = np.flatnonzero(~alive)
         for number in dropped[np.argsort(-np.array(self._areas, np.int64)[dropped], kind="stable")].tolist():
             alive[number] = not any(alive[other] for other in self._covering[number])
+
+    def _drop_duplicates(
+        self, numbers: NDArray[np.int64], labels: NDArray[np.int64], scores: NDArray[np.float32]
+    ) -> None:
+        """Take the class from every object that repeats a better one."""
+        pairs = numbers[np.array(self._overlapping, np.int64).reshape(-1, 2)]
+        corners = np.full((len(labels), 4), [np.iinfo(np.int64).max] * 2 + [0, 0], np.int64)
+        masks = np.array(self._corners, np.int64).reshape(-1, 4)
+        np.minimum.at(corners[:, :2], numbers, masks[:, :2])
+        np.maximum.at(corners[:, 2:], numbers, masks[:, 2:])
+        sure = scores[np.arange(len(labels)), labels]
+        labels[find_duplicates(corners, labels, sure, pairs, self._duplicate_iou)] = NO_CLASS
 
     def _inner_borders(self) -> NDArray[np.int64]:
         """Per mask: the borders of its tile that another tile of this run lies behind."""

@@ -57,6 +57,7 @@ class Mosaic:
         prob_threshold: a pixel under no object keeps its class only if it is at least that probable.
         instances: whether objects of one class stay apart where they touch.
         folder: an empty folder for scratch files.
+        duplicate_iou: see `MaskTable`.
         on_painted: told of every core: its window, class probabilities ``(K, h, w)``, and which pixels hold data and
             are included.
     """
@@ -70,6 +71,7 @@ class Mosaic:
         prob_threshold: float,
         instances: bool,
         folder: Path,
+        duplicate_iou: float = 1.0,
         on_painted: OnPainted = lambda window, probabilities, usable: None,
     ) -> None:
         self._legend = legend
@@ -82,7 +84,7 @@ class Mosaic:
         self._on_painted = on_painted
         self._store = TileStore(folder)
         self._remarks = RemarkTable()
-        self._masks = MaskTable(legend.size, self._remarks)
+        self._masks = MaskTable(legend.size, self._remarks, duplicate_iou)
         self._tiles: list[Tile] = []
 
     @property

@@ -110,6 +110,7 @@ class GroundingSam:
         self._wants_instances = wants_instances(parameters)
         # Where tiles overlap and one of two has no mask, a map has half of the other's score; masks need no threshold.
         self.prob_threshold: float = 0.0 if self._wants_instances else p["box_threshold"] / 2
+        self.duplicate_iou: float = p["box_duplicates"]
         self._word_class = legend.word_class[legend.word_class < legend.named]
         self._captions = detector.captions(legend.words[: len(self._word_class)])
 

@@ -31,9 +31,12 @@ class Pipeline(Protocol[ObservationT]):
 
     Attributes:
         prob_threshold: a pixel under no segment keeps its class only if it is at least that probable.
+        duplicate_iou: of two objects of a class that tiles found differently only the better one stays if the
+            intersection over union of their boxes is larger; 1: both. Where there is a class map, it decides instead.
     """
 
     prob_threshold: float
+    duplicate_iou: float
 
     def observation_key(self, parameters: Mapping[str, ParameterValue]) -> Hashable:
         """Return what an observation depends on beside the pixels and the models."""

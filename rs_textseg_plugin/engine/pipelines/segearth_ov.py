@@ -65,6 +65,7 @@ class SegEarthOv:
         self._logit_scale: float = p["logit_scale"]
         self._words = clip.embed_words(legend.words, p["templates"])
         self.prob_threshold = least_probability(p["prob_threshold"], legend.stands_alone)
+        self.duplicate_iou = 1.0  # there are no masks
 
     @staticmethod
     def observation_key(parameters: Mapping[str, ParameterValue]) -> tuple[ParameterValue, ...]:

@@ -80,6 +80,7 @@ class SurgerySam:
         words = clip.embed_words((*legend.words, ""), p["templates"])
         self._words, self._empty = words[:-1], words[-1]
         self.prob_threshold = least_probability(p["prob_threshold"], legend.stands_alone)
+        self.duplicate_iou: float = p["box_nms_thresh"]
 
     @staticmethod
     def observation_key(parameters: Mapping[str, ParameterValue]) -> tuple[ParameterValue, ...]:

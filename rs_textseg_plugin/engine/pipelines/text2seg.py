@@ -95,6 +95,7 @@ class Text2Seg:
             )
         self._votes = p["combine"] == "vote"
         self.prob_threshold: float = p["least_vote"]
+        self.duplicate_iou = 1.0  # the published union keeps every mask; the vote is a map
         self._weights = {branch: float(p[f"{branch}_weight"]) for branch in BRANCHES}
 
     def observation_key(self, parameters: Mapping[str, ParameterValue]) -> Hashable:

@@ -115,7 +115,7 @@ class VlmSam:
         self._sam, self._asking, self._clicks, self._verifier, self._legend = sam, asking, clicks, verifier, legend
         wanted = p["prompts"]
         self._policy = Policy(wanted != "points", wanted != "box", p["multimask"])
-        self._duplicates: float = p["duplicates"]
+        self.duplicate_iou: float = p["duplicates"]
         self._by_view: dict[Window, list[Instance]] = {}
         self._dropped: dict[Window, int] = {}
 
@@ -168,7 +168,7 @@ class VlmSam:
         segments = [self._segment(one, mask, observation.rgb) for one, mask in rated]
         kept = [segment for segment in segments if segment is not None]
         self._dropped[observation.window] = len(segments) - len(kept)
-        return Answer(tuple(without_alike(kept, self._duplicates)), None)
+        return Answer(tuple(without_alike(kept, self.duplicate_iou)), None)
 
     def _found(self, observation: Observation, budget: Budget, should_stop: Callable[[], bool]) -> list[Instance]:
         """Return the instances in a view, in its own pixels."""

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from planted import Truth, answer_for, class_map_of, components_of, labelled, labels_of, legend
-from scipy.ndimage import distance_transform_edt, gaussian_filter
+from scipy.ndimage import binary_dilation, distance_transform_edt, gaussian_filter
 from skimage.measure import label
 
 from rs_textseg_plugin.contract.grid import TileGrid, Window
@@ -164,3 +164,53 @@ def test_without_a_map_a_fragment_stays_unless_another_mask_lies_over_it(tmp_pat
     edges = np.flatnonzero(np.diff(row, prepend=0, append=0))
     found = [(start, stop) for start, stop in zip(edges, edges[1:]) if row[start]]
     assert found == expected
+
+
+def shape(col: int, row: int, width: int, height: int, label: int, score: float) -> Segment:
+    mask = PackedMask.of(np.ones((height, width), bool))
+    scores = np.full(3, 0.01, np.float32)
+    scores[label] = score
+    return Segment(Window(col, row, width, height), mask, label, scores)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "duplicate_iou", "expected"),
+    [
+        # One thing, drawn flat by one tile and tall by the other: the box is shared by less than the masks ask for.
+        ((0, 0.6), (0, 0.9), 0.2, ["second"]),
+        ((0, 0.9), (0, 0.6), 0.2, ["first"]),
+        ((0, 0.9), (0, 0.6), 0.4, ["first", "second"]),
+        ((0, 0.9), (1, 0.6), 0.2, ["first", "second"]),
+    ],
+    ids=["the better one stays", "whichever tile it is from", "not enough alike", "another class"],
+)
+def test_what_two_tiles_draw_differently_is_found_once(tmp_path, first, second, duplicate_iou, expected):
+    # The strip is 96..128 of the scene and 0..32 of the second tile; neither shape reaches a border.
+    shapes = {0: shape(98, 50, 14, 10, *first), 1: shape(4, 48, 10, 22, *second)}
+
+    def answer(tile):
+        return Answer((shapes[tile.col_index],) if tile.col_index in shapes else (), None)
+
+    nothing = Truth(np.full((128, 320), -1), np.zeros((128, 320), int))
+    scene = labelled(nothing, tmp_path, 128, 32, instances=True, answer=answer, duplicate_iou=duplicate_iou)
+    labels = labels_of(scene)
+    found = [name for name, at in {"first": (55, 99), "second": (65, 105)}.items() if labels[at]]
+    assert found == expected
+
+
+def test_things_that_cross_are_two_though_their_boxes_are_one(tmp_path):
+    # Two roads: each tile sees one of them.
+    down, up = np.eye(26, dtype=bool), np.eye(26, dtype=bool)[::-1]
+    roads = [binary_dilation(one, iterations=2) for one in (down, up)]
+
+    def answer(tile):
+        if tile.col_index > 1:
+            return Answer((), None)
+        mask, col = roads[tile.col_index], (99, 3)[tile.col_index]
+        return Answer((Segment(Window(col, 50, 26, 26), PackedMask.of(mask), 0, np.full(3, 0.9, np.float32)),), None)
+
+    nothing = Truth(np.full((128, 320), -1), np.zeros((128, 320), int))
+    scene = labelled(nothing, tmp_path, 128, 32, instances=True, answer=answer, duplicate_iou=0.5)
+    labels = labels_of(scene)
+    assert labels[51, 100]
+    assert labels[51, 122]
