@@ -2,7 +2,7 @@
 """Trains the demo models on drawn scenes: a CLIP, a SAM, a detector and an upsampler; writes them with their manifest.
 
     scripts/train_demo_models.py WORK_FOLDER [--steps scenes clip sam detector export upsampler]
-                                 [--clip-minutes 110] [--sam-minutes 150] [--detector-minutes 55]
+                                 [--clip-minutes 110] [--sam-minutes 150] [--detector-minutes 80]
                                  [--upsampler-minutes 18]
 
 WORK_FOLDER keeps scenes, states and logs: the command goes on where it was stopped. The trainings can run beside each
@@ -29,7 +29,7 @@ import train_upsampler
 from training.attention import fast_attention_for_training
 from training.clip_training import ClipTraining
 from training.detector_training import DetectorTraining
-from training.export import UPSAMPLER_FILE, draw_curves, export, write_manifest
+from training.export import UPSAMPLER_FILE, draw_curves, export, sam_weights, write_manifest
 from training.loop import TrainingStuck
 from training.sam_training import SamTraining
 from training.scene_store import TRAINING_SEEDS, VALIDATION_SEEDS, SceneStore
@@ -57,7 +57,7 @@ def main() -> int:
 
 
 def train(arguments: argparse.Namespace, device: torch.device) -> None:
-    """Draw and train what was asked for; SAM and the detector start from CLIP where that is at hand."""
+    """Draw and train what was asked for; SAM starts from CLIP, and the detector from SAM, where that is at hand."""
     folder = arguments.folder
     scenes = SceneStore(folder / "scenes", arguments.scenes, TRAINING_SEEDS)
     validation = SceneStore(folder / "validation", _VALIDATION_SCENES, VALIDATION_SEEDS)
@@ -67,12 +67,20 @@ def train(arguments: argparse.Namespace, device: torch.device) -> None:
     with fast_attention_for_training():
         if "clip" in arguments.steps:
             ClipTraining(scenes, validation, folder, arguments.clip_minutes, device).run()
-        clip = folder / "clip.state.pt"
-        trunk = torch.load(clip, weights_only=True, map_location="cpu")["model"] if clip.is_file() else None
         if "sam" in arguments.steps:
-            SamTraining(scenes, validation, folder, arguments.sam_minutes, device, trunk).run()
+            clip = trained(folder, "clip")
+            SamTraining(scenes, validation, folder, arguments.sam_minutes, device, clip).run()
         if "detector" in arguments.steps:
-            DetectorTraining(scenes, validation, folder, arguments.detector_minutes, device, trunk).run()
+            sam = trained(folder, "sam")
+            DetectorTraining(
+                scenes, validation, folder, arguments.detector_minutes, device, sam and sam_weights(sam)
+            ).run()
+
+
+def trained(folder: Path, name: str) -> dict[str, torch.Tensor] | None:
+    """Return the weights of a training in the folder; None: there was none."""
+    path = folder / f"{name}.state.pt"
+    return torch.load(path, weights_only=True, map_location="cpu")["model"] if path.is_file() else None
 
 
 def add_upsampler(arguments: argparse.Namespace) -> int:
@@ -95,7 +103,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--scenes", type=int, default=3000, help="to draw for the training (default: %(default)s)")
     parser.add_argument("--clip-minutes", type=float, default=110, help="(default: %(default)s)")
     parser.add_argument("--sam-minutes", type=float, default=150, help="(default: %(default)s)")
-    parser.add_argument("--detector-minutes", type=float, default=55, help="(default: %(default)s)")
+    parser.add_argument("--detector-minutes", type=float, default=80, help="(default: %(default)s)")
     parser.add_argument("--upsampler-minutes", type=float, default=18, help="(default: %(default)s)")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="(default: all cores)")
     return parser.parse_args()

@@ -1,6 +1,6 @@
 """Trains the demo detector, an OWL-ViT: boxes on drawn scenes against the objects in them.
 
-Its image tower starts from the demo CLIP's, as the published one does from a CLIP.
+Its image tower starts from the demo SAM's, which knows already where objects end.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from training.crops import Crop, Cutter
 from training.loop import Gate, Training
 from training.scene_store import SceneStore
 from training.small_tokenizer import CONTEXT, make_tokenizer
+from training.trunk import copy_to_owl
 from training.vocabulary import UNKNOWN, all_sentences, pick_words
 
 ensure_torchvision()
@@ -32,21 +33,15 @@ import transformers  # noqa: E402 (after the repair that it needs)
 
 SIDE_PX, PATCH_PX = 256, 8
 _WIDTH, _TEXT_WIDTH = 160, 64
-_RATE = 6e-4
+_RATE = 2e-3
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _UNKNOWN_WORDS = 3  # of each step: they name nothing
+_SCORES_WEIGHT = 0.2  # of the scores' loss beside the boxes': scores are learnt sooner
 _BESIDE_WEIGHT = 0.25  # of what a patch says of an object that others have to find
 _SCORE_OF_ANY_BOX = 0.5  # on the right object; the rest is for the IoU
 _GATES = (Gate(0.3, "f1", 0.08), Gate(0.6, "f1", 0.12))
 _VALIDATION_WINDOWS = 24
 _SURE, _SAME_OBJECT, _DUPLICATE = 0.5, 0.5, 0.5  # score, IoU with the truth, IoU of two boxes
-_CLIP_BLOCKS = {  # names in transformers and in open_clip
-    "layer_norm1": "ln_1",
-    "layer_norm2": "ln_2",
-    "self_attn.out_proj": "attn.out_proj",
-    "mlp.fc1": "mlp.c_fc",
-    "mlp.fc2": "mlp.c_proj",
-}
 
 
 class DetectorTraining:
@@ -57,7 +52,7 @@ class DetectorTraining:
         folder: for state and log.
         minutes: to spend in all.
         device: where to train.
-        trunk: weights of a CLIP of the same width whose image tower is the start; None: random.
+        trunk: weights of a SAM of the same width whose image encoder is the start; None: random.
     """
 
     def __init__(
@@ -71,16 +66,16 @@ class DetectorTraining:
     ) -> None:
         torch.manual_seed(0)
         self.tokenizer = make_tokenizer(all_sentences())
+        self._device = device
+        self._validation = validation_windows(validation)
         self.model = build_detector(len(self.tokenizer))
         if trunk is not None:
-            copy_image_tower(trunk, self.model)
+            copy_to_owl(trunk, self.model.owlvit.vision_model, self._images(self._validation))
         self.model.to(device).train()
-        self._device = device
         self.training = Training("detector", folder, self.model, _RATE, minutes, _GATES)
         self._rng = np.random.default_rng([13, self.training.steps])
         self._cutter = Cutter(scenes, self._rng, anchored=0.8)
         self._batch = 16 if device.type == "cuda" else 4
-        self._validation = validation_windows(validation)
 
     def run(self) -> None:
         """Train until the time is spent."""
@@ -152,27 +147,6 @@ def build_detector(tokens: int) -> Any:
     return model
 
 
-@torch.no_grad()
-def copy_image_tower(clip: Mapping[str, Tensor], model: Any) -> None:
-    """Copy the image tower of an open_clip state dict of the same width, depth and patch."""
-    tower = model.owlvit.vision_model
-    state = {
-        "embeddings.class_embedding": clip["visual.class_embedding"],
-        "embeddings.patch_embedding.weight": clip["visual.conv1.weight"],
-        "embeddings.position_embedding.weight": clip["visual.positional_embedding"],
-    }
-    for kind in ("weight", "bias"):
-        state[f"pre_layernorm.{kind}"], state[f"post_layernorm.{kind}"] = (
-            clip[f"visual.ln_{place}.{kind}"] for place in ("pre", "post")
-        )
-        for number in range(len(tower.encoder.layers)):
-            own, theirs = f"encoder.layers.{number}", f"visual.transformer.resblocks.{number}"
-            state |= {f"{own}.{to}.{kind}": clip[f"{theirs}.{name}.{kind}"] for to, name in _CLIP_BLOCKS.items()}
-            thirds = clip[f"{theirs}.attn.in_proj_{kind}"].chunk(3)
-            state |= {f"{own}.self_attn.{to}_proj.{kind}": third for to, third in zip("qkv", thirds)}
-    tower.load_state_dict(state)
-
-
 def write_detector(state: Mapping[str, Tensor], folder: Path) -> Path:
     """Write weights (float16), configuration, preprocessor and tokenizer as transformers reads them.
 
@@ -220,7 +194,7 @@ def _losses_of(logits: Tensor, boxes: Tensor, truth: Boxes) -> dict[str, Tensor]
     wanted[patches, labels[owners]] = _SCORE_OF_ANY_BOX + (1 - _SCORE_OF_ANY_BOX) * iou.detach()
     weights[patches, labels[owners]] = 1
     crossed = F.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
-    scores = ((logits.sigmoid() - wanted).abs() ** 2 * crossed * weights).sum()
+    scores = _SCORES_WEIGHT * ((logits.sigmoid() - wanted).abs() ** 2 * crossed * weights).sum()
     # Every object counts alike, however many patches find it.
     each = 1 / torch.bincount(owners, minlength=len(labels)).clamp(min=1)[owners]
     missed = (found - corners).abs().sum(dim=1)

@@ -1,4 +1,4 @@
-"""Starts SAM's image encoder from CLIP's image tower of the same width."""
+"""Starts SAM's image encoder from CLIP's image tower of the same width, and OWL-ViT's from SAM's."""
 
 from __future__ import annotations
 
@@ -22,6 +22,13 @@ _SAME = {  # CLIP's names and SAM's
     "mlp.c_fc.bias": "mlp.lin1.bias",
     "mlp.c_proj.weight": "mlp.lin2.weight",
     "mlp.c_proj.bias": "mlp.lin2.bias",
+}
+_OWL = {  # SAM's names and OWL-ViT's in transformers
+    "norm1": "layer_norm1",
+    "attn.proj": "self_attn.out_proj",
+    "norm2": "layer_norm2",
+    "mlp.lin1": "mlp.fc1",
+    "mlp.lin2": "mlp.fc2",
 }
 
 
@@ -52,3 +59,34 @@ def copy_trunk(clip: Mapping[str, Tensor], encoder: Any, images: Tensor) -> None
     plane = (centred_places / spread * gain + shift).unflatten(0, (side, side)).permute(2, 0, 1)[None]
     resized = F.interpolate(plane, size=(wanted, wanted), mode="bicubic") if side != wanted else plane
     encoder.pos_embed.copy_(resized.permute(0, 2, 3, 1))
+
+
+@torch.no_grad()
+def copy_to_owl(sam: Mapping[str, Tensor], tower: Any, images: Tensor) -> None:
+    """Copy SAM's patches, positions and blocks; those with windows see everything from then on.
+
+    OWL-ViT has a normalisation before the first block where SAM has none: each token is set to the same length there,
+    and the gain brings it to the average one.
+
+    Args:
+        sam: a ``segment_anything`` state dict, without relative positions.
+        tower: a ``transformers.models.owlvit.modeling_owlvit.OwlViTVisionTransformer`` of the same width, depth, patch
+            and picture.
+        images: ``(N, 3, S, S)`` float32, normalised.
+    """
+    own = {name[len("image_encoder.") :]: value for name, value in sam.items() if name.startswith("image_encoder.")}
+    state: dict[str, Tensor] = {}
+    for number in range(len(tower.encoder.layers)):
+        block, layer = f"blocks.{number}", f"encoder.layers.{number}"
+        for kind in ("weight", "bias"):
+            state |= {f"{layer}.{to}.{kind}": own[f"{block}.{name}.{kind}"] for name, to in _OWL.items()}
+            thirds = own[f"{block}.attn.qkv.{kind}"].chunk(3)
+            state |= {f"{layer}.self_attn.{to}_proj.{kind}": third for to, third in zip("qkv", thirds)}
+    tower.load_state_dict(state, strict=False)
+    weight, bias = own["patch_embed.proj.weight"], own["patch_embed.proj.bias"]
+    places = own["pos_embed"][0].flatten(0, 1) + bias
+    tower.embeddings.patch_embedding.weight.copy_(weight)
+    tower.embeddings.position_embedding.weight[1:] = places  # the first one is the class token's
+    tokens = F.conv2d(images, weight, stride=weight.shape[-1]).flatten(2).transpose(1, 2) + places
+    tower.pre_layernorm.weight.fill_(tokens.std(dim=-1, correction=0).mean())
+    tower.pre_layernorm.bias.fill_(tokens.mean())

@@ -11,13 +11,10 @@ from rs_textseg_plugin.engine.models.torchvision_ops import ensure_torchvision
 from scenes.words import CLASSES
 from training.attention import fast_attention_for_training
 from training.boxes import boxes_of
-from training.clip_training import build_clip
 from training.crops import Crop, Cutter
 from training.detector_training import (
     DetectorTraining,
     _losses_of,
-    build_detector,
-    copy_image_tower,
     corners_of,
     count_found,
     overlaps,
@@ -121,19 +118,6 @@ def test_words_are_taken_apart_as_clip_does_and_no_word_is_without_tokens():
         numbers = ours(word)["input_ids"]
         assert numbers[-1] == len(ours) - 1 == max(numbers)
         assert ours.decode(numbers, skip_special_tokens=True).strip() == word.lower()
-
-
-def test_the_image_tower_is_clips():
-    clip, _ = build_clip()
-    model = build_detector(300)
-    copy_image_tower(clip.state_dict(), model)
-    images = torch.randn(2, 3, 256, 256)
-    with torch.no_grad():
-        theirs = clip.visual
-        tokens = theirs.conv1(images).flatten(2).transpose(1, 2)
-        tokens = torch.cat([theirs.class_embedding.expand(2, 1, -1), tokens], dim=1) + theirs.positional_embedding
-        expected = theirs.transformer(theirs.ln_pre(tokens))
-        torch.testing.assert_close(model.owlvit.vision_model(images)[0], expected, atol=1e-4, rtol=1e-4)
 
 
 @pytest.fixture(scope="module")

@@ -29,13 +29,22 @@ from training.clip_training import (
     spread_loss,
 )
 from training.crops import Crop, Cutter
-from training.detector_training import DetectorTraining
-from training.export import CLIP_FILE, DETECTOR_FILE, SAM_FILE, UPSAMPLER_FILE, draw_curves, export, write_manifest
+from training.detector_training import DetectorTraining, build_detector
+from training.export import (
+    CLIP_FILE,
+    DETECTOR_FILE,
+    SAM_FILE,
+    UPSAMPLER_FILE,
+    draw_curves,
+    export,
+    sam_weights,
+    write_manifest,
+)
 from training.loop import Gate, Training, TrainingStuck, read_log
 from training.prompts import BOX, CELL_PX, POINT, POINT_IN_BOX, POINTS, POINTS_IN_BOX, draw_prompts
 from training.sam_training import SamTraining, mask_iou, mask_loss
 from training.scene_store import SCENE_PX, SceneStore
-from training.trunk import copy_trunk
+from training.trunk import copy_to_owl, copy_trunk
 from training.vocabulary import BACKGROUND, SYNONYMS, UNKNOWN, pick_sentences, pick_words
 
 CPU = torch.device("cpu")
@@ -65,6 +74,7 @@ def trained(store, tmp_path_factory):
         sam = SamTraining(store, store, folder, minutes=0.03, device=CPU, trunk=trunk)
         sam.training._gates = ()
         sam.run()
+        trunk = sam_weights(torch.load(folder / "sam.state.pt", weights_only=True)["model"])
         detector = DetectorTraining(store, store, folder, minutes=0.03, device=CPU, trunk=trunk)
         detector.training._gates = ()
         detector.run()
@@ -182,6 +192,28 @@ def test_sam_starts_with_what_clip_sees():
         block, twin = visual.transformer.resblocks[2], sam.image_encoder.blocks[2]
         plane = wanted.unflatten(1, (32, 32))
         torch.testing.assert_close(twin(plane).flatten(1, 2), block(wanted), atol=1e-4, rtol=1e-4)
+
+
+def test_the_detector_starts_with_what_sam_sees():
+    sam = sam_training.build_sam(sam_training.CONFIG)
+    tower = build_detector(300).owlvit.vision_model
+    images = torch.randn(2, 3, 256, 256)
+    torch.nn.init.normal_(sam.image_encoder.pos_embed)
+    torch.nn.init.normal_(sam.image_encoder.patch_embed.proj.bias)
+    copy_to_owl(sam.state_dict(), tower, images)
+    with torch.no_grad():
+        wanted = (sam.image_encoder.patch_embed(images) + sam.image_encoder.pos_embed).flatten(1, 2)
+        got = tower.pre_layernorm(tower.embeddings(images))[:, 1:]
+        # The same direction, seen from the mean over the channels; the length is that of an average token.
+        centred = [one - one.mean(dim=-1, keepdim=True) for one in (wanted, got)]
+        assert F.cosine_similarity(*centred, dim=-1).min() > 0.9999
+        lengths = [one.std(dim=-1, correction=0).mean() for one in (got, wanted)]
+        torch.testing.assert_close(*lengths, atol=1e-3, rtol=1e-3)
+        for number in (0, 2):  # with windows, and without
+            block, twin = sam.image_encoder.blocks[number], tower.encoder.layers[number]
+            seen = wanted.unflatten(1, (32, 32))[:, :8, :8].contiguous()  # no more than a window
+            expected = block(seen).flatten(1, 2)
+            torch.testing.assert_close(twin(seen.flatten(1, 2), None), expected, atol=1e-4, rtol=1e-4)
 
 
 def test_a_right_mask_costs_less_than_a_wrong_one_and_what_is_near_counts_more():
