@@ -121,6 +121,7 @@ PRESETS: dict[str, Preset] = {
             **_POINTS,
             "branches": "boxes, points, crops",
             "combine": "union",
+            "least_presence": 0.0,
             "points_per_side": 16,
             "crop_background": "black",
         },

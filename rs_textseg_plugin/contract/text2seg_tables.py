@@ -271,6 +271,16 @@ TEXT2SEG = PipelineInfo(
             0,
             1,
         ),
+        Parameter(
+            "least_presence",
+            0.35,
+            "float",
+            "A class none of whose polygons scores at least that is taken as absent from the whole extent; 0: none is. "
+            "One of three branches that count alike cannot give more than 0.33, so that two have to agree somewhere.",
+            OURS,
+            0,
+            1,
+        ),
         *(
             Parameter(
                 f"{branch}_weight",

@@ -112,6 +112,13 @@ class Polygonizer:
         scores = self._pixel_scores(window, present, numbers, numbers != found)
         return Block(window, labels, scores, features, ended)
 
+    def kept(self) -> tuple[NDArray[np.int64], NDArray[np.uint8], NDArray[np.float32]]:
+        """Return the components that will be polygons: row, label-raster value and score of each."""
+        components = self._scene.components
+        rows = np.unique(self._rows[self._rows > 0]).astype(np.int64)
+        labels = components.labels[rows]
+        return rows, labels, label_scores(self._legend, labels, components.scores[rows])
+
     def keep_only(self, rows: NDArray[np.int64]) -> None:
         """Leave every component out of the blocks that follow but these; call it between two passes over `blocks`."""
         self._rows = np.where(np.isin(self._rows, rows), self._rows, 0).astype(np.int32)

@@ -33,6 +33,7 @@ from rs_textseg_plugin.engine.pipelines.loading import LOADERS, Loader, Order, Q
 from rs_textseg_plugin.engine.pipelines.protocol import AsksModel, Pipeline
 from rs_textseg_plugin.engine.placement import Placement
 from rs_textseg_plugin.engine.polygons import Polygonizer, PolygonSettings, Tally
+from rs_textseg_plugin.engine.presence import leave_out_absent
 from rs_textseg_plugin.engine.raster import TileImage, gdal_settings, prefetched
 from rs_textseg_plugin.engine.referring import apply_phrase
 from rs_textseg_plugin.engine.request_check import check_request, require_consent
@@ -301,6 +302,8 @@ class _Job:
     def _write(self, scene: LabelledScene) -> Iterator[Event]:
         """Trace polygons block by block, write them, and put the finished files in place."""
         polygonizer = Polygonizer(scene, self._legend, self._reader.grid, self._polygon_settings())
+        least_presence = float(self._parameters.get("least_presence") or 0)
+        yield from self._said(leave_out_absent(polygonizer, self._legend, least_presence))
         about_phrase = self._apply_phrase(polygonizer)
         yield from self._said(about_phrase)  # before the files, whose provenance holds them
         files = self._result_files()

@@ -7,17 +7,15 @@ import pyproj
 import pytest
 import rasterio.features
 import shapely
-from planted import Truth, labelled, legend
-from scipy.ndimage import find_objects, gaussian_filter
+from planted import Truth, labelled, legend, scene_of, three_squares
+from scipy.ndimage import gaussian_filter
 from skimage.measure import label as label_components
 
 from rs_textseg_plugin.contract.grid import PixelGrid, Transform, Window
 from rs_textseg_plugin.contract.query import parse_class_list
 from rs_textseg_plugin.engine import polygons
 from rs_textseg_plugin.engine.legend import Legend
-from rs_textseg_plugin.engine.mosaic.components import Components
-from rs_textseg_plugin.engine.mosaic.scene import NO_DATA, LabelledScene
-from rs_textseg_plugin.engine.mosaic.scratch_raster import ScratchRaster
+from rs_textseg_plugin.engine.mosaic.scene import LabelledScene
 from rs_textseg_plugin.engine.polygons import Features, Polygonizer, PolygonSettings, Tally
 
 BLOCK = 64
@@ -73,26 +71,6 @@ def ordered(features: Features) -> tuple[np.ndarray, np.ndarray]:
     keys = np.column_stack([shapely.bounds(features.polygons), shapely.area(features.polygons), features.labels])
     order = np.lexsort(keys.T)
     return features.polygons[order], features.labels[order]
-
-
-def scene_of(labels: np.ndarray, scores: np.ndarray, folder, missing: np.ndarray | None = None) -> LabelledScene:
-    """A scene whose i-th component, row by row, has the i-th row of `scores` (N, K) as its probabilities."""
-    numbers = label_components(labels, background=0, connectivity=1)
-    places = find_objects(numbers)
-    assert len(places) == len(scores)
-    first = np.array([(0, 0), *((x.start, y.start) for y, x in places)], np.int64)
-    stop = np.array([(0, 0), *((x.stop, y.stop) for y, x in places)], np.int64)
-    values = np.array([0, *(labels[numbers == i][0] for i in range(1, len(places) + 1))], np.uint8)
-    means = np.concatenate([np.zeros((1, scores.shape[1])), scores]).astype(np.float32)
-    table = Components(np.arange(len(values)), values, np.bincount(numbers.ravel()), means, first, stop)
-    extent = Window(0, 0, labels.shape[1], labels.shape[0])
-    files = [ScratchRaster(folder / f"{kind}.tif", extent, kind) for kind in ("uint32", "float32")]
-    written = numbers if missing is None else np.where(missing, NO_DATA, numbers)
-    files[0].write(extent, written.astype(np.uint32))
-    files[1].write(extent, np.where(numbers > 0, 0.5, 0).astype(np.float32))
-    for file in files:
-        file.finish()
-    return LabelledScene(extent, *files, table)
 
 
 def test_blocks_cover_the_extent_once_and_their_borders_do_not_follow_it(small_blocks, truth, tmp_path):
@@ -154,14 +132,6 @@ def test_a_scene_without_an_empty_pixel_loses_no_object(small_blocks, tmp_path):
     assert sorted(result.features.labels) == [1, 2]
     assert shapely.area(result.features.polygons).sum() == 0.25 * labels.size
     np.testing.assert_array_equal(result.labels, labels)
-
-
-def three_squares(values: tuple[int, int, int]) -> np.ndarray:
-    """Squares of 20 pixels side by side with a gap of 10; the middle one crosses a block border of 64."""
-    labels = np.zeros((40, 100), np.uint8)
-    for k, value in enumerate(values):
-        labels[10:30, 10 + 30 * k : 30 + 30 * k] = value
-    return labels
 
 
 def test_a_negative_class_and_a_loser_are_runners_up(small_blocks, tmp_path):

@@ -6,12 +6,15 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.ndimage import find_objects
+from skimage.measure import label as label_components
 
 from rs_textseg_plugin.contract.grid import Tile, TileGrid, Window
 from rs_textseg_plugin.contract.query import parse_class_list
 from rs_textseg_plugin.engine.class_map import ClassMap
 from rs_textseg_plugin.engine.legend import Legend
-from rs_textseg_plugin.engine.mosaic.scene import LabelledScene, Mosaic
+from rs_textseg_plugin.engine.mosaic.components import Components
+from rs_textseg_plugin.engine.mosaic.scene import NO_DATA, LabelledScene, Mosaic
+from rs_textseg_plugin.engine.mosaic.scratch_raster import ScratchRaster
 from rs_textseg_plugin.engine.segments import Answer, PackedMask, Segment
 
 SURE = 8.0  # a logit that gives its class a probability of nearly 1
@@ -86,6 +89,34 @@ def labelled(
         answer = options["answer"](tile) if "answer" in options else answer_for(tile, truth, names)
         mosaic.add(tile, answer, np.ones((tile.window.height, tile.window.width), bool))
     return next(step for step in mosaic.finish() if step is not None)
+
+
+def scene_of(labels: np.ndarray, scores: np.ndarray, folder, missing: np.ndarray | None = None) -> LabelledScene:
+    """A scene whose i-th component, row by row, has the i-th row of `scores` (N, K) as its probabilities."""
+    numbers = label_components(labels, background=0, connectivity=1)
+    places = find_objects(numbers)
+    assert len(places) == len(scores)
+    first = np.array([(0, 0), *((x.start, y.start) for y, x in places)], np.int64)
+    stop = np.array([(0, 0), *((x.stop, y.stop) for y, x in places)], np.int64)
+    values = np.array([0, *(labels[numbers == i][0] for i in range(1, len(places) + 1))], np.uint8)
+    means = np.concatenate([np.zeros((1, scores.shape[1])), scores]).astype(np.float32)
+    table = Components(np.arange(len(values)), values, np.bincount(numbers.ravel()), means, first, stop)
+    extent = Window(0, 0, labels.shape[1], labels.shape[0])
+    files = [ScratchRaster(folder / f"{kind}.tif", extent, kind) for kind in ("uint32", "float32")]
+    written = numbers if missing is None else np.where(missing, NO_DATA, numbers)
+    files[0].write(extent, written.astype(np.uint32))
+    files[1].write(extent, np.where(numbers > 0, 0.5, 0).astype(np.float32))
+    for file in files:
+        file.finish()
+    return LabelledScene(extent, *files, table)
+
+
+def three_squares(values: tuple[int, int, int]) -> np.ndarray:
+    """Squares of 20 pixels side by side with a gap of 10; the middle one crosses a block border of 64."""
+    labels = np.zeros((40, 100), np.uint8)
+    for k, value in enumerate(values):
+        labels[10:30, 10 + 30 * k : 30 + 30 * k] = value
+    return labels
 
 
 def labels_of(scene: LabelledScene) -> np.ndarray:

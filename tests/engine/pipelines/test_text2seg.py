@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pyogrio
 import pytest
+import rasterio
 import torch
 from planted import Truth, labelled
 from tiny_detector import write_tiny_detector
@@ -301,7 +302,7 @@ def test_the_branches_are_part_of_what_an_observation_depends_on(sam, clip, dete
 @pytest.mark.parametrize("combine", ["vote", "union"])
 def test_a_raster_is_segmented_and_a_missing_detector_is_said(tmp_path, tiny_models, combine):
     path = small_scene(tmp_path / "scene.tif", 64, 100)
-    given = {**SMALL, "tile_px": 64, "overlap_px": 16, "combine": combine, "least_vote": 0.01}
+    given = {**SMALL, "tile_px": 64, "overlap_px": 16, "combine": combine, "least_vote": 0.01, "least_presence": 0.0}
     recipe = Recipe("text2seg", str(tiny_models), given, device="cpu")
     request = Request(Scene(str(path)), parse_class_list("building, road"), recipe, Output(str(tmp_path / "out.gpkg")))
     finished = list(Engine().run(request, never))[-1]
@@ -311,6 +312,21 @@ def test_a_raster_is_segmented_and_a_missing_detector_is_said(tmp_path, tiny_mod
     branches = set(pyogrio.raw.read(request.output.path, columns=["branches"])[3][0])
     assert branches
     assert branches <= {"points", "crops", "points+crops"}
+
+
+def test_classes_that_are_clear_nowhere_are_left_out_of_every_file_and_named(tmp_path, tiny_models):
+    path = small_scene(tmp_path / "scene.tif", 64, 100)
+    given = {**SMALL, "tile_px": 64, "overlap_px": 16, "least_vote": 0.01, "least_presence": 0.99}
+    recipe = Recipe("text2seg", str(tiny_models), given, device="cpu")
+    output = Output(str(tmp_path / "out.gpkg"), label_raster=str(tmp_path / "labels.tif"))
+    finished = list(Engine().run(Request(Scene(str(path)), parse_class_list("building, road"), recipe, output), never))[
+        -1
+    ]
+    (note,) = [note for note in finished.notes if note.startswith("Taken as absent")]
+    assert "'building'" in note or "'road'" in note
+    assert pyogrio.read_info(output.path)["features"] == sum(row.count for row in finished.classes) == 0
+    with rasterio.open(output.label_raster) as file:
+        assert not file.read(1).any()
 
 
 @pytest.mark.parametrize("combine", ["vote", "union"])
