@@ -5,10 +5,11 @@
                                  [--clip-minutes 110] [--sam-minutes 150] [--detector-minutes 80]
                                  [--upsampler-minutes 18]
 
-WORK_FOLDER keeps scenes, states and logs: the command goes on where it was stopped. The trainings can run beside each
-other, which uses two cores best: one command with ``--steps clip --threads 1``, and after some minutes one with
-``--steps sam --threads 1``. ``export`` writes resources/demo and the picture of the curves; ``upsampler`` then trains
-one for the CLIP that was written, and adds it.
+WORK_FOLDER keeps scenes, states and logs: the command goes on where it was stopped. The trainings of CLIP and SAM can
+run beside each other, which uses two cores best: one command with ``--steps clip --threads 1``, and after some minutes
+one with ``--steps sam --threads 1``. The detector starts from the SAM that is there, so it comes after. ``export``
+writes resources/demo and the picture of the curves; ``upsampler`` then trains one for the CLIP that was written, and
+adds it.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ import train_upsampler
 from training.attention import fast_attention_for_training
 from training.clip_training import ClipTraining
 from training.detector_training import DetectorTraining
-from training.export import UPSAMPLER_FILE, draw_curves, export, sam_weights, write_manifest
+from training.export import UPSAMPLER_FILE, draw_curves, export, sam_weights, trained, write_manifest
 from training.loop import TrainingStuck
 from training.sam_training import SamTraining
 from training.scene_store import TRAINING_SEEDS, VALIDATION_SEEDS, SceneStore
@@ -68,19 +69,12 @@ def train(arguments: argparse.Namespace, device: torch.device) -> None:
         if "clip" in arguments.steps:
             ClipTraining(scenes, validation, folder, arguments.clip_minutes, device).run()
         if "sam" in arguments.steps:
-            clip = trained(folder, "clip")
-            SamTraining(scenes, validation, folder, arguments.sam_minutes, device, clip).run()
+            SamTraining(scenes, validation, folder, arguments.sam_minutes, device, trained(folder, "clip")).run()
         if "detector" in arguments.steps:
             sam = trained(folder, "sam")
             DetectorTraining(
                 scenes, validation, folder, arguments.detector_minutes, device, sam and sam_weights(sam)
             ).run()
-
-
-def trained(folder: Path, name: str) -> dict[str, torch.Tensor] | None:
-    """Return the weights of a training in the folder; None: there was none."""
-    path = folder / f"{name}.state.pt"
-    return torch.load(path, weights_only=True, map_location="cpu")["model"] if path.is_file() else None
 
 
 def add_upsampler(arguments: argparse.Namespace) -> int:

@@ -112,7 +112,14 @@ _HEAT = (
 )
 
 _DUPLICATES = Parameter(
-    "box_nms_thresh", 0.7, "float", "Of masks whose boxes overlap more (IoU), the best rated stays.", OURS, 0, 1
+    "box_nms_thresh",
+    0.7,
+    "float",
+    "Of masks whose boxes overlap more (IoU), the best rated stays; across tiles "
+    "(objects=instances) the surest of a class.",
+    OURS,
+    0,
+    1,
 )
 
 _THRESHOLD = Parameter(
@@ -151,7 +158,8 @@ _BOXES = (
         "box_duplicates",
         0.7,
         "float",
-        "Of boxes of one class that overlap more (IoU), in a tile or across tiles, the best one stays.",
+        "Of boxes of one class that overlap more (IoU) the best one stays: in a tile and, with objects=instances, "
+        "across tiles.",
         f"{OURS}; {_PAPER} keeps all, which is 1",
         0,
         1,
@@ -275,8 +283,8 @@ TEXT2SEG = PipelineInfo(
             "least_presence",
             0.35,
             "float",
-            "A class none of whose polygons scores at least that is taken as absent from the whole extent; 0: none is. "
-            "One of three branches that count alike cannot give more than 0.33, so that two have to agree somewhere.",
+            "A class is taken as absent from the whole extent, with a note, where less than min_area_m2 of it is that "
+            "probable; 0: none is. The default asks two of three branches that count alike to agree somewhere.",
             OURS,
             0,
             1,

@@ -120,7 +120,15 @@ _CHECKS = (
     Parameter("verify_threshold", 0.5, "float", "Probability below which CLIP drops a mask (verify=true).", OURS, 0, 1),
     replace(TEMPLATES, help=f"{TEMPLATES.help[:-1]} (verify=true)."),
     replace(COMPETITOR, help="Words (separated by '|') that the phrase has to win against (verify=true).", source=OURS),
-    Parameter("duplicates", 0.7, "float", "Of masks that overlap more (IoU), the surer one stays.", OURS, 0, 1),
+    Parameter(
+        "duplicates",
+        0.7,
+        "float",
+        "Of masks that overlap more (IoU; of their boxes across tiles), the surer one stays.",
+        OURS,
+        0,
+        1,
+    ),
 )
 
 VLM_SAM = PipelineInfo(

@@ -112,12 +112,18 @@ class Polygonizer:
         scores = self._pixel_scores(window, present, numbers, numbers != found)
         return Block(window, labels, scores, features, ended)
 
-    def kept(self) -> tuple[NDArray[np.int64], NDArray[np.uint8], NDArray[np.float32]]:
-        """Return the components that will be polygons: row, label-raster value and score of each."""
-        components = self._scene.components
-        rows = np.unique(self._rows[self._rows > 0]).astype(np.int64)
-        labels = components.labels[rows]
-        return rows, labels, label_scores(self._legend, labels, components.scores[rows])
+    def pixels(self, window: Window) -> tuple[NDArray[np.uint8], NDArray[np.float32], float]:
+        """Return labels and scores of a block before holes are filled, ``(h, w)`` each, and a pixel's area in m2."""
+        rows, _ = self._component_rows(window)
+        middle = [
+            np.array([start + size / 2]) for start, size in ((window.col, window.width), (window.row, window.height))
+        ]
+        pixel_m2 = float(pixel_area_m2(self._grid, *middle)[0])
+        return self._scene.components.labels[rows], self._scene.scores.read(window), pixel_m2
+
+    def leave_out(self, labels: NDArray[np.integer[Any]]) -> None:
+        """Leave every component of these labels out of the blocks that follow; call it before the first of them."""
+        self._rows = np.where(np.isin(self._scene.components.labels[self._rows], labels), 0, self._rows)
 
     def keep_only(self, rows: NDArray[np.int64]) -> None:
         """Leave every component out of the blocks that follow but these; call it between two passes over `blocks`."""

@@ -302,8 +302,8 @@ class _Job:
     def _write(self, scene: LabelledScene) -> Iterator[Event]:
         """Trace polygons block by block, write them, and put the finished files in place."""
         polygonizer = Polygonizer(scene, self._legend, self._reader.grid, self._polygon_settings())
-        least_presence = float(self._parameters.get("least_presence") or 0)
-        yield from self._said(leave_out_absent(polygonizer, self._legend, least_presence))
+        absent = leave_out_absent(polygonizer, self._legend, self._parameters, self._stop_if_asked)
+        yield from self._said(absent)
         about_phrase = self._apply_phrase(polygonizer)
         yield from self._said(about_phrase)  # before the files, whose provenance holds them
         files = self._result_files()

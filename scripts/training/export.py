@@ -86,8 +86,17 @@ def write_manifest(target: Path) -> Path:
     return manifest
 
 
+def trained(work: Path, name: str) -> dict[str, Tensor] | None:
+    """Return the weights that a training has reached; None: it has not begun."""
+    path = work / f"{name}.state.pt"
+    return dict(torch.load(path, weights_only=True, map_location="cpu")["model"]) if path.is_file() else None
+
+
 def _model_state(work: Path, name: str) -> dict[str, Tensor]:
-    return dict(torch.load(work / f"{name}.state.pt", weights_only=True, map_location="cpu")["model"])
+    state = trained(work, name)
+    if state is None:
+        raise FileNotFoundError(f"The training {name!r} has not begun: there is no {name}.state.pt in {work}.")
+    return state
 
 
 def clip_weights(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

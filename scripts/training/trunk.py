@@ -51,7 +51,7 @@ def copy_trunk(clip: Mapping[str, Tensor], encoder: Any, images: Tensor) -> None
     weight, places = clip["visual.conv1.weight"], clip["visual.positional_embedding"][1:]
     gain, shift = clip["visual.ln_pre.weight"], clip["visual.ln_pre.bias"]
     centred, centred_places = weight - weight.mean(dim=0), places - places.mean(dim=1, keepdim=True)
-    patches = F.conv2d(images, centred, stride=weight.shape[-1]).flatten(2).transpose(1, 2)
+    patches = F.conv2d(images.to(weight.device), centred, stride=weight.shape[-1]).flatten(2).transpose(1, 2)
     spread = (patches + centred_places).std(dim=-1).mean()
     encoder.patch_embed.proj.weight.copy_(centred / spread * gain[:, None, None, None])
     encoder.patch_embed.proj.bias.zero_()
@@ -66,7 +66,8 @@ def copy_to_owl(sam: Mapping[str, Tensor], tower: Any, images: Tensor) -> None:
     """Copy SAM's patches, positions and blocks; those with windows see everything from then on.
 
     OWL-ViT has a normalisation before the first block where SAM has none: each token is set to the same length there,
-    and the gain brings it to the average one.
+    and the gain brings it to the average one. The class token, its position and the last normalisation have no model in
+    SAM and stay as they are.
 
     Args:
         sam: a ``segment_anything`` state dict, without relative positions.
@@ -82,11 +83,13 @@ def copy_to_owl(sam: Mapping[str, Tensor], tower: Any, images: Tensor) -> None:
             state |= {f"{layer}.{to}.{kind}": own[f"{block}.{name}.{kind}"] for name, to in _OWL.items()}
             thirds = own[f"{block}.attn.qkv.{kind}"].chunk(3)
             state |= {f"{layer}.self_attn.{to}_proj.{kind}": third for to, third in zip("qkv", thirds)}
-    tower.load_state_dict(state, strict=False)
+    unexpected = tower.load_state_dict(state, strict=False).unexpected_keys
+    if unexpected:
+        raise KeyError(f"OWL-ViT has no weights of these names: {', '.join(unexpected)}.")
     weight, bias = own["patch_embed.proj.weight"], own["patch_embed.proj.bias"]
     places = own["pos_embed"][0].flatten(0, 1) + bias
     tower.embeddings.patch_embedding.weight.copy_(weight)
     tower.embeddings.position_embedding.weight[1:] = places  # the first one is the class token's
-    tokens = F.conv2d(images, weight, stride=weight.shape[-1]).flatten(2).transpose(1, 2) + places
+    tokens = F.conv2d(images.to(weight.device), weight, stride=weight.shape[-1]).flatten(2).transpose(1, 2) + places
     tower.pre_layernorm.weight.fill_(tokens.std(dim=-1, correction=0).mean())
     tower.pre_layernorm.bias.fill_(tokens.mean())

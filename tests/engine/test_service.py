@@ -23,14 +23,14 @@ from rs_textseg_plugin.contract.errors import (
     RecipeError,
 )
 from rs_textseg_plugin.contract.events import Finished, Found, Progress, Warned
-from rs_textseg_plugin.contract.grid import Extent
+from rs_textseg_plugin.contract.grid import Extent, Window
 from rs_textseg_plugin.contract.query import parse_class_list, parse_phrase
 from rs_textseg_plugin.contract.recipe import Recipe
 from rs_textseg_plugin.contract.request import Output, Request
 from rs_textseg_plugin.contract.scene import Scene
 from rs_textseg_plugin.engine.output import PROVENANCE_KEY
 from rs_textseg_plugin.engine.request_check import check_request
-from rs_textseg_plugin.engine.segments import Answer
+from rs_textseg_plugin.engine.segments import Answer, PackedMask, Segment
 from rs_textseg_plugin.engine.service import Engine
 
 SIZE = 300
@@ -105,6 +105,30 @@ def test_instances_stay_apart_and_regions_do_not(truth, request_for, tmp_path):
     for objects, more in (("regions", False), ("instances", True)):
         list(planted_engine(halves).run(request_for(objects=objects), never))
         assert (len(polygons_in(tmp_path / "out.gpkg")[0]) > truth.objects.max()) == more
+
+
+class DrawnTwice(PlantedPipeline):
+    """One thing on the seam of two tiles, which each of them draws in its own way, and no map."""
+
+    def __init__(self, duplicate_iou: float, names) -> None:
+        super().__init__(Truth(np.zeros((0, 0)), np.zeros((0, 0))), names)
+        self.duplicate_iou = duplicate_iou
+
+    def answer(self, observation, budget, should_stop) -> Answer:
+        places = {(0, 0): Window(105, 50, 14, 10), (96, 0): Window(10, 48, 10, 22)}
+        place = places.get((observation.window.col, observation.window.row))
+        if place is None:
+            return Answer((), None)
+        mask = PackedMask.of(np.ones((place.height, place.width), bool))
+        scores = np.eye(self._names.size, dtype=np.float32)[0]
+        return Answer((Segment(place, mask, 0, scores),), None)
+
+
+@pytest.mark.parametrize(("duplicate_iou", "count"), [(0.2, 1), (0.5, 3)])  # the smaller one cuts the other in two
+def test_what_two_tiles_draw_differently_counts_once_as_the_pipeline_says(request_for, duplicate_iou, count):
+    engine = Engine({"sam-clip": lambda order: DrawnTwice(duplicate_iou, order.legend)})
+    finished = list(engine.run(request_for(objects="instances"), never))[-1]
+    assert sum(row.count for row in finished.classes) == count
 
 
 def test_progress_counts_tiles_and_estimates_the_time_left(truth, request_for):

@@ -91,8 +91,17 @@ def labelled(
     return next(step for step in mosaic.finish() if step is not None)
 
 
-def scene_of(labels: np.ndarray, scores: np.ndarray, folder, missing: np.ndarray | None = None) -> LabelledScene:
-    """A scene whose i-th component, row by row, has the i-th row of `scores` (N, K) as its probabilities."""
+def scene_of(
+    labels: np.ndarray,
+    scores: np.ndarray,
+    folder,
+    missing: np.ndarray | None = None,
+    pixel_scores: np.ndarray | None = None,
+) -> LabelledScene:
+    """A scene whose i-th component, row by row, has the i-th row of `scores` (N, K) as its probabilities.
+
+    `pixel_scores` is its score raster; without it, 0.5 where there is a component.
+    """
     numbers = label_components(labels, background=0, connectivity=1)
     places = find_objects(numbers)
     assert len(places) == len(scores)
@@ -105,7 +114,8 @@ def scene_of(labels: np.ndarray, scores: np.ndarray, folder, missing: np.ndarray
     files = [ScratchRaster(folder / f"{kind}.tif", extent, kind) for kind in ("uint32", "float32")]
     written = numbers if missing is None else np.where(missing, NO_DATA, numbers)
     files[0].write(extent, written.astype(np.uint32))
-    files[1].write(extent, np.where(numbers > 0, 0.5, 0).astype(np.float32))
+    by_pixel = np.where(numbers > 0, 0.5, 0) if pixel_scores is None else pixel_scores
+    files[1].write(extent, by_pixel.astype(np.float32))
     for file in files:
         file.finish()
     return LabelledScene(extent, *files, table)

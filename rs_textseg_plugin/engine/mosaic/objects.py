@@ -11,7 +11,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from rs_textseg_plugin.contract.grid import Tile
-from rs_textseg_plugin.engine.mosaic.duplicates import find_duplicates
+from rs_textseg_plugin.engine.mosaic.duplicates import are_alike, find_duplicates
 from rs_textseg_plugin.engine.mosaic.matching import (
     BOTTOM,
     LEFT,
@@ -54,11 +54,11 @@ class MaskTable:
     Args:
         classes: their number.
         remarks: numbers what is said of masks.
-        duplicate_iou: without a class map, of two objects of a class that tiles saw apart the worse one is dropped if
-            the intersection over union of their boxes is larger; 1: both stay.
+        duplicate_iou: without a class map, of two masks of a class that two tiles drew differently the worse one is
+            dropped if the intersection over union of their boxes is larger; 1: none is.
     """
 
-    def __init__(self, classes: int, remarks: RemarkTable, duplicate_iou: float = 1.0) -> None:
+    def __init__(self, classes: int, remarks: RemarkTable, duplicate_iou: float) -> None:
         self._classes = classes
         self._texts = remarks
         self._duplicate_iou = duplicate_iou
@@ -67,11 +67,10 @@ class MaskTable:
         self._labels: list[int] = []
         self._scores: list[NDArray[np.float32]] = []
         self._areas: list[int] = []
-        self._corners: list[tuple[int, int, int, int]] = []
         self._touched: list[int] = []
         self._remarks: list[NDArray[np.int32]] = []
         self._pairs: list[tuple[int, int, int, int]] = []
-        self._overlapping: list[tuple[int, int]] = []
+        self._duplicates: list[tuple[int, int]] = []
         self._covering: dict[int, list[int]] = defaultdict(list)  # masks over most of a mask that they do not match
         self._has_map = False
 
@@ -84,8 +83,6 @@ class MaskTable:
             self._labels.append(segment.label)
             self._scores.append(segment.scores)
             self._areas.append(segment.mask.area_px)
-            placed = segment.window.moved(stored.tile.window.col, stored.tile.window.row)
-            self._corners.append((placed.col, placed.row, placed.col_stop, placed.row_stop))
             self._touched.append(touched_borders(segment, stored.tile.window))
         self._remarks.append(self._texts.numbers_of(segment.remark for segment in stored.answer.segments))
         for rows, cols in _EARLIER:
@@ -102,34 +99,45 @@ class MaskTable:
         if not self._has_map:
             for a, b, is_covered, covers in find_overlaps(*theirs, *ours):
                 if (a, b) not in pairs:
-                    if is_covered or covers:
-                        self._overlapping.append((first + a, second + b))
                     self._covering[first + a] += [second + b] * is_covered
                     self._covering[second + b] += [first + a] * covers
+                    alike = are_alike(other.tile, theirs[1][a], stored.tile, ours[1][b], self._duplicate_iou)
+                    if alike and (is_covered or covers):
+                        self._duplicates.append((first + a, second + b))
 
     def resolve(self) -> Objects:
         """Join what agrees; drop what a tile border cut and no neighbour confirms.
 
         A dropped mask would end in a straight line along the tile's border. Its pixels fall back to the class
         map, which has no such line. Where there is no map, half an object is better than none: what no other mask
-        lies over stays, and what two tiles found differently counts once.
+        lies over stays. And what two tiles drew differently counts once.
         """
         pairs = np.array(self._pairs, np.int64).reshape(-1, 4)
-        alive = self._confirmed(pairs)
+        needed = np.array(self._touched, np.int64) & self._inner_borders()
+        repeated = self._repeated(needed) if not self._has_map else []
+        alive = self._confirmed(pairs, needed, repeated)
         if not self._has_map:
-            self._revive(alive)
+            self._revive(alive, repeated)
         linked = pairs[alive[pairs[:, 0]] & alive[pairs[:, 1]]]
         numbers = self._number(alive, linked)
         labels, scores, areas = self._summed(numbers)
-        self._drop_duplicates(numbers, labels, scores)
         of_mask = {index: numbers[first : first + self._counts[index]] for index, first in self._first.items()}
         rank = np.empty(len(areas), np.int64)
         rank[np.lexsort((np.arange(len(areas)), -areas))] = np.arange(len(areas))
         return Objects(of_mask, labels, scores, rank, self._said(numbers, len(areas)))
 
-    def _confirmed(self, pairs: NDArray[np.int64]) -> NDArray[np.bool_]:
-        needed = np.array(self._touched, np.int64) & self._inner_borders()
+    def _repeated(self, needed: NDArray[np.int64]) -> list[int]:
+        """Return masks that repeat a better one; what a border cuts is never better than what none does."""
+
+        def rank(number: int) -> tuple[bool, float, int]:
+            return bool(needed[number]), -float(self._scores[number][self._labels[number]]), number
+
+        return find_duplicates(self._duplicates, rank)
+
+    def _confirmed(self, pairs: NDArray[np.int64], needed: NDArray[np.int64], repeated: list[int]) -> NDArray[np.bool_]:
+        """Return which masks are no repetition, and seen on by the neighbours behind all borders in `needed`."""
         alive = np.ones(len(needed), bool)
+        alive[repeated] = False
         while True:
             confirmed = np.zeros(len(needed), np.int64)
             linked = pairs[alive[pairs[:, 0]] & alive[pairs[:, 1]]]
@@ -141,23 +149,11 @@ class MaskTable:
             # Dropping one fragment can leave its partner unconfirmed: look again.
             alive[cut] = False
 
-    def _revive(self, alive: NDArray[np.bool_]) -> None:
-        """Keep cut masks, the largest first, that no mask which is kept lies over."""
-        dropped = np.flatnonzero(~alive)
+    def _revive(self, alive: NDArray[np.bool_], repeated: list[int]) -> None:
+        """Keep cut masks that are no repetition, the largest first, that no mask which is kept lies over."""
+        dropped = np.setdiff1d(np.flatnonzero(~alive), repeated)
         for number in dropped[np.argsort(-np.array(self._areas, np.int64)[dropped], kind="stable")].tolist():
             alive[number] = not any(alive[other] for other in self._covering[number])
-
-    def _drop_duplicates(
-        self, numbers: NDArray[np.int64], labels: NDArray[np.int64], scores: NDArray[np.float32]
-    ) -> None:
-        """Take the class from every object that repeats a better one."""
-        pairs = numbers[np.array(self._overlapping, np.int64).reshape(-1, 2)]
-        corners = np.full((len(labels), 4), [np.iinfo(np.int64).max] * 2 + [0, 0], np.int64)
-        masks = np.array(self._corners, np.int64).reshape(-1, 4)
-        np.minimum.at(corners[:, :2], numbers, masks[:, :2])
-        np.maximum.at(corners[:, 2:], numbers, masks[:, 2:])
-        sure = scores[np.arange(len(labels)), labels]
-        labels[find_duplicates(corners, labels, sure, pairs, self._duplicate_iou)] = NO_CLASS
 
     def _inner_borders(self) -> NDArray[np.int64]:
         """Per mask: the borders of its tile that another tile of this run lies behind."""

@@ -71,7 +71,7 @@ class Mosaic:
         prob_threshold: float,
         instances: bool,
         folder: Path,
-        duplicate_iou: float = 1.0,
+        duplicate_iou: float,
         on_painted: OnPainted = lambda window, probabilities, usable: None,
     ) -> None:
         self._legend = legend

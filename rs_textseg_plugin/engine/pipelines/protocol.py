@@ -31,7 +31,7 @@ class Pipeline(Protocol[ObservationT]):
 
     Attributes:
         prob_threshold: a pixel under no segment keeps its class only if it is at least that probable.
-        duplicate_iou: of two objects of a class that tiles found differently only the better one stays if the
+        duplicate_iou: of two masks of a class that two tiles drew differently only the better one stays if the
             intersection over union of their boxes is larger; 1: both. Where there is a class map, it decides instead.
     """
 

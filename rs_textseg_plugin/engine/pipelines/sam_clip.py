@@ -105,7 +105,7 @@ class SamClip:
         self._logit_scale = p["logit_scale"] or (_VOTE_SCALE if self._selector == "vote" else _CROP_SCALE)
         self._words = clip.embed_words(legend.words, p["templates"])
         self.prob_threshold = least_probability(p["prob_threshold"], legend.stands_alone)
-        self.duplicate_iou: float = p["box_nms_thresh"]
+        self.duplicate_iou = 1.0  # masks lie in masks, and each is an object of its own
 
     @staticmethod
     def observation_key(parameters: Mapping[str, ParameterValue]) -> tuple[ParameterValue, ...]:

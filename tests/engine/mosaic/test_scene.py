@@ -185,8 +185,8 @@ def shape(col: int, row: int, width: int, height: int, label: int, score: float)
     ids=["the better one stays", "whichever tile it is from", "not enough alike", "another class"],
 )
 def test_what_two_tiles_draw_differently_is_found_once(tmp_path, first, second, duplicate_iou, expected):
-    # The strip is 96..128 of the scene and 0..32 of the second tile; neither shape reaches a border.
-    shapes = {0: shape(98, 50, 14, 10, *first), 1: shape(4, 48, 10, 22, *second)}
+    # The strip is 96..128 of the scene and 0..32 of the second tile; neither shape comes near a border.
+    shapes = {0: shape(105, 50, 14, 10, *first), 1: shape(10, 48, 10, 22, *second)}
 
     def answer(tile):
         return Answer((shapes[tile.col_index],) if tile.col_index in shapes else (), None)
@@ -194,7 +194,7 @@ def test_what_two_tiles_draw_differently_is_found_once(tmp_path, first, second, 
     nothing = Truth(np.full((128, 320), -1), np.zeros((128, 320), int))
     scene = labelled(nothing, tmp_path, 128, 32, instances=True, answer=answer, duplicate_iou=duplicate_iou)
     labels = labels_of(scene)
-    found = [name for name, at in {"first": (55, 99), "second": (65, 105)}.items() if labels[at]]
+    found = [name for name, at in {"first": (55, 105), "second": (65, 110)}.items() if labels[at]]
     assert found == expected
 
 
@@ -214,3 +214,43 @@ def test_things_that_cross_are_two_though_their_boxes_are_one(tmp_path):
     labels = labels_of(scene)
     assert labels[51, 100]
     assert labels[51, 122]
+
+
+def test_a_repetition_in_one_tile_does_not_cost_an_object_that_goes_on_in_others(tmp_path):
+    # Two roads side by side through all tiles; in the second tile the first, surer road's mask takes both in.
+    def answer(tile):
+        upper, lower = (shape(0, row, tile.window.width, 8, 0, score) for row, score in ((40, 0.9), (60, 0.8)))
+        both = shape(0, 40, tile.window.width, 28, 0, 0.95)
+        return Answer((both, lower) if tile.col_index == 1 else (upper, lower), None)
+
+    nothing = Truth(np.full((128, 512), -1), np.zeros((128, 512), int))
+    scene = labelled(nothing, tmp_path, 128, 32, instances=True, answer=answer, duplicate_iou=0.5)
+    assert labels_of(scene)[64].all()
+
+
+@pytest.mark.parametrize(("score", "stays"), [(0.9, True), (0.3, False)])
+def test_a_fragment_stays_where_what_lies_over_it_repeats_something_better(tmp_path, score, stays):
+    fragment = shape(60, 40, 68, 8, 0, 0.7)  # cut by the first tile's border
+    over, same = shape(10, 36, 20, 26, 0, 0.6), shape(98, 48, 21, 14, 0, score)  # one thing for two tiles
+
+    def answer(tile):
+        return Answer(((fragment, same), (over,), ())[tile.col_index], None)
+
+    nothing = Truth(np.full((128, 320), -1), np.zeros((128, 320), int))
+    scene = labelled(nothing, tmp_path, 128, 32, instances=True, answer=answer, duplicate_iou=0.25)
+    assert bool(labels_of(scene)[44, 70]) is stays
+    assert bool(labels_of(scene)[38, 110]) is not stays
+
+
+def test_what_a_border_cuts_is_not_better_than_what_is_whole(tmp_path):
+    # The first tile sees 22 of 30 columns and is sure of it; the second sees all of it, and draws it lower.
+    cut, whole = shape(106, 40, 22, 30, 0, 0.9), shape(10, 54, 30, 30, 0, 0.6)
+
+    def answer(tile):
+        return Answer(((cut,), (whole,), ())[tile.col_index], None)
+
+    nothing = Truth(np.full((128, 320), -1), np.zeros((128, 320), int))
+    scene = labelled(nothing, tmp_path, 128, 32, instances=True, answer=answer, duplicate_iou=0.25)
+    labels = labels_of(scene)
+    assert labels[75, 130] == 1
+    assert labels[45, 110] == 0

@@ -147,6 +147,10 @@ def test_words_that_only_compete_are_not_looked_for(sam):
     assert detector.words == ("building", "roof")
 
 
+def test_boxes_of_two_tiles_are_alike_by_the_same_overlap_as_those_of_one(sam):
+    assert pipeline(sam, PlantedDetector(), box_duplicates=0.4).duplicate_iou == 0.4
+
+
 def test_of_two_boxes_of_one_class_that_overlap_the_better_stays_and_another_class_keeps_its_own(sam):
     twin = (11, 13, 61, 71, {"building": 0.7})
     other = (11, 13, 61, 71, {"road": 0.4})

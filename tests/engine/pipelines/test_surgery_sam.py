@@ -50,6 +50,10 @@ def pipeline(sam, clip, text="building|roof, road, -shadow", **given) -> Surgery
     return SurgerySam(sam, clip, parameters, legend)
 
 
+def test_masks_of_two_tiles_are_alike_by_the_same_overlap_as_those_of_one(sam, clip):
+    assert pipeline(sam, clip, box_nms_thresh=0.4).duplicate_iou == 0.4
+
+
 def test_where_masks_of_several_classes_overlap_the_most_probable_one_counts(sam, clip):
     tile, names = tile_of(*TILE), Legend.of(parse_class_list("building, road, water"), "background", closed_list=True)
     given = {"text": "building, road, water", "prob_threshold": 0.0, "points": "published", "box_nms_thresh": 1.0}

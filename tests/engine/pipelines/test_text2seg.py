@@ -314,14 +314,15 @@ def test_a_raster_is_segmented_and_a_missing_detector_is_said(tmp_path, tiny_mod
     assert branches <= {"points", "crops", "points+crops"}
 
 
-def test_classes_that_are_clear_nowhere_are_left_out_of_every_file_and_named(tmp_path, tiny_models):
+def test_classes_that_are_clear_nowhere_are_no_polygons_and_not_in_the_label_raster_and_are_named(
+    tmp_path, tiny_models
+):
     path = small_scene(tmp_path / "scene.tif", 64, 100)
     given = {**SMALL, "tile_px": 64, "overlap_px": 16, "least_vote": 0.01, "least_presence": 0.99}
     recipe = Recipe("text2seg", str(tiny_models), given, device="cpu")
     output = Output(str(tmp_path / "out.gpkg"), label_raster=str(tmp_path / "labels.tif"))
-    finished = list(Engine().run(Request(Scene(str(path)), parse_class_list("building, road"), recipe, output), never))[
-        -1
-    ]
+    request = Request(Scene(str(path)), parse_class_list("building, road"), recipe, output)
+    finished = list(Engine().run(request, never))[-1]
     (note,) = [note for note in finished.notes if note.startswith("Taken as absent")]
     assert "'building'" in note or "'road'" in note
     assert pyogrio.read_info(output.path)["features"] == sum(row.count for row in finished.classes) == 0

@@ -198,8 +198,8 @@ def test_the_detector_starts_with_what_sam_sees():
     sam = sam_training.build_sam(sam_training.CONFIG)
     tower = build_detector(300).owlvit.vision_model
     images = torch.randn(2, 3, 256, 256)
-    torch.nn.init.normal_(sam.image_encoder.pos_embed)
-    torch.nn.init.normal_(sam.image_encoder.patch_embed.proj.bias)
+    for value in sam.image_encoder.parameters():
+        torch.nn.init.normal_(value, 0.1, 0.1)  # normalisations start alike in both
     copy_to_owl(sam.state_dict(), tower, images)
     with torch.no_grad():
         wanted = (sam.image_encoder.patch_embed(images) + sam.image_encoder.pos_embed).flatten(1, 2)
