@@ -71,10 +71,9 @@ def train(arguments: argparse.Namespace, device: torch.device) -> None:
         if "sam" in arguments.steps:
             SamTraining(scenes, validation, folder, arguments.sam_minutes, device, trained(folder, "clip")).run()
         if "detector" in arguments.steps:
-            sam = trained(folder, "sam")
-            DetectorTraining(
-                scenes, validation, folder, arguments.detector_minutes, device, sam and sam_weights(sam)
-            ).run()
+            state = trained(folder, "sam")
+            sam = None if state is None else sam_weights(state)
+            DetectorTraining(scenes, validation, folder, arguments.detector_minutes, device, sam).run()
 
 
 def add_upsampler(arguments: argparse.Namespace) -> int:
