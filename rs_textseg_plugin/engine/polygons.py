@@ -123,7 +123,8 @@ class Polygonizer:
 
     def leave_out(self, labels: NDArray[np.integer[Any]]) -> None:
         """Leave every component of these labels out of the blocks that follow; call it before the first of them."""
-        self._rows = np.where(np.isin(self._scene.components.labels[self._rows], labels), 0, self._rows)
+        is_out = np.isin(self._scene.components.labels[self._rows], labels)
+        self._rows = np.where(is_out, 0, self._rows).astype(np.int32)
 
     def keep_only(self, rows: NDArray[np.int64]) -> None:
         """Leave every component out of the blocks that follow but these; call it between two passes over `blocks`."""

@@ -11,6 +11,8 @@ What happens to a tile, in this order::
                     mean over the branches is the class's probability. What no branch is sure of, or one branch alone
                     says with little confidence, stays without a class
               every polygon says which branches found it
+
+When all tiles are joined, a class that is clear nowhere in the extent is left out, see `presence`.
 """
 
 from __future__ import annotations
