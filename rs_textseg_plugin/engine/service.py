@@ -356,7 +356,7 @@ class _Job:
             "request": self._request.to_be_kept(),
             "parameters": without_queries(self._parameters),
             "models": {
-                role: {"file": checkpoint.path.name, "sha256": checkpoint.sha256}
+                role: {"file": checkpoint.title, "sha256": checkpoint.sha256}
                 for role, checkpoint in self._models.checkpoints.items()
             },
             "demo_models": self._models.is_demo,
@@ -368,7 +368,7 @@ class _Job:
 
     def _footer(self) -> str:
         """Return what stands at the foot of the map picture."""
-        models = ", ".join(checkpoint.path.name for checkpoint in self._models.checkpoints.values())
+        models = ", ".join(checkpoint.title for checkpoint in self._models.checkpoints.values())
         demo = "Demo models: for trying the product, not for maps. " if self._models.is_demo else ""
         return f"{demo}{self._request.recipe.pipeline} with {models}. RS TextSeg {VERSION}."
 
@@ -384,7 +384,7 @@ class _Job:
             class_scores=output.class_scores,
             clicks=output.clicks,
             device=describe(self._budget.device, self._dtype),
-            models=tuple(checkpoint.path.name for checkpoint in self._models.checkpoints.values()),
+            models=tuple(checkpoint.title for checkpoint in self._models.checkpoints.values()),
             is_demo=self._models.is_demo,
         )
 

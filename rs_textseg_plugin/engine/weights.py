@@ -40,6 +40,11 @@ class Checkpoint:
     architecture: str
     sha256: str
 
+    @property
+    def title(self) -> str:
+        """The file's name; with its folder where the name is the one that every model on Hugging Face has."""
+        return f"{self.path.parent.name}/{self.path.name}" if self.path.name == _DETECTOR_FILE else self.path.name
+
 
 @dataclass(frozen=True)
 class ResolvedSet:

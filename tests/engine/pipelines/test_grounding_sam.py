@@ -246,7 +246,7 @@ def test_a_detector_s_folder_with_a_sam_in_it_is_a_model_set(raster, models, mon
     info = pyogrio.read_info(finished.path)
     assert set(info["fields"]) >= {"class", "score", "runner_up", "margin", "area_m2", "pipeline", "query"}
     told = json.loads(info["layer_metadata"][PROVENANCE_KEY])["models"]
-    assert told["detector"]["file"] == "model.safetensors"
+    assert told["detector"]["file"] == "boxes/model.safetensors"
     assert len(told["detector"]["sha256"]) == 64
     assert len(looks) == 4
     list(engine.run(replace(request, query=parse_class_list("ship")), never))
@@ -261,7 +261,7 @@ def test_a_manifest_may_name_the_weights_in_a_folder_of_their_own(raster, tmp_pa
     manifest = {"id": "mine", "title": "Mine", "pipelines": ["grounding-sam"], "files": files}
     (folder / "models.json").write_text(json.dumps(manifest))
     finished = list(Engine().run(request_for(raster, folder), never))[-1]
-    assert finished.models == ("sam_tiny.pth", "model.safetensors")
+    assert finished.models == ("sam_tiny.pth", "dino/model.safetensors")
 
 
 @pytest.mark.parametrize("write", [write_tiny_detector, write_tiny_owl])
@@ -272,7 +272,7 @@ def test_a_detector_in_a_folder_of_its_own_is_found_without_a_manifest(raster, t
     torch.save(tiny_sam().state_dict(), folder / "sam_tiny.pth")
     *events, finished = Engine().run(request_for(raster, folder, box_threshold=0.0, text_threshold=0.0), never)
     assert sum([event for event in events if isinstance(event, Found)][-1].counts.values()) > 0
-    assert finished.models == ("sam_tiny.pth", "model.safetensors")
+    assert finished.models == ("sam_tiny.pth", "as-published/model.safetensors")
 
 
 def test_a_threshold_that_nothing_reaches_writes_an_empty_result(raster, models):
