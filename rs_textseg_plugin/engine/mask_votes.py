@@ -10,10 +10,22 @@ from numpy.typing import NDArray
 from rs_textseg_plugin.contract.grid import Window
 from rs_textseg_plugin.engine.class_map import ClassMap
 from rs_textseg_plugin.engine.legend import Legend
-from rs_textseg_plugin.engine.segments import NO_CLASS, Segment
+from rs_textseg_plugin.engine.segments import NO_CLASS, Answer, Segment
 
 Scores = dict[int, NDArray[np.float32]]  # (H, W) of 0..1 by class index
 _IMPOSSIBLE = -30.0  # a logit that stands for a probability of 0; half precision holds it
+
+
+def best_score_answer(segments: Sequence[Segment], legend: Legend, size: tuple[int, int]) -> Answer:
+    """Return masks as a map in which the best score counts where masks of several classes overlap.
+
+    Args:
+        segments: masks with their scores.
+        legend: the competing classes.
+        size: ``(height, width)`` of the tile.
+    """
+    votes = mean_votes([best_scores(segments, size)], size)
+    return Answer((), vote_map(votes, legend, size), tuple(one.label for one in segments))
 
 
 def best_scores(segments: Sequence[Segment], size: tuple[int, int]) -> Scores:

@@ -115,10 +115,8 @@ class Polygonizer:
     def pixels(self, window: Window) -> tuple[NDArray[np.uint8], NDArray[np.float32], float]:
         """Return labels and scores of a block before holes are filled, ``(h, w)`` each, and a pixel's area in m2."""
         rows, _ = self._component_rows(window)
-        middle = [
-            np.array([start + size / 2]) for start, size in ((window.col, window.width), (window.row, window.height))
-        ]
-        pixel_m2 = float(pixel_area_m2(self._grid, *middle)[0])
+        col, row = window.col + window.width / 2, window.row + window.height / 2
+        pixel_m2 = float(pixel_area_m2(self._grid, [col], [row])[0])
         return self._scene.components.labels[rows], self._scene.scores.read(window), pixel_m2
 
     def leave_out(self, labels: NDArray[np.integer[Any]]) -> None:

@@ -21,7 +21,7 @@ def are_alike(first: Tile, one: Segment, second: Tile, other: Segment, duplicate
 def box_iou(one: Window, other: Window) -> float:
     """Return the intersection over union of two boxes."""
     common = one.intersection(other)
-    shared_px = 0 if common.is_empty else common.width * common.height
+    shared_px = common.width * common.height
     return shared_px / (one.width * one.height + other.width * other.height - shared_px)
 
 

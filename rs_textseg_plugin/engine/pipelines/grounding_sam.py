@@ -27,7 +27,7 @@ from rs_textseg_plugin.contract.errors import Cancelled
 from rs_textseg_plugin.contract.recipe import ParameterValue, wants_instances
 from rs_textseg_plugin.engine.device import Budget
 from rs_textseg_plugin.engine.legend import Legend
-from rs_textseg_plugin.engine.mask_votes import best_scores, mean_votes, vote_map
+from rs_textseg_plugin.engine.mask_votes import best_score_answer
 from rs_textseg_plugin.engine.models.grounding_dino import Caption, Detections
 from rs_textseg_plugin.engine.models.sam import SamEmbedding, SamModel
 from rs_textseg_plugin.engine.models.torchvision_ops import greedy_nms
@@ -157,8 +157,7 @@ class GroundingSam:
             segments = self._once_each(segments)
         if self._wants_instances:
             return Answer(segments, None)
-        votes = mean_votes([best_scores(segments, (height, width))], (height, width))
-        return Answer((), vote_map(votes, self._legend, (height, width)), tuple(one.label for one in segments))
+        return best_score_answer(segments, self._legend, (height, width))
 
     def _once_each(self, segments: tuple[Segment, ...]) -> tuple[Segment, ...]:
         """Return masks without those of an object that several rough boxes found."""

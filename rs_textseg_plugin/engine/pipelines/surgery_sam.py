@@ -30,7 +30,7 @@ from rs_textseg_plugin.engine.device import Budget
 from rs_textseg_plugin.engine.heat import heat_grid, heat_map, heat_of
 from rs_textseg_plugin.engine.heat_points import published_points, region_point_sets
 from rs_textseg_plugin.engine.legend import Legend
-from rs_textseg_plugin.engine.mask_votes import best_scores, mean_votes, vote_map
+from rs_textseg_plugin.engine.mask_votes import best_score_answer
 from rs_textseg_plugin.engine.models.clip import ClipModel
 from rs_textseg_plugin.engine.models.sam import SamEmbedding, SamModel
 from rs_textseg_plugin.engine.prompted import Drawing, PointSet, draw_point_sets
@@ -133,8 +133,7 @@ class SurgerySam:
         segments = self._kept(found, probabilities, observation.valid)
         if self._parameters["objects"] == "instances":
             return Answer(segments, None)
-        votes = mean_votes([best_scores(segments, (height, width))], (height, width))
-        return Answer((), vote_map(votes, self._legend, (height, width)), tuple(segment.label for segment in segments))
+        return best_score_answer(segments, self._legend, (height, width))
 
     def _point_sets(
         self,
