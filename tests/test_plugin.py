@@ -99,7 +99,7 @@ def test_the_dock_comes_back_open_where_it_was_left_open(seen):
 
 def test_after_a_reload_a_query_becomes_a_layer_in_its_group_above_the_raster(seen):
     assert seen["tree"] == ["RS TextSeg", "scene"]
-    assert seen["message"].startswith("2 polygons in 1 s on CPU")
+    assert seen["message"].startswith("2 polygons in 1 s.")
 
 
 def test_qgis_closes_with_a_warm_worker_which_ends_with_it(seen):

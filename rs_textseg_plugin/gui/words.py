@@ -71,20 +71,25 @@ def area_in_words(area_m2: float) -> str:
 
 
 def found_in_words(finished: Finished) -> str:
-    """Return what a finished run has found, how long it took and on what, in one sentence that fits the message bar."""
-    count = sum(row.count for row in finished.classes)
-    if not count:
-        return tr("Nothing was found: try other words, or lower the probability threshold.")
-    template = tr("{} polygons in {} s on {}.") if count > 1 else tr("{} polygon in {} s on {}.")
-    return template.format(count, max(1, round(finished.seconds)), finished.device or tr("an unnamed device"))
+    """Return what a finished run has found and how long it took, in one sentence that fits a narrow message bar."""
+    return _found(finished, tr("{} polygons in {} s."), tr("{} polygon in {} s."))
 
 
 def result_in_words(finished: Finished) -> str:
-    """Return what a finished run has found, and what has to be said of its models."""
-    found = found_in_words(finished)
+    """Return what a finished run has found, how long it took and on what, and what has to be said of its models."""
+    found = _found(finished, tr("{} polygons in {} s on {}."), tr("{} polygon in {} s on {}."))
     if not finished.is_demo or not any(row.count for row in finished.classes):
         return found
     return f"{found} " + tr("These are demo models, which only show how the product works.")
+
+
+def _found(finished: Finished, many: str, one: str) -> str:
+    """Fill in count, seconds and device, in what takes that much."""
+    count = sum(row.count for row in finished.classes)
+    if not count:
+        return tr("Nothing was found: try other words, or lower the probability threshold.")
+    device = finished.device or tr("an unnamed device")
+    return (many if count > 1 else one).format(count, max(1, round(finished.seconds)), device)
 
 
 def reading_in_words(phrase: str) -> str:

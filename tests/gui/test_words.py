@@ -77,7 +77,7 @@ def test_a_result_is_told_with_count_time_device_and_that_the_models_are_for_dem
 
 def test_the_message_bar_has_one_sentence():
     rows = (ClassSummary("road", "#000000", 2, 5.0, 0.5),)
-    assert found_in_words(Finished("", rows, device="CPU", is_demo=True)) == "2 polygons in 1 s on CPU."
+    assert found_in_words(Finished("", rows, device="CPU", is_demo=True)) == "2 polygons in 1 s."
 
 
 def test_finding_nothing_is_told_with_what_to_do():
