@@ -10,12 +10,12 @@ from rs_textseg_plugin.algorithms.provider import RsTextSegProvider
 from rs_textseg_plugin.contract.errors import InputError
 from rs_textseg_plugin.contract.events import Finished
 from rs_textseg_plugin.contract.request import Request
-from rs_textseg_plugin.gui.area_tool import AreaTool
 from rs_textseg_plugin.gui.dock import RsTextSegDock
 from rs_textseg_plugin.gui.messages import Messages
-from rs_textseg_plugin.gui.qt import QAction
-from rs_textseg_plugin.gui.query_model import QueryModel
-from rs_textseg_plugin.gui.words import found_in_words
+from rs_textseg_plugin.gui.parts.qt import QAction
+from rs_textseg_plugin.gui.parts.words import found_in_words
+from rs_textseg_plugin.gui.query.area_tool import AreaTool
+from rs_textseg_plugin.gui.state.query_model import QueryModel
 from rs_textseg_plugin.host.click_layers import add_click_layers, read_answers
 from rs_textseg_plugin.host.endpoint_key import KeyHolder, key_for
 from rs_textseg_plugin.host.icons import plugin_icon

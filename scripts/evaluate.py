@@ -65,7 +65,7 @@ from rs_textseg_plugin.contract.recipe import SAM_CLIP, Recipe
 from rs_textseg_plugin.contract.request import Output, Request
 from rs_textseg_plugin.contract.scene import Scene
 from rs_textseg_plugin.contract.version import VERSION
-from rs_textseg_plugin.engine.ground import pixel_area_m2
+from rs_textseg_plugin.engine.raster.ground_resolution import pixel_area_m2
 from rs_textseg_plugin.engine.service import Engine
 
 TOLERANCE_PX = 2.0

@@ -87,7 +87,7 @@ CASES = {
 class Stub(BaseHTTPRequestHandler):
     """An OpenAI-compatible server with a single answer."""
 
-    def do_POST(self) -> None:  # noqa: N802 (the library's name)
+    def do_POST(self) -> None:
         self.rfile.read(int(self.headers["Content-Length"]))
         message = {"role": "assistant", "content": json.dumps(ANSWER)}
         choice = {"index": 0, "finish_reason": "stop", "message": message}

@@ -27,7 +27,7 @@ sys.path.insert(0, str(ROOT))
 from rs_textseg_plugin.contract.errors import SceneError
 from rs_textseg_plugin.contract.grid import PixelGrid, Transform
 from rs_textseg_plugin.contract.query import EVERYTHING_ELSE, Query
-from rs_textseg_plugin.engine.output import LAYER
+from rs_textseg_plugin.engine.results.vector_file import LAYER
 
 _IMAGE, _LABELS, _POLYGONS = "scene.tif", "labels.tif", "truth.gpkg"
 

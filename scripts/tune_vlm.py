@@ -42,13 +42,13 @@ sys.path.insert(0, str(ROOT))
 
 from rs_textseg_plugin.contract.errors import InputError, SceneError, TextSegError
 from rs_textseg_plugin.contract.scene import Scene, Stretch
-from rs_textseg_plugin.engine.device import choose_device, choose_dtype
-from rs_textseg_plugin.engine.models.qwen_folder import weight_files
-from rs_textseg_plugin.engine.models.qwen_vl import QwenVl, load_qwen_vl
+from rs_textseg_plugin.engine.compute.device import choose_device, choose_dtype
+from rs_textseg_plugin.engine.loading.files import Checkpoint, file_digest, resolve_set
 from rs_textseg_plugin.engine.models.sam import SamModel, load_sam
 from rs_textseg_plugin.engine.vlm.drawing import Policy
 from rs_textseg_plugin.engine.vlm.prompt import ClickPolicy, ask_for
-from rs_textseg_plugin.engine.weights import Checkpoint, file_digest, resolve_set
+from rs_textseg_plugin.engine.vlm.qwen.qwen_folder import weight_files
+from rs_textseg_plugin.engine.vlm.qwen.qwen_vl import QwenVl, load_qwen_vl
 from tuning.clicks import COUNT
 from tuning.earth_reason import read_earth_reason
 from tuning.examples import APART, SPLITS, TRAIN, VALIDATION, WHOLE, Example, coarser

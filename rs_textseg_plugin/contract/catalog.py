@@ -9,8 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from rs_textseg_plugin.contract.package_files import package_file
-from rs_textseg_plugin.contract.places import data_home
+from rs_textseg_plugin.contract.folders import data_home, package_file
 from rs_textseg_plugin.contract.recipe import ParameterValue
 
 MANIFEST = "models.json"  # beside the checkpoints of a set; optional for a folder of published files

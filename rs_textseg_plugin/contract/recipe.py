@@ -11,14 +11,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rs_textseg_plugin.contract.errors import RecipeError
-from rs_textseg_plugin.contract.parameter import Parameter, ParameterValue
-from rs_textseg_plugin.contract.pipeline_info import PipelineInfo
-from rs_textseg_plugin.contract.presets import PRESETS, Preset, find_preset
-from rs_textseg_plugin.contract.sam_clip_table import SAM_CLIP
-from rs_textseg_plugin.contract.segearth_ov_table import SEGEARTH_OV
-from rs_textseg_plugin.contract.shared_parameters import COMPETITOR
-from rs_textseg_plugin.contract.text2seg_tables import GROUNDING_SAM, SURGERY_SAM, TEXT2SEG, read_branches
-from rs_textseg_plugin.contract.vlm_table import VLM_SAM
+from rs_textseg_plugin.contract.pipelines.sam_clip import SAM_CLIP
+from rs_textseg_plugin.contract.pipelines.segearth_ov import SEGEARTH_OV
+from rs_textseg_plugin.contract.pipelines.text2seg import GROUNDING_SAM, SURGERY_SAM, TEXT2SEG, read_branches
+from rs_textseg_plugin.contract.pipelines.vlm_sam import VLM_SAM
+from rs_textseg_plugin.contract.tables.parameter import Parameter, ParameterValue
+from rs_textseg_plugin.contract.tables.pipeline_info import PipelineInfo
+from rs_textseg_plugin.contract.tables.presets import PRESETS, Preset, find_preset
+from rs_textseg_plugin.contract.tables.shared import COMPETITOR
 
 __all__ = [
     "GROUNDING_SAM",

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from rs_textseg_plugin.contract.errors import WireError
-from rs_textseg_plugin.contract.parameter import ParameterValue
 from rs_textseg_plugin.contract.query import Query
 from rs_textseg_plugin.contract.recipe import Recipe
 from rs_textseg_plugin.contract.scene import Scene
 from rs_textseg_plugin.contract.server_address import shown_url
+from rs_textseg_plugin.contract.tables.parameter import ParameterValue
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Output:
         clicks: GeoJSON in the raster's CRS: the boxes and points that a vision-language model answered with, see
             `engine.vlm.clicks_file`.
         class_scores: GeoTIFF, float32, a band for each positive class: its probability (0..1), NaN where the raster
-            holds nothing or was not asked for, see `engine.class_scores`.
+            holds nothing or was not asked for, see `engine.results.class_scores`.
     """
 
     path: str

@@ -24,12 +24,12 @@ from rs_textseg_plugin.contract.recipe import (
     find_pipeline,
     find_preset,
 )
-from rs_textseg_plugin.contract.referring import parse_phrase_for
 from rs_textseg_plugin.contract.request import Output, Request
 from rs_textseg_plugin.contract.scene import Scene, Stretch
+from rs_textseg_plugin.contract.text.phrase import parse_phrase_for
+from rs_textseg_plugin.contract.text.word_list import find_word_list, known_word_lists, own_lists_home, save_word_list
 from rs_textseg_plugin.contract.version import VERSION
 from rs_textseg_plugin.contract.wire import RunEvent, encode
-from rs_textseg_plugin.contract.word_list import find_word_list, known_word_lists, own_lists_home, save_word_list
 
 _MAY_BEGIN_WITH_A_DASH = ("--text", "--phrase", "--extent")
 
@@ -320,28 +320,28 @@ def _add_models(parser: argparse.ArgumentParser) -> None:
 
 
 def _list_models(_: argparse.Namespace) -> int:
-    from rs_textseg_plugin.engine.model_sets import describe_sets
+    from rs_textseg_plugin.engine.loading.sets import describe_sets
 
     print(describe_sets())
     return 0
 
 
 def _fetch_models(options: argparse.Namespace) -> int:
-    from rs_textseg_plugin.engine.model_sets import fetch_set
+    from rs_textseg_plugin.engine.loading.sets import fetch_set
 
     print(f"Fetched to {fetch_set(options.name)}")
     return 0
 
 
 def _verify_models(options: argparse.Namespace) -> int:
-    from rs_textseg_plugin.engine.model_sets import verify_set
+    from rs_textseg_plugin.engine.loading.sets import verify_set
 
     print(verify_set(options.name))
     return 0
 
 
 def _import_models(options: argparse.Namespace) -> int:
-    from rs_textseg_plugin.engine.model_sets import import_set
+    from rs_textseg_plugin.engine.loading.sets import import_set
 
     print(f"Imported to {import_set(options.name, options.files)}")
     return 0

@@ -23,25 +23,25 @@ from rs_textseg_plugin.contract.grid import Tile
 from rs_textseg_plugin.contract.recipe import competitor, find_pipeline, is_closed_list, wants_instances
 from rs_textseg_plugin.contract.request import Request, without_queries
 from rs_textseg_plugin.contract.version import VERSION
-from rs_textseg_plugin.engine.class_scores import ClassScores, check_room
-from rs_textseg_plugin.engine.device import Budget, choose_device, choose_dtype, describe, is_memory_error
-from rs_textseg_plugin.engine.ground import ground_resolution_m
-from rs_textseg_plugin.engine.legend import Legend
+from rs_textseg_plugin.engine.answers.answer import Answer
+from rs_textseg_plugin.engine.answers.legend import Legend
+from rs_textseg_plugin.engine.compute.device import Budget, choose_device, choose_dtype, describe, is_memory_error
+from rs_textseg_plugin.engine.job.request_check import check_request, require_consent
+from rs_textseg_plugin.engine.loading.files import resolve_set
+from rs_textseg_plugin.engine.loading.model_cache import ModelShelf, ObservationCache
 from rs_textseg_plugin.engine.mosaic.scene import LabelledScene, Mosaic
-from rs_textseg_plugin.engine.output import format_notes
 from rs_textseg_plugin.engine.pipelines.loading import LOADERS, Loader, Order, Question
 from rs_textseg_plugin.engine.pipelines.protocol import AsksModel, Pipeline
-from rs_textseg_plugin.engine.placement import Placement
-from rs_textseg_plugin.engine.polygons import Polygonizer, PolygonSettings, Tally
-from rs_textseg_plugin.engine.presence import leave_out_absent
-from rs_textseg_plugin.engine.raster import TileImage, gdal_settings, prefetched
-from rs_textseg_plugin.engine.referring import apply_phrase
-from rs_textseg_plugin.engine.request_check import check_request, require_consent
-from rs_textseg_plugin.engine.result_files import ResultFiles
-from rs_textseg_plugin.engine.segments import Answer
-from rs_textseg_plugin.engine.shelf import ModelShelf, ObservationCache
-from rs_textseg_plugin.engine.view import View, open_view
-from rs_textseg_plugin.engine.weights import resolve_set
+from rs_textseg_plugin.engine.raster.ground_resolution import ground_resolution_m
+from rs_textseg_plugin.engine.raster.reader import TileImage, gdal_settings, prefetched
+from rs_textseg_plugin.engine.raster.scene_tiles import View, open_view
+from rs_textseg_plugin.engine.results.absent_classes import leave_out_absent
+from rs_textseg_plugin.engine.results.class_scores import ClassScores, check_room
+from rs_textseg_plugin.engine.results.phrase_filter import apply_phrase
+from rs_textseg_plugin.engine.results.placement import Placement
+from rs_textseg_plugin.engine.results.polygons import Polygonizer, PolygonSettings, Tally
+from rs_textseg_plugin.engine.results.result_files import ResultFiles
+from rs_textseg_plugin.engine.results.vector_file import format_notes
 
 _MOST_TILES = 1_000_000  # weeks on any machine; more is a slip of the pen in a resolution
 # Shares of the whole run that the progress bar gives to its three stages.

@@ -10,12 +10,12 @@ from qgis.PyQt.QtCore import Qt
 from qgis.PyQt.QtGui import QKeySequence
 from qgis.PyQt.QtWidgets import QFrame, QVBoxLayout, QWidget
 
-from rs_textseg_plugin.gui.consent_question import user_consents
-from rs_textseg_plugin.gui.qt import QAction
-from rs_textseg_plugin.gui.query_form import QueryForm
-from rs_textseg_plugin.gui.query_model import QueryModel
-from rs_textseg_plugin.gui.query_state import Sending
-from rs_textseg_plugin.gui.run_panel import RunPanel
+from rs_textseg_plugin.gui.parts.qt import QAction
+from rs_textseg_plugin.gui.query.query_form import QueryForm
+from rs_textseg_plugin.gui.run.run_panel import RunPanel
+from rs_textseg_plugin.gui.state.query_model import QueryModel
+from rs_textseg_plugin.gui.state.query_state import Sending
+from rs_textseg_plugin.gui.vlm.consent_question import user_consents
 from rs_textseg_plugin.host.translate import tr
 
 

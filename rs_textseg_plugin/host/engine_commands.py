@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rs_textseg_plugin.contract.errors import EngineUnavailable
-from rs_textseg_plugin.contract.package_files import PACKAGE_FOLDER
+from rs_textseg_plugin.contract.folders import PACKAGE_FOLDER
 from rs_textseg_plugin.host.translate import tr
 from rs_textseg_plugin.runtime.environment import find_interpreter
 

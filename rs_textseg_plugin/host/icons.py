@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from qgis.PyQt.QtGui import QIcon
 
-from rs_textseg_plugin.contract.package_files import package_file
+from rs_textseg_plugin.contract.folders import package_file
 
 
 def plugin_icon() -> QIcon:

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from qgis.core import QgsRasterLayer, QgsUnitTypes
 
 from rs_textseg_plugin.contract.grid import TileGrid
-from rs_textseg_plugin.contract.parameter import ParameterValue
 from rs_textseg_plugin.contract.scene import Scene
+from rs_textseg_plugin.contract.tables.parameter import ParameterValue
 
 _METRES = "meters"
 

@@ -8,8 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from rs_textseg_plugin.contract.errors import EngineUnavailable
-from rs_textseg_plugin.contract.package_files import package_file
-from rs_textseg_plugin.contract.places import data_home
+from rs_textseg_plugin.contract.folders import data_home, package_file
 
 INTERPRETER_VARIABLE = "RS_TEXTSEG_ENGINE_PYTHON"
 

@@ -22,7 +22,7 @@ from rs_textseg_plugin.contract.errors import (
     WireError,
 )
 from rs_textseg_plugin.contract.events import Event, Failed, Finished
-from rs_textseg_plugin.contract.package_files import PACKAGE_FOLDER
+from rs_textseg_plugin.contract.folders import PACKAGE_FOLDER
 from rs_textseg_plugin.contract.request import Request
 from rs_textseg_plugin.contract.version import PROTOCOL
 from rs_textseg_plugin.contract.wire import Cancel, Key, Message, Ready, Run, RunEvent, Stop, decode, encode

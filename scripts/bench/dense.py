@@ -30,9 +30,9 @@ sys.path.insert(0, str(ROOT))
 
 from rs_textseg_plugin.contract.grid import Window  # noqa: E402
 from rs_textseg_plugin.contract.query import parse_class_list  # noqa: E402
-from rs_textseg_plugin.contract.word_list import find_word_list  # noqa: E402
-from rs_textseg_plugin.engine.dense import sliding_windows  # noqa: E402
-from rs_textseg_plugin.engine.dense_upsampled import join_windows  # noqa: E402
+from rs_textseg_plugin.contract.text.word_list import find_word_list  # noqa: E402
+from rs_textseg_plugin.engine.clip.dense import sliding_windows  # noqa: E402
+from rs_textseg_plugin.engine.clip.dense_upsampled import join_windows  # noqa: E402
 from rs_textseg_plugin.engine.models.bilateral import Bilateral  # noqa: E402
 from rs_textseg_plugin.engine.models.upsampler import Upsampler, UpsamplerNetwork  # noqa: E402
 

@@ -16,10 +16,10 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "helpers"))
 
 from rs_textseg_plugin.contract.grid import Window  # noqa: E402
-from rs_textseg_plugin.engine.class_map import ClassMap  # noqa: E402
-from rs_textseg_plugin.engine.legend import Legend  # noqa: E402
-from rs_textseg_plugin.engine.raster import TileImage  # noqa: E402
-from rs_textseg_plugin.engine.segments import Answer, PackedMask, Segment  # noqa: E402
+from rs_textseg_plugin.engine.answers.answer import Answer, PackedMask, Segment  # noqa: E402
+from rs_textseg_plugin.engine.answers.class_map import ClassMap  # noqa: E402
+from rs_textseg_plugin.engine.answers.legend import Legend  # noqa: E402
+from rs_textseg_plugin.engine.raster.reader import TileImage  # noqa: E402
 
 COARSE_PX = 16  # one value of the dense map for that many pixels, as CLIP's patches give
 FIELD_PX = 400  # wavelength of the dense map's fields

@@ -34,7 +34,7 @@ from planted_sam import embedding_for, plant, planted_sam, wrapped  # noqa: E402
 from segment_anything import SamAutomaticMaskGenerator  # noqa: E402
 from segment_anything.utils.amg import rle_to_mask  # noqa: E402
 
-from rs_textseg_plugin.engine.proposals import Proposal, ProposalSettings, propose  # noqa: E402
+from rs_textseg_plugin.engine.sam.proposals import Proposal, ProposalSettings, propose  # noqa: E402
 
 GATE = 25.0
 MODEL_PX, COARSE_PX, TILE = 1024, 256, (1024, 1024)

@@ -15,7 +15,7 @@ from rasterio.transform import from_origin
 
 from rs_textseg_plugin.contract.colours import pick_colour
 from rs_textseg_plugin.contract.grid import Transform, Window
-from rs_textseg_plugin.engine.vectorize import to_map, trace
+from rs_textseg_plugin.engine.results.trace import to_map, trace
 from scenes.drawing import DrawnScene, number_objects
 from scenes.words import THINGS, UNLABELLED
 

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from metrics import UNLABELLED, confusion, pixel_scores
+from rs_textseg_plugin.engine.clip.object_picture import object_picture
 from rs_textseg_plugin.engine.models.clip import MEAN, STD, TEMPLATES, encode_text, patch_features
 from rs_textseg_plugin.engine.models.torchvision_ops import ensure_torchvision
-from rs_textseg_plugin.engine.object_picture import object_picture
 from scenes.words import CLASSES
 from scenes.words import UNLABELLED as NOTHING
 from training.crops import Crop, Cutter

@@ -27,9 +27,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from rs_textseg_plugin.engine.models.lora import import_peft
-from rs_textseg_plugin.engine.models.qwen_vl import QwenVl
 from rs_textseg_plugin.engine.vlm.model import Asked
+from rs_textseg_plugin.engine.vlm.qwen.lora import import_peft
+from rs_textseg_plugin.engine.vlm.qwen.qwen_vl import QwenVl
 from training.loop import Training
 
 NAME = "adapter"  # of the state and the log

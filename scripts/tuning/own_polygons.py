@@ -29,7 +29,7 @@ from shapely.affinity import translate
 from rs_textseg_plugin.contract.errors import SceneError
 from rs_textseg_plugin.contract.grid import PixelGrid, Window
 from rs_textseg_plugin.contract.scene import Scene
-from rs_textseg_plugin.engine.raster import SceneReader, open_scene
+from rs_textseg_plugin.engine.raster.reader import SceneReader, open_scene
 from tuning.examples import Example, Shown, in_split
 
 _SMALLEST_PX = 16  # of the part of a polygon that is in a view

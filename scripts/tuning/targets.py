@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from rs_textseg_plugin.engine.models.sam import SamEmbedding, SamModel
-from rs_textseg_plugin.engine.prompted import PointSet, draw_together
+from rs_textseg_plugin.engine.sam.prompts import PointSet, draw_together
+from rs_textseg_plugin.engine.vlm.coordinates import Size, from_picture
 from rs_textseg_plugin.engine.vlm.instance import Instance
 from rs_textseg_plugin.engine.vlm.model import Convention
-from rs_textseg_plugin.engine.vlm.places import Size, from_picture
 from rs_textseg_plugin.engine.vlm.prompt import ClickPolicy
 from tuning.clicks import Draw, synthesise
 from tuning.examples import Example, Mask, Shown, coarser

@@ -17,7 +17,7 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rs_textseg_plugin.contract.errors import SceneError
 from rs_textseg_plugin.contract.grid import Window
 from rs_textseg_plugin.contract.scene import Scene
-from rs_textseg_plugin.engine.raster import SceneReader, open_scene
+from rs_textseg_plugin.engine.raster.reader import SceneReader, open_scene
 
 SMALLEST_PX = 16
 

@@ -12,7 +12,7 @@ from rs_textseg_plugin.runtime.worker_process import WorkerProcessClient
 @pytest.fixture(autouse=True)
 def home(tmp_path, monkeypatch):
     """Where class lists of one's own would be."""
-    monkeypatch.setattr("rs_textseg_plugin.contract.word_list.data_home", lambda: tmp_path / "data")
+    monkeypatch.setattr("rs_textseg_plugin.contract.text.word_list.data_home", lambda: tmp_path / "data")
     return tmp_path / "data"
 
 

@@ -18,7 +18,7 @@ from openai_server import says
 
 from rs_textseg_plugin.contract.api_key import VARIABLE
 from rs_textseg_plugin.engine.__main__ import main
-from rs_textseg_plugin.engine.output import PROVENANCE_KEY
+from rs_textseg_plugin.engine.results.vector_file import PROVENANCE_KEY
 
 FAST = ["--param", "points_per_side=4", "templates=1", "--device", "cpu"]
 

@@ -23,10 +23,10 @@ from planted import PlantedPipeline, Truth, segments_of
 from rs_textseg_plugin.contract.grid import Extent
 from rs_textseg_plugin.contract.query import Query, parse_class_list
 from rs_textseg_plugin.contract.recipe import Recipe
-from rs_textseg_plugin.contract.referring import parse_referring
 from rs_textseg_plugin.contract.request import Output, Request
 from rs_textseg_plugin.contract.scene import Scene
-from rs_textseg_plugin.engine.segments import Answer
+from rs_textseg_plugin.contract.text.phrase import parse_referring
+from rs_textseg_plugin.engine.answers.answer import Answer
 from rs_textseg_plugin.engine.service import Engine
 from stage import ROOT
 

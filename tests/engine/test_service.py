@@ -28,9 +28,9 @@ from rs_textseg_plugin.contract.query import parse_class_list, parse_phrase
 from rs_textseg_plugin.contract.recipe import Recipe
 from rs_textseg_plugin.contract.request import Output, Request
 from rs_textseg_plugin.contract.scene import Scene
-from rs_textseg_plugin.engine.output import PROVENANCE_KEY
-from rs_textseg_plugin.engine.request_check import check_request
-from rs_textseg_plugin.engine.segments import Answer, PackedMask, Segment
+from rs_textseg_plugin.engine.answers.answer import Answer, PackedMask, Segment
+from rs_textseg_plugin.engine.job.request_check import check_request
+from rs_textseg_plugin.engine.results.vector_file import PROVENANCE_KEY
 from rs_textseg_plugin.engine.service import Engine
 
 SIZE = 300

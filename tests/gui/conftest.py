@@ -12,7 +12,7 @@ from qgis.core import (
 from qgis.PyQt.QtCore import Qt
 from qgis.PyQt.QtWidgets import QComboBox, QDockWidget, QLabel, QPushButton, QWidget
 
-from rs_textseg_plugin.gui.query_model import QueryModel
+from rs_textseg_plugin.gui.state.query_model import QueryModel
 from rs_textseg_plugin.host.settings import PREFIX
 from rs_textseg_plugin.plugin import RsTextSegPlugin
 
@@ -27,7 +27,7 @@ def nothing_remembered(qgis_app):
 @pytest.fixture(autouse=True)
 def own_lists(tmp_path, monkeypatch):
     """No class lists of one's own but those that a test saves."""
-    monkeypatch.setattr("rs_textseg_plugin.contract.word_list.data_home", lambda: tmp_path / "data")
+    monkeypatch.setattr("rs_textseg_plugin.contract.text.word_list.data_home", lambda: tmp_path / "data")
 
 
 @pytest.fixture

@@ -6,10 +6,10 @@ import pytest
 from qgis.PyQt.QtCore import QTimer
 from qgis.PyQt.QtWidgets import QApplication, QMessageBox
 
-from rs_textseg_plugin.gui.consent_question import user_consents
 from rs_textseg_plugin.gui.dock import RsTextSegDock
-from rs_textseg_plugin.gui.query_state import Sending
-from rs_textseg_plugin.gui.vlm_choice import VlmChoice
+from rs_textseg_plugin.gui.state.query_state import Sending
+from rs_textseg_plugin.gui.state.vlm_choice import VlmChoice
+from rs_textseg_plugin.gui.vlm.consent_question import user_consents
 from rs_textseg_plugin.host.consent import has_consented
 
 URL = "https://api.example.org/v1"

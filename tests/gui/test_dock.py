@@ -118,7 +118,7 @@ def test_a_preset_is_picked_for_the_method_and_shown_in_the_parameters(dock, mod
 
 def test_presets_are_offered_where_the_method_has_some(dock, model, monkeypatch):
     assert dock.form.preset.isVisible()
-    monkeypatch.setattr("rs_textseg_plugin.gui.query_form.presets_of", lambda pipeline: {})
+    monkeypatch.setattr("rs_textseg_plugin.gui.query.query_form.presets_of", lambda pipeline: {})
     model.update(pipeline="segearth-ov")
     assert not dock.form.preset.isVisible()
 

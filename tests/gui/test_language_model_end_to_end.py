@@ -9,7 +9,7 @@ from qgis.core import QgsFeature, QgsGeometry
 from qgis.PyQt.QtCore import Qt
 from qgis.PyQt.QtWidgets import QLabel, QPushButton
 
-from rs_textseg_plugin.gui.vlm_choice import VlmChoice
+from rs_textseg_plugin.gui.state.vlm_choice import VlmChoice
 from rs_textseg_plugin.host.consent import consent
 
 

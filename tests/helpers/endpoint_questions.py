@@ -9,7 +9,7 @@ import pytest
 from openai_server import OpenAiServer
 
 from rs_textseg_plugin.contract.errors import EngineError
-from rs_textseg_plugin.engine.vlm.endpoint import Endpoint
+from rs_textseg_plugin.engine.vlm.endpoint.client import Endpoint
 from rs_textseg_plugin.engine.vlm.model import Asked, Reply
 
 KEY = "sk-" + "hIdDeN" * 5

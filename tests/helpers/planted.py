@@ -10,12 +10,12 @@ from skimage.measure import label as label_components
 
 from rs_textseg_plugin.contract.grid import Tile, TileGrid, Window
 from rs_textseg_plugin.contract.query import parse_class_list
-from rs_textseg_plugin.engine.class_map import ClassMap
-from rs_textseg_plugin.engine.legend import Legend
+from rs_textseg_plugin.engine.answers.answer import Answer, PackedMask, Segment
+from rs_textseg_plugin.engine.answers.class_map import ClassMap
+from rs_textseg_plugin.engine.answers.legend import Legend
 from rs_textseg_plugin.engine.mosaic.components import Components
 from rs_textseg_plugin.engine.mosaic.scene import NO_DATA, LabelledScene, Mosaic
 from rs_textseg_plugin.engine.mosaic.scratch_raster import ScratchRaster
-from rs_textseg_plugin.engine.segments import Answer, PackedMask, Segment
 
 SURE = 8.0  # a logit that gives its class a probability of nearly 1
 

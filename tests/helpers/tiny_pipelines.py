@@ -10,10 +10,10 @@ from rasters import north_up, texture, write_raster
 from tiny_models import open_clip, tiny_clip, tiny_sam
 
 from rs_textseg_plugin.contract.grid import Window
-from rs_textseg_plugin.engine.device import Budget
+from rs_textseg_plugin.engine.compute.device import Budget
 from rs_textseg_plugin.engine.models.clip import ClipModel
 from rs_textseg_plugin.engine.models.sam import SamModel
-from rs_textseg_plugin.engine.raster import TileImage
+from rs_textseg_plugin.engine.raster.reader import TileImage
 
 CPU = torch.device("cpu")
 

@@ -15,8 +15,8 @@ from tiny_models import write_tiny_models
 from tiny_qwen import save_tiny_qwen
 from tuning_data import write_earth_reason, write_mask_table, write_rrsis_d
 
-from rs_textseg_plugin.engine.models.qwen_vl import load_qwen_vl
 from rs_textseg_plugin.engine.vlm.model import Asked
+from rs_textseg_plugin.engine.vlm.qwen.qwen_vl import load_qwen_vl
 from training.loop import read_log
 from tune_vlm import main
 from tuning.examples import read_picture

@@ -1,7 +1,7 @@
 """Ways through the blocks of a ViT that make its patches answer for themselves.
 
 A CLIP is trained so that only its <CLS> token says something; these published changes of the last block let every
-patch do so without training. Each is a choice in `contract.shared_parameters.ATTENTIONS`.
+patch do so without training. Each is a choice in `contract.tables.shared.ATTENTIONS`.
 """
 
 from __future__ import annotations

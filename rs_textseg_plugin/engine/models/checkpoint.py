@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from rs_textseg_plugin.contract.errors import ModelError
-from rs_textseg_plugin.engine.device import is_memory_error
+from rs_textseg_plugin.engine.compute.device import is_memory_error
 
 Shapes = Mapping[str, tuple[int, ...]]
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from rs_textseg_plugin.contract.grid import Tile, Window
-from rs_textseg_plugin.engine.segments import NO_CLASS, Segment
+from rs_textseg_plugin.engine.answers.answer import NO_CLASS, Segment
 
 
 def are_alike(first: Tile, one: Segment, second: Tile, other: Segment, duplicate_iou: float) -> bool:

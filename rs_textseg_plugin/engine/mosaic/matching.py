@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rs_textseg_plugin.contract.grid import Tile, Window
-from rs_textseg_plugin.engine.segments import Segment
+from rs_textseg_plugin.engine.answers.answer import Segment
 
 MIN_STRIP_IOU = 0.5  # of two masks inside the strip that both tiles see; our choice
 MOSTLY = 0.5  # of a mask inside that strip

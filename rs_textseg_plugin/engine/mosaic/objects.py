@@ -11,6 +11,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from rs_textseg_plugin.contract.grid import Tile
+from rs_textseg_plugin.engine.answers.answer import NO_CLASS
 from rs_textseg_plugin.engine.mosaic.duplicates import are_alike, find_duplicates
 from rs_textseg_plugin.engine.mosaic.matching import (
     BOTTOM,
@@ -23,7 +24,6 @@ from rs_textseg_plugin.engine.mosaic.matching import (
 )
 from rs_textseg_plugin.engine.mosaic.remarks import RemarkTable
 from rs_textseg_plugin.engine.mosaic.store import StoredTile, TileStore
-from rs_textseg_plugin.engine.segments import NO_CLASS
 
 _ACROSS = {LEFT: (0, -1), RIGHT: (0, 1), TOP: (-1, 0), BOTTOM: (1, 0)}
 _EARLIER = ((0, -1), (-1, -1), (-1, 0), (-1, 1))  # neighbours that come before a tile in row-by-row order

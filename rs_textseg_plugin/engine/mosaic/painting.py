@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 
 from rs_textseg_plugin.contract.grid import Tile, TileGrid, Window
-from rs_textseg_plugin.engine.legend import Legend
+from rs_textseg_plugin.engine.answers.answer import NO_CLASS, Segment
+from rs_textseg_plugin.engine.answers.legend import Legend
+from rs_textseg_plugin.engine.answers.taper import taper
 from rs_textseg_plugin.engine.mosaic.cells import Cell, cells_of
 from rs_textseg_plugin.engine.mosaic.objects import Objects
 from rs_textseg_plugin.engine.mosaic.remarks import RemarkTable
 from rs_textseg_plugin.engine.mosaic.store import TileStore
-from rs_textseg_plugin.engine.segments import NO_CLASS, Segment
-from rs_textseg_plugin.engine.taper import taper
 
 # Two shapes of one object differ by a few pixels; beyond this distance from an outline it does not matter whose
 # outline it is, and shorter distances are cheaper.

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from rs_textseg_plugin.engine.segments import Answer
+from rs_textseg_plugin.engine.answers.answer import Answer
 
 
 class RemarkTable:

@@ -11,14 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rs_textseg_plugin.contract.grid import Tile, TileGrid, Window
-from rs_textseg_plugin.engine.legend import Legend
+from rs_textseg_plugin.engine.answers.answer import Answer, PackedMask
+from rs_textseg_plugin.engine.answers.legend import Legend
 from rs_textseg_plugin.engine.mosaic.components import Components, ComponentTable
 from rs_textseg_plugin.engine.mosaic.objects import MaskTable
 from rs_textseg_plugin.engine.mosaic.painting import Painted, Painter
 from rs_textseg_plugin.engine.mosaic.remarks import RemarkTable
 from rs_textseg_plugin.engine.mosaic.scratch_raster import ScratchRaster
 from rs_textseg_plugin.engine.mosaic.store import StoredTile, TileStore
-from rs_textseg_plugin.engine.segments import Answer, PackedMask
 
 OnPainted = Callable[[Window, NDArray[np.float32], NDArray[np.bool_]], None]
 NO_DATA = 2**32 - 1  # in the component raster: the input holds nothing there, or it was not asked for

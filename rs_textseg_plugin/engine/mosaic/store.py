@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rs_textseg_plugin.contract.grid import Tile, Window
-from rs_textseg_plugin.engine.class_map import ClassMap, ProbabilityMap
-from rs_textseg_plugin.engine.segments import Answer, PackedMask, RemarkMap, Segment
-from rs_textseg_plugin.engine.soft_vote import SoftVote, Vote
+from rs_textseg_plugin.engine.answers.answer import Answer, PackedMask, RemarkMap, Segment
+from rs_textseg_plugin.engine.answers.class_map import ClassMap, ProbabilityMap
+from rs_textseg_plugin.engine.answers.soft_vote import SoftVote, Vote
 
 _KEPT = 12  # a core is painted from at most nine tiles
 

@@ -25,15 +25,15 @@ from numpy.typing import NDArray
 
 from rs_textseg_plugin.contract.errors import Cancelled
 from rs_textseg_plugin.contract.recipe import ParameterValue, wants_instances
-from rs_textseg_plugin.engine.device import Budget
-from rs_textseg_plugin.engine.legend import Legend
-from rs_textseg_plugin.engine.mask_votes import best_score_answer
+from rs_textseg_plugin.engine.answers.answer import Answer, Segment
+from rs_textseg_plugin.engine.answers.legend import Legend
+from rs_textseg_plugin.engine.answers.mask_votes import best_score_answer
+from rs_textseg_plugin.engine.compute.device import Budget
 from rs_textseg_plugin.engine.models.grounding_dino import Caption, Detections
 from rs_textseg_plugin.engine.models.sam import SamEmbedding, SamModel
 from rs_textseg_plugin.engine.models.torchvision_ops import greedy_nms
-from rs_textseg_plugin.engine.prompted import Drawing, draw_boxes, draw_middles
-from rs_textseg_plugin.engine.raster import TileImage
-from rs_textseg_plugin.engine.segments import Answer, Segment
+from rs_textseg_plugin.engine.raster.reader import TileImage
+from rs_textseg_plugin.engine.sam.prompts import Drawing, draw_boxes, draw_middles
 
 
 class Detector(Protocol):

@@ -11,6 +11,7 @@ import torch
 
 from rs_textseg_plugin.contract.errors import RecipeError
 from rs_textseg_plugin.contract.grid import PixelGrid
+from rs_textseg_plugin.contract.pipelines.vlm_sam import VLM_FOLDER
 from rs_textseg_plugin.contract.recipe import (
     GROUNDING_SAM,
     SAM_CLIP,
@@ -20,8 +21,9 @@ from rs_textseg_plugin.contract.recipe import (
     VLM_SAM,
     ParameterValue,
 )
-from rs_textseg_plugin.contract.vlm_table import VLM_FOLDER
-from rs_textseg_plugin.engine.legend import Legend
+from rs_textseg_plugin.engine.answers.legend import Legend
+from rs_textseg_plugin.engine.loading.files import ResolvedSet
+from rs_textseg_plugin.engine.loading.model_cache import ModelShelf
 from rs_textseg_plugin.engine.models.clip import ClipModel
 from rs_textseg_plugin.engine.models.detector import DetectorModel
 from rs_textseg_plugin.engine.models.sam import SamModel
@@ -33,13 +35,11 @@ from rs_textseg_plugin.engine.pipelines.segearth_ov import SegEarthOv
 from rs_textseg_plugin.engine.pipelines.surgery_sam import SurgerySam
 from rs_textseg_plugin.engine.pipelines.text2seg import Text2Seg
 from rs_textseg_plugin.engine.pipelines.vlm_sam import Verifier, VlmSam
-from rs_textseg_plugin.engine.shelf import ModelShelf
-from rs_textseg_plugin.engine.vlm.asking import Asking
 from rs_textseg_plugin.engine.vlm.clicks_file import read_clicks
-from rs_textseg_plugin.engine.vlm.endpoint import Endpoint
+from rs_textseg_plugin.engine.vlm.conversation import Asking
+from rs_textseg_plugin.engine.vlm.endpoint.client import Endpoint
 from rs_textseg_plugin.engine.vlm.model import Convention, VisionModel
 from rs_textseg_plugin.engine.vlm.prompt import ClickPolicy
-from rs_textseg_plugin.engine.weights import ResolvedSet
 
 
 @dataclass(frozen=True)

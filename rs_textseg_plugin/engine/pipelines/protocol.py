@@ -9,9 +9,9 @@ import torch
 
 from rs_textseg_plugin.contract.grid import Window
 from rs_textseg_plugin.contract.recipe import ParameterValue
-from rs_textseg_plugin.engine.device import Budget
-from rs_textseg_plugin.engine.raster import TileImage
-from rs_textseg_plugin.engine.segments import Answer
+from rs_textseg_plugin.engine.answers.answer import Answer
+from rs_textseg_plugin.engine.compute.device import Budget
+from rs_textseg_plugin.engine.raster.reader import TileImage
 from rs_textseg_plugin.engine.vlm.instance import Instance
 
 

@@ -24,18 +24,24 @@ from numpy.typing import NDArray
 from rs_textseg_plugin.contract.errors import Cancelled
 from rs_textseg_plugin.contract.grid import Window
 from rs_textseg_plugin.contract.recipe import ParameterValue, wants_instances
-from rs_textseg_plugin.engine.class_map import ClassMap
-from rs_textseg_plugin.engine.dense import DenseFeatures, DenseSettings, answer_dense, least_probability, observe_dense
-from rs_textseg_plugin.engine.device import Budget
-from rs_textseg_plugin.engine.legend import Legend
+from rs_textseg_plugin.engine.answers.answer import NO_CLASS, Answer, Segment
+from rs_textseg_plugin.engine.answers.class_map import ClassMap
+from rs_textseg_plugin.engine.answers.legend import Legend
+from rs_textseg_plugin.engine.answers.soft_vote import SoftVote, Vote
+from rs_textseg_plugin.engine.clip.dense import (
+    DenseFeatures,
+    DenseSettings,
+    answer_dense,
+    least_probability,
+    observe_dense,
+)
+from rs_textseg_plugin.engine.clip.object_picture import CLIP_MEAN_COLOUR, object_picture
+from rs_textseg_plugin.engine.compute.device import Budget
 from rs_textseg_plugin.engine.models.clip import ClipModel
 from rs_textseg_plugin.engine.models.sam import SamEmbedding, SamModel
-from rs_textseg_plugin.engine.object_picture import CLIP_MEAN_COLOUR, object_picture
-from rs_textseg_plugin.engine.proposals import Proposal, ProposalSettings, propose, propose_at, without_duplicates
-from rs_textseg_plugin.engine.raster import TileImage
-from rs_textseg_plugin.engine.region_points import region_points
-from rs_textseg_plugin.engine.segments import NO_CLASS, Answer, Segment
-from rs_textseg_plugin.engine.soft_vote import SoftVote, Vote
+from rs_textseg_plugin.engine.raster.reader import TileImage
+from rs_textseg_plugin.engine.sam.proposals import Proposal, ProposalSettings, propose, propose_at, without_duplicates
+from rs_textseg_plugin.engine.sam.region_points import region_points
 
 _VOTE_SCALE, _CROP_SCALE = 50.0, 100.0  # SegEarth-OV's and CLIP's
 # Windows of 224 px and crops of the same size cost about as much; SAM's decoder batch is the parameter.

@@ -19,20 +19,20 @@ import torch
 
 from rs_textseg_plugin.contract.errors import ModelError
 from rs_textseg_plugin.contract.recipe import ParameterValue
-from rs_textseg_plugin.engine.dense import (
+from rs_textseg_plugin.engine.answers.answer import Answer
+from rs_textseg_plugin.engine.answers.legend import Legend
+from rs_textseg_plugin.engine.clip.dense import (
     DenseFeatures,
     DenseSettings,
     answer_dense,
     least_probability,
     observe_dense,
 )
-from rs_textseg_plugin.engine.dense_upsampled import DenseUpsampler, UpsampledFeatures
-from rs_textseg_plugin.engine.device import Budget
-from rs_textseg_plugin.engine.legend import Legend
+from rs_textseg_plugin.engine.clip.dense_upsampled import DenseUpsampler, UpsampledFeatures
+from rs_textseg_plugin.engine.compute.device import Budget
 from rs_textseg_plugin.engine.models.clip import ClipModel
 from rs_textseg_plugin.engine.models.upsampler import Upsampler
-from rs_textseg_plugin.engine.raster import TileImage
-from rs_textseg_plugin.engine.segments import Answer
+from rs_textseg_plugin.engine.raster.reader import TileImage
 
 _CLIP_BATCH = 32  # windows of 224 px
 

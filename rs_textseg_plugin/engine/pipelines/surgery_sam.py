@@ -24,19 +24,19 @@ from numpy.typing import NDArray
 
 from rs_textseg_plugin.contract.grid import Window
 from rs_textseg_plugin.contract.recipe import ParameterValue
-from rs_textseg_plugin.engine.class_map import ClassMap
-from rs_textseg_plugin.engine.dense import DenseFeatures, DenseSettings, least_probability, observe_dense
-from rs_textseg_plugin.engine.device import Budget
-from rs_textseg_plugin.engine.heat import heat_grid, heat_map, heat_of
-from rs_textseg_plugin.engine.heat_points import published_points, region_point_sets
-from rs_textseg_plugin.engine.legend import Legend
-from rs_textseg_plugin.engine.mask_votes import best_score_answer
+from rs_textseg_plugin.engine.answers.answer import Answer, Segment
+from rs_textseg_plugin.engine.answers.class_map import ClassMap
+from rs_textseg_plugin.engine.answers.legend import Legend
+from rs_textseg_plugin.engine.answers.mask_votes import best_score_answer
+from rs_textseg_plugin.engine.clip.dense import DenseFeatures, DenseSettings, least_probability, observe_dense
+from rs_textseg_plugin.engine.clip.surgery import heat_grid, heat_map, heat_of
+from rs_textseg_plugin.engine.compute.device import Budget
 from rs_textseg_plugin.engine.models.clip import ClipModel
 from rs_textseg_plugin.engine.models.sam import SamEmbedding, SamModel
-from rs_textseg_plugin.engine.prompted import Drawing, PointSet, draw_point_sets
-from rs_textseg_plugin.engine.proposals import Proposal, without_duplicates
-from rs_textseg_plugin.engine.raster import TileImage
-from rs_textseg_plugin.engine.segments import Answer, Segment
+from rs_textseg_plugin.engine.raster.reader import TileImage
+from rs_textseg_plugin.engine.sam.prompts import Drawing, PointSet, draw_point_sets
+from rs_textseg_plugin.engine.sam.proposals import Proposal, without_duplicates
+from rs_textseg_plugin.engine.sam.surgery_points import published_points, region_point_sets
 
 _CLIP_BATCH = 32  # windows of 224 px
 

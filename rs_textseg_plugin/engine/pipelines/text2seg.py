@@ -25,18 +25,18 @@ import numpy as np
 import torch
 
 from rs_textseg_plugin.contract.errors import ModelError
+from rs_textseg_plugin.contract.pipelines.text2seg import BRANCHES, read_branches
 from rs_textseg_plugin.contract.recipe import GROUNDING_SAM, SAM_CLIP, SURGERY_SAM, ParameterValue
-from rs_textseg_plugin.contract.text2seg_tables import BRANCHES, read_branches
-from rs_textseg_plugin.engine.device import Budget
-from rs_textseg_plugin.engine.legend import Legend
-from rs_textseg_plugin.engine.mask_votes import Scores, best_scores, mean_votes, vote_map
+from rs_textseg_plugin.engine.answers.answer import Answer, RemarkMap, Segment
+from rs_textseg_plugin.engine.answers.legend import Legend
+from rs_textseg_plugin.engine.answers.mask_votes import Scores, best_scores, mean_votes, vote_map
+from rs_textseg_plugin.engine.compute.device import Budget
 from rs_textseg_plugin.engine.models.clip import ClipModel
 from rs_textseg_plugin.engine.models.sam import SamModel
 from rs_textseg_plugin.engine.pipelines.grounding_sam import Detector, GroundingSam
 from rs_textseg_plugin.engine.pipelines.sam_clip import SamClip
 from rs_textseg_plugin.engine.pipelines.surgery_sam import SurgerySam
-from rs_textseg_plugin.engine.raster import TileImage
-from rs_textseg_plugin.engine.segments import Answer, RemarkMap, Segment
+from rs_textseg_plugin.engine.raster.reader import TileImage
 
 
 @dataclass(frozen=True)

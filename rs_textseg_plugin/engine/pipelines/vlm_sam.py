@@ -25,18 +25,18 @@ from numpy.typing import NDArray
 
 from rs_textseg_plugin.contract.grid import Window
 from rs_textseg_plugin.contract.recipe import ParameterValue
-from rs_textseg_plugin.engine.device import Budget
-from rs_textseg_plugin.engine.legend import Legend
+from rs_textseg_plugin.engine.answers.answer import Answer, Segment
+from rs_textseg_plugin.engine.answers.legend import Legend
+from rs_textseg_plugin.engine.clip.object_picture import CLIP_MEAN_COLOUR, object_picture
+from rs_textseg_plugin.engine.compute.device import Budget
 from rs_textseg_plugin.engine.models.clip import ClipModel
 from rs_textseg_plugin.engine.models.sam import SamModel
-from rs_textseg_plugin.engine.object_picture import CLIP_MEAN_COLOUR, object_picture
-from rs_textseg_plugin.engine.proposals import Proposal
-from rs_textseg_plugin.engine.raster import TileImage
-from rs_textseg_plugin.engine.segments import Answer, Segment
-from rs_textseg_plugin.engine.vlm.asking import Asking
+from rs_textseg_plugin.engine.raster.reader import TileImage
+from rs_textseg_plugin.engine.sam.proposals import Proposal
+from rs_textseg_plugin.engine.vlm.conversation import Asking
 from rs_textseg_plugin.engine.vlm.drawing import Policy, draw_instances
 from rs_textseg_plugin.engine.vlm.instance import Instance
-from rs_textseg_plugin.engine.vlm.looking import inside_picture
+from rs_textseg_plugin.engine.vlm.sam_window import inside_picture
 
 _PHRASE = 0  # index of the only class
 _CLIP_SCALE = 100.0

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from rs_textseg_plugin.contract.errors import Cancelled
 from rs_textseg_plugin.contract.grid import Window
 from rs_textseg_plugin.engine.models.sam import SamEmbedding, SamModel
-from rs_textseg_plugin.engine.prompted import PointSet, draw_together
-from rs_textseg_plugin.engine.proposals import Proposal
+from rs_textseg_plugin.engine.sam.prompts import PointSet, draw_together
+from rs_textseg_plugin.engine.sam.proposals import Proposal
 from rs_textseg_plugin.engine.vlm.instance import Box, Instance
-from rs_textseg_plugin.engine.vlm.looking import bounds_of, window_for
+from rs_textseg_plugin.engine.vlm.sam_window import bounds_of, window_for
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from tiny_models import CLIP_CONFIG, open_clip, tiny_clip
 
 from rs_textseg_plugin.contract.errors import ModelError
 from rs_textseg_plugin.contract.grid import Window
-from rs_textseg_plugin.contract.shared_parameters import ATTENTIONS
+from rs_textseg_plugin.contract.tables.shared import ATTENTIONS
 from rs_textseg_plugin.engine.models.attention import run_blocks
 from rs_textseg_plugin.engine.models.clip import TEMPLATES, ClipModel, load_clip
 

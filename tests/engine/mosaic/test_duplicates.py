@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from rs_textseg_plugin.contract.grid import Tile, Window
+from rs_textseg_plugin.engine.answers.answer import NO_CLASS, PackedMask, Segment
 from rs_textseg_plugin.engine.models.torchvision_ops import ensure_torchvision
 from rs_textseg_plugin.engine.mosaic.duplicates import are_alike, box_iou, find_duplicates
-from rs_textseg_plugin.engine.segments import NO_CLASS, PackedMask, Segment
 
 ensure_torchvision()
 

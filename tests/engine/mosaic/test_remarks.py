@@ -8,8 +8,8 @@ import pytest
 from planted import Truth, answer_for, class_map_of, components_of, labelled, legend
 
 from rs_textseg_plugin.contract.grid import Window
+from rs_textseg_plugin.engine.answers.answer import Answer, PackedMask, RemarkMap, Segment
 from rs_textseg_plugin.engine.mosaic.remarks import RemarkCounts, RemarkTable
-from rs_textseg_plugin.engine.segments import Answer, PackedMask, RemarkMap, Segment
 
 NAMES = legend()
 

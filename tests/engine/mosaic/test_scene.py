@@ -7,7 +7,7 @@ from scipy.ndimage import binary_dilation, distance_transform_edt, gaussian_filt
 from skimage.measure import label
 
 from rs_textseg_plugin.contract.grid import TileGrid, Window
-from rs_textseg_plugin.engine.segments import Answer, PackedMask, Segment
+from rs_textseg_plugin.engine.answers.answer import Answer, PackedMask, Segment
 
 
 def random_truth(seed: int, height: int = 300, width: int = 420) -> Truth:

@@ -7,10 +7,10 @@ import pytest
 from planted import class_map_of, legend
 
 from rs_textseg_plugin.contract.grid import TileGrid, Window
-from rs_textseg_plugin.engine.class_map import ClassMap
+from rs_textseg_plugin.engine.answers.answer import Answer, PackedMask, RemarkMap, Segment
+from rs_textseg_plugin.engine.answers.class_map import ClassMap
+from rs_textseg_plugin.engine.answers.soft_vote import SoftVote, Vote
 from rs_textseg_plugin.engine.mosaic.store import StoredTile, TileStore
-from rs_textseg_plugin.engine.segments import Answer, PackedMask, RemarkMap, Segment
-from rs_textseg_plugin.engine.soft_vote import SoftVote, Vote
 
 NAMES = legend("building, road, water")
 SIDE = 24

@@ -19,13 +19,13 @@ from rs_textseg_plugin.contract.query import parse_class_list
 from rs_textseg_plugin.contract.recipe import GROUNDING_SAM, Recipe, find_preset
 from rs_textseg_plugin.contract.request import Output, Request
 from rs_textseg_plugin.contract.scene import Scene
-from rs_textseg_plugin.engine.device import Budget
-from rs_textseg_plugin.engine.legend import Legend
+from rs_textseg_plugin.engine.answers.legend import Legend
+from rs_textseg_plugin.engine.compute.device import Budget
 from rs_textseg_plugin.engine.models.grounding_dino import Caption, Detections
 from rs_textseg_plugin.engine.models.sam import SamModel
 from rs_textseg_plugin.engine.models.torchvision_ops import ensure_torchvision
-from rs_textseg_plugin.engine.output import PROVENANCE_KEY
 from rs_textseg_plugin.engine.pipelines.grounding_sam import GroundingSam
+from rs_textseg_plugin.engine.results.vector_file import PROVENANCE_KEY
 from rs_textseg_plugin.engine.service import Engine
 
 ensure_torchvision()

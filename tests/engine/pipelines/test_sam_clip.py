@@ -12,16 +12,16 @@ from rs_textseg_plugin.contract.errors import Cancelled
 from rs_textseg_plugin.contract.grid import Window
 from rs_textseg_plugin.contract.query import parse_class_list
 from rs_textseg_plugin.contract.recipe import SAM_CLIP
-from rs_textseg_plugin.engine.dense import DenseFeatures, answer_dense
-from rs_textseg_plugin.engine.device import Budget
-from rs_textseg_plugin.engine.legend import Legend
+from rs_textseg_plugin.engine.answers.answer import NO_CLASS, PackedMask
+from rs_textseg_plugin.engine.answers.legend import Legend
+from rs_textseg_plugin.engine.answers.soft_vote import SoftVote
+from rs_textseg_plugin.engine.clip.dense import DenseFeatures, answer_dense
+from rs_textseg_plugin.engine.compute.device import Budget
 from rs_textseg_plugin.engine.models.clip import ClipModel
 from rs_textseg_plugin.engine.models.sam import SamModel
 from rs_textseg_plugin.engine.pipelines.sam_clip import Observation, SamClip
-from rs_textseg_plugin.engine.proposals import Proposal
-from rs_textseg_plugin.engine.raster import TileImage
-from rs_textseg_plugin.engine.segments import NO_CLASS, PackedMask
-from rs_textseg_plugin.engine.soft_vote import SoftVote
+from rs_textseg_plugin.engine.raster.reader import TileImage
+from rs_textseg_plugin.engine.sam.proposals import Proposal
 
 CPU = torch.device("cpu")
 TILE = (96, 128)

@@ -20,15 +20,15 @@ from rs_textseg_plugin.contract.query import parse_class_list
 from rs_textseg_plugin.contract.recipe import SEGEARTH_OV, Recipe
 from rs_textseg_plugin.contract.request import Output, Request
 from rs_textseg_plugin.contract.scene import Scene
-from rs_textseg_plugin.engine.dense import DenseFeatures, DenseSettings
-from rs_textseg_plugin.engine.dense_upsampled import UpsampledFeatures
-from rs_textseg_plugin.engine.device import Budget
-from rs_textseg_plugin.engine.legend import Legend
+from rs_textseg_plugin.engine.answers.legend import Legend
+from rs_textseg_plugin.engine.clip.dense import DenseFeatures, DenseSettings
+from rs_textseg_plugin.engine.clip.dense_upsampled import UpsampledFeatures
+from rs_textseg_plugin.engine.compute.device import Budget
 from rs_textseg_plugin.engine.models.clip import ClipModel
 from rs_textseg_plugin.engine.models.upsampler import Upsampler, load_upsampler
-from rs_textseg_plugin.engine.output import PROVENANCE_KEY
 from rs_textseg_plugin.engine.pipelines.segearth_ov import SegEarthOv
-from rs_textseg_plugin.engine.raster import TileImage
+from rs_textseg_plugin.engine.raster.reader import TileImage
+from rs_textseg_plugin.engine.results.vector_file import PROVENANCE_KEY
 from rs_textseg_plugin.engine.service import Engine
 
 CPU = torch.device("cpu")

@@ -18,8 +18,8 @@ from rs_textseg_plugin.contract.query import parse_class_list
 from rs_textseg_plugin.contract.recipe import SURGERY_SAM, Recipe, find_preset
 from rs_textseg_plugin.contract.request import Output, Request
 from rs_textseg_plugin.contract.scene import Scene
-from rs_textseg_plugin.engine.device import Budget
-from rs_textseg_plugin.engine.legend import Legend
+from rs_textseg_plugin.engine.answers.legend import Legend
+from rs_textseg_plugin.engine.compute.device import Budget
 from rs_textseg_plugin.engine.models.clip import ClipModel, load_clip
 from rs_textseg_plugin.engine.models.sam import SamModel
 from rs_textseg_plugin.engine.models.torchvision_ops import ensure_torchvision

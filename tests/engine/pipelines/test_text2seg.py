@@ -18,9 +18,10 @@ from rs_textseg_plugin.contract.query import parse_class_list
 from rs_textseg_plugin.contract.recipe import GROUNDING_SAM, SAM_CLIP, SURGERY_SAM, TEXT2SEG, Recipe, read_branches
 from rs_textseg_plugin.contract.request import Output, Request
 from rs_textseg_plugin.contract.scene import Scene
-from rs_textseg_plugin.engine.device import Budget
-from rs_textseg_plugin.engine.legend import Legend
-from rs_textseg_plugin.engine.mask_votes import best_scores, mean_votes, vote_map
+from rs_textseg_plugin.engine.answers.answer import NO_CLASS, PackedMask, Segment
+from rs_textseg_plugin.engine.answers.legend import Legend
+from rs_textseg_plugin.engine.answers.mask_votes import best_scores, mean_votes, vote_map
+from rs_textseg_plugin.engine.compute.device import Budget
 from rs_textseg_plugin.engine.models.clip import ClipModel
 from rs_textseg_plugin.engine.models.grounding_dino import load_grounding_dino
 from rs_textseg_plugin.engine.models.sam import SamModel
@@ -29,8 +30,7 @@ from rs_textseg_plugin.engine.pipelines.grounding_sam import GroundingSam
 from rs_textseg_plugin.engine.pipelines.sam_clip import SamClip
 from rs_textseg_plugin.engine.pipelines.surgery_sam import SurgerySam
 from rs_textseg_plugin.engine.pipelines.text2seg import Text2Seg, union_of, vote_of
-from rs_textseg_plugin.engine.raster import TileImage
-from rs_textseg_plugin.engine.segments import NO_CLASS, PackedMask, Segment
+from rs_textseg_plugin.engine.raster.reader import TileImage
 from rs_textseg_plugin.engine.service import Engine
 
 TILE = (64, 96)

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from rs_textseg_plugin.contract.errors import Cancelled, EngineError
+from rs_textseg_plugin.engine.vlm.coordinates import Drift, from_picture
 from rs_textseg_plugin.engine.vlm.model import Convention, Reply
-from rs_textseg_plugin.engine.vlm.places import Drift, from_picture
 from rs_textseg_plugin.engine.vlm.self_test import draw_marks, run_self_test
 
 SIZE = (640, 480)

@@ -12,9 +12,9 @@ import torch.nn.functional as F  # noqa: N812
 from safetensors.torch import save_file
 
 from rs_textseg_plugin.contract.catalog import read_manifest
+from rs_textseg_plugin.engine.loading.files import file_digest
 from rs_textseg_plugin.engine.models.clip import load_clip
 from rs_textseg_plugin.engine.models.sam import load_sam
-from rs_textseg_plugin.engine.weights import file_digest
 from scenes.drawing import draw
 from scenes.words import CLASSES
 from training import clip_training, detector_training, sam_training

@@ -12,8 +12,8 @@ from tiny_qwen import FAMILIES, save_tiny_qwen
 from tuning_data import picture_of, square
 
 from rs_textseg_plugin.contract.errors import SceneError
-from rs_textseg_plugin.engine.models.qwen_vl import QwenVl, load_qwen_vl
 from rs_textseg_plugin.engine.vlm.model import Asked
+from rs_textseg_plugin.engine.vlm.qwen.qwen_vl import QwenVl, load_qwen_vl
 from training.loop import Training, read_log
 from tuning.lora_training import NAME, Lesson, LoraTraining, Settings, encode, lessons_of
 

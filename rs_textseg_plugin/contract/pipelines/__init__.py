@@ -1,0 +1,1 @@
+"""The methods that exist: one table a file, found by its name."""

@@ -1,0 +1,167 @@
+"""The method ``sam-clip`` and its parameters."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from rs_textseg_plugin.contract.tables.parameter import Parameter
+from rs_textseg_plugin.contract.tables.pipeline_info import PipelineInfo
+from rs_textseg_plugin.contract.tables.shared import (
+    COMPETING,
+    DENSE,
+    OURS,
+    POLYGONS,
+    SEGEARTH,
+    SOSA,
+    TEMPLATES,
+    TILING,
+)
+
+_SAM = "SamAutomaticMaskGenerator default (segment-anything 1.0)"
+
+# What the paper says of parameters that it shares with SegEarth-OV.
+_SOURCES = {
+    "clip_long_side_px": f"{SOSA}; {SEGEARTH}",
+    "attention": f"self-self: {SEGEARTH}; not stated by {SOSA}",
+    "cls_weight": f"{SEGEARTH}; {SOSA} uses the step without giving the value",
+}
+
+SAM_CLIP = PipelineInfo(
+    name="sam-clip",
+    title="SAM + CLIP",
+    summary="SAM proposes masks on a grid of points, CLIP decides what each of them is.",
+    source="Sosa et al. 2026, Enabling Training-Free Text-Based Remote Sensing Segmentation, contrastive branch",
+    roles=("sam", "clip"),
+    takes="classes",
+    parameters=(
+        Parameter(
+            "selector",
+            "vote",
+            "str",
+            "vote: a dense CLIP map is computed and each mask takes its majority class; "
+            "crop: CLIP looks at each masked crop.",
+            f"vote: {SOSA}; crop: Text2Seg, branch 3",
+            choices=("vote", "crop"),
+        ),
+        Parameter(
+            "points_per_side",
+            20,
+            "int",
+            "Point prompts along each side of a tile.",
+            f"{SOSA}: 29 is best, 20 reaches 95 % of the gain (LoveDA) at 48 % of the prompts; default 20 is {OURS}",
+            1,
+            128,
+        ),
+        Parameter("points_per_batch", 64, "int", "Point prompts that go through SAM's decoder at once.", _SAM, 1, 4096),
+        Parameter("pred_iou_thresh", 0.88, "float", "Masks that SAM itself rates lower are dropped.", _SAM, 0, 1),
+        Parameter(
+            "stability_score_thresh", 0.95, "float", "Masks less stable against the cut-off are dropped.", _SAM, 0, 1
+        ),
+        Parameter("stability_score_offset", 1.0, "float", "Shift of the cut-off in logits for that test.", _SAM, 0),
+        Parameter(
+            "box_nms_thresh", 0.7, "float", "Of masks whose boxes overlap more (IoU), the best rated stays.", _SAM, 0, 1
+        ),
+        *(replace(parameter, source=_SOURCES.get(parameter.name, parameter.source)) for parameter in DENSE),
+        Parameter(
+            "logit_scale",
+            None,
+            "float",
+            "Sharpness of the softmax over words; auto is 50 for vote and 100 for crop.",
+            f"50: {SEGEARTH}; 100: CLIP",
+            0.01,
+            1000,
+        ),
+        replace(TEMPLATES, source=f"{SEGEARTH}; not stated by {SOSA}"),
+        Parameter(
+            "prob_threshold",
+            None,
+            "float",
+            "Pixels or crops whose best class is less probable stay without a class; "
+            "auto is 0.1, and 0.6 where one class stands alone.",
+            f"{SEGEARTH}: 0.1 for most class lists, 0.6 to 0.8 for a single class",
+            0,
+            1,
+        ),
+        Parameter(
+            "vote",
+            "soft",
+            "str",
+            "majority: each mask takes the class of most of its pixels; soft: the mean probabilities inside the masks "
+            "that cover a pixel, weighted by SAM's rating of each, are averaged with the pixel's own (selector=vote).",
+            f"majority: {SOSA}; soft: {OURS}, better on scenes with truth (docs/decisions/0011-soft-vote.md)",
+            choices=("majority", "soft"),
+        ),
+        Parameter(
+            "vote_weight",
+            3.0,
+            "float",
+            "How much a mask that SAM is sure of counts beside the pixel's own probability (vote=soft).",
+            OURS,
+            0,
+            100,
+        ),
+        Parameter(
+            "vote_share",
+            0.5,
+            "float",
+            "A mask takes the class of at least this share of its pixels, or none (vote=majority).",
+            f"{OURS}; {SOSA} names a threshold without its value",
+            0,
+            1,
+        ),
+        Parameter(
+            "uncovered",
+            "clip",
+            "str",
+            "Pixels under no mask: clip takes the dense map's class, nothing leaves them out (selector=vote).",
+            f"{OURS}; not stated by {SOSA}",
+            choices=("clip", "nothing"),
+        ),
+        Parameter(
+            "region_prompts",
+            False,
+            "bool",
+            "Whether SAM is also asked what lies in the middle of each region of the dense map, which takes time for "
+            "every question (selector=vote).",
+            f"{OURS}; {SOSA} asks the grid of points only",
+        ),
+        Parameter(
+            "region_min_px",
+            12,
+            "int",
+            "Smaller regions are not asked for, in working pixels (region_prompts).",
+            OURS,
+            1,
+        ),
+        Parameter(
+            "region_max_points",
+            200,
+            "int",
+            "At most so many regions of a tile are asked for, the largest first; the others are left out "
+            "(region_prompts).",
+            OURS,
+            0,
+            10_000,
+        ),
+        *COMPETING,
+        Parameter(
+            "crop_background",
+            "black",
+            "str",
+            "What a crop shows around its mask: black, mean (CLIP's mean colour) or image (selector=crop).",
+            "Text2Seg, branch 3",
+            choices=("black", "mean", "image"),
+        ),
+        *TILING,
+        Parameter(
+            "objects",
+            "auto",
+            "str",
+            "instances: one polygon per mask; regions: touching pixels of a class are one polygon; "
+            "auto: instances for selector=crop, regions for selector=vote.",
+            f"{OURS}; the paper's result is a label map, which is 'regions'",
+            choices=("auto", "instances", "regions"),
+        ),
+        *POLYGONS,
+    ),
+)

@@ -1,0 +1,159 @@
+"""``vlm-sam`` and its parameters."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from rs_textseg_plugin.contract.tables.parameter import Parameter
+from rs_textseg_plugin.contract.tables.pipeline_info import PipelineInfo
+from rs_textseg_plugin.contract.tables.shared import COMPETITOR, OURS, POLYGONS, TEMPLATES, TILING
+
+VLM_FOLDER = "vlm"  # in a model set
+
+_SOSA = "Sosa et al. 2026, generative branch"
+
+_MODEL = (
+    Parameter(
+        "base_url",
+        "",
+        "str",
+        "Address of an OpenAI-compatible server, such as http://localhost:8000/v1; empty: a model on this machine.",
+        f"{OURS}: nothing leaves the machine unless asked",
+    ),
+    Parameter("model", "", "str", "Name of the model on that server.", f"none; {_SOSA} asks GPT-5"),
+    Parameter(
+        "vlm",
+        "",
+        "str",
+        "Folder with a Qwen2.5-VL or Qwen3-VL in Hugging Face layout; empty: the folder 'vlm' in the model set.",
+        f"none; {_SOSA} tunes Qwen3-VL-2B",
+    ),
+    Parameter("adapter", "", "str", "Folder with a LoRA adapter for it; empty: none.", f"none; {_SOSA} trains one"),
+    Parameter(
+        "convention",
+        "auto",
+        "str",
+        "What the model's numbers mean: pixels of the picture that it is shown, or a grid of 0 to 1000 over it; auto "
+        "goes by the model.",
+        "Qwen2.5-VL and GPT: pixels; Qwen3-VL: grid-1000",
+        choices=("auto", "pixels", "grid-1000"),
+    ),
+    Parameter("max_tokens", 4096, "int", "Longest answer, in tokens.", OURS, 16, 65_536),
+    Parameter("timeout_s", 120.0, "float", "How long a server may take to answer, in seconds.", OURS, 1, 3600),
+    Parameter("tries", 3, "int", "How often a server that is busy or fails is asked.", OURS, 1, 10),
+)
+
+_VIEW = (
+    Parameter(
+        "view",
+        "auto",
+        "str",
+        "whole: the extent is one picture, made coarser where it is larger than view_px; sweep: overlapping pictures "
+        "of tile_px; auto: whole if the extent fits view_px at the working resolution, else sweep.",
+        f"whole: {_SOSA} (its data sets are pictures); sweep and auto: {OURS}",
+        choices=("auto", "whole", "sweep"),
+    ),
+    Parameter("view_px", 1024, "int", "Longest side of a whole view, in working pixels.", OURS, 64, 4096),
+)
+
+_CLICKS = (
+    Parameter(
+        "prompts",
+        "box-and-points",
+        "str",
+        "What of the model's answer goes to SAM; what an answer lacks is left out.",
+        f"points: {_SOSA}; box-and-points: {OURS}",
+        choices=("box-and-points", "points", "box"),
+    ),
+    Parameter(
+        "inside_points",
+        3,
+        "int",
+        "Points on each object that the model is asked for.",
+        f"{OURS}; {_SOSA} has six clicks in all",
+        0,
+        20,
+    ),
+    Parameter(
+        "outside_points",
+        0,
+        "int",
+        "Points beside each object that the model is asked for.",
+        f"{OURS}; {_SOSA} uses some, how many of the six is not said",
+        0,
+        20,
+    ),
+    Parameter("most_objects", 50, "int", "Objects that the model is asked for in one picture at most.", OURS, 1, 1000),
+    Parameter(
+        "multimask",
+        True,
+        "bool",
+        "Whether SAM draws three masks for each object, of which the best rated is taken; else it draws one.",
+        OURS,
+    ),
+    Parameter(
+        "clicks",
+        "",
+        "str",
+        "GeoJSON file with boxes and points as this method writes it; SAM draws them, and no model is asked.",
+        OURS,
+    ),
+)
+
+_CHECKS = (
+    Parameter(
+        "self_test",
+        False,
+        "bool",
+        "Whether the model is first shown a picture with known marks; a systematic shift or scale of its answers "
+        "is corrected, and reported.",
+        OURS,
+    ),
+    Parameter(
+        "verify",
+        False,
+        "bool",
+        "Whether CLIP looks at each mask once more; where the phrase is too improbable against the competitor's words, "
+        "the mask is dropped.",
+        OURS,
+    ),
+    Parameter("verify_threshold", 0.5, "float", "Probability below which CLIP drops a mask (verify=true).", OURS, 0, 1),
+    replace(TEMPLATES, help=f"{TEMPLATES.help[:-1]} (verify=true)."),
+    replace(COMPETITOR, help="Words (separated by '|') that the phrase has to win against (verify=true).", source=OURS),
+    Parameter(
+        "duplicates",
+        0.7,
+        "float",
+        "Of masks that overlap more (IoU; of their boxes across tiles), the surer one stays.",
+        OURS,
+        0,
+        1,
+    ),
+)
+
+VLM_SAM = PipelineInfo(
+    name="vlm-sam",
+    title="SAM + vision-language model",
+    summary="A vision-language model answers a question with boxes and points, and SAM draws what they mean.",
+    source="Sosa et al. 2026, generative branch",
+    roles=("sam",),
+    takes="phrase",
+    parameters=(
+        *_MODEL,
+        *_VIEW,
+        *_CLICKS,
+        *_CHECKS,
+        *TILING,
+        Parameter(
+            "objects",
+            "instances",
+            "str",
+            "instances: one polygon per object of the answer; regions: touching ones are joined.",
+            OURS,
+            choices=("instances", "regions"),
+        ),
+        *POLYGONS,
+    ),
+    optional_roles={"clip": ""},
+    remark_field="answer",
+)

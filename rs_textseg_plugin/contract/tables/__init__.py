@@ -1,0 +1,1 @@
+"""What the table of a method is made of."""

@@ -1,0 +1,109 @@
+"""Parameters that several pipelines have, and the sources that they quote."""
+
+from __future__ import annotations
+
+from rs_textseg_plugin.contract.tables.parameter import Parameter
+
+SOSA = "Sosa et al. 2026, contrastive branch"
+SEGEARTH = "SegEarth-OV (CVPR 2025), released configuration"
+OURS = "our choice"
+
+ATTENTIONS = ("self-self", "vanilla", "maskclip", "sclip", "clearclip", "gem")
+
+# How CLIP looks at a tile densely; the same names and meanings wherever it does.
+DENSE = (
+    Parameter(
+        "clip_long_side_px",
+        448,
+        "int",
+        "Long side of a tile when CLIP looks at it densely; 0 keeps the working resolution.",
+        SEGEARTH,
+        0,
+        8192,
+    ),
+    Parameter("clip_window_px", 224, "int", "Side of CLIP's sliding window.", SEGEARTH, 32, 2048),
+    Parameter("clip_stride_px", 112, "int", "Step of CLIP's sliding window.", SEGEARTH, 8, 2048),
+    Parameter(
+        "window_blend",
+        "taper",
+        "str",
+        "How overlapping windows are joined: taper lets them fade into each other, mean averages them.",
+        f"taper: {OURS}, it leaves no lines along window borders; mean: {SEGEARTH}",
+        choices=("taper", "mean"),
+    ),
+    Parameter(
+        "attention",
+        "self-self",
+        "str",
+        "Attention in CLIP's last block: self-self (q-q + k-k + v-v), sclip (q-q + k-k), clearclip (q-q) and maskclip "
+        "(each patch for itself), all without residual and MLP; gem (the last six blocks beside the trained path); "
+        "vanilla (the block as trained).",
+        f"self-self: {SEGEARTH}; sclip, clearclip, maskclip: as that code runs them; gem: GEM (CVPR 2024)",
+        choices=ATTENTIONS,
+    ),
+    Parameter(
+        "cls_weight",
+        0.3,
+        "float",
+        "How much of the global <CLS> answer is subtracted from each pixel's.",
+        SEGEARTH,
+        0,
+        2,
+    ),
+)
+
+TEMPLATES = Parameter(
+    "templates",
+    "80",
+    "str",
+    "Sentences that each word is put into: 80 (OpenAI's ImageNet set), 7 (its short form) or 1.",
+    SEGEARTH,
+    choices=("80", "7", "1"),
+)
+
+COMPETITOR = Parameter(
+    "competitor",
+    "background",
+    "str",
+    "Words (separated by '|') for everything that was not asked for: they compete with the classes, unless one of them "
+    "is in the list.",
+    f"{SEGEARTH}: lists have a background, and single-class tasks are two-class",
+)
+
+COMPETING = (
+    COMPETITOR,
+    Parameter(
+        "closed_list",
+        False,
+        "bool",
+        "Whether the classes are all that there is, so that nothing else competes with a list of several.",
+        f"true: {SEGEARTH}, where a list has no background; false: {OURS}",
+    ),
+)
+
+TILING = (
+    Parameter(
+        "tile_px", 1024, "int", "Side of a tile in working pixels.", "SAM's input size (segment-anything)", 64, 8192
+    ),
+    Parameter("overlap_px", 128, "int", "Overlap of neighbouring tiles in working pixels.", OURS, 0, 2048),
+)
+
+POLYGONS = (
+    Parameter(
+        "min_area_m2",
+        1.0,
+        "float",
+        "Polygons whose pixels cover less are left out, in square metres on the ground, before the simplification.",
+        OURS,
+        0,
+    ),
+    Parameter("fill_holes_m2", 1.0, "float", "Smaller holes are filled, in square metres on the ground.", OURS, 0),
+    Parameter(
+        "simplify_m",
+        None,
+        "float",
+        "Tolerance of the simplification in metres; 0 keeps the pixel edges; auto is one working pixel.",
+        OURS,
+        0,
+    ),
+)

@@ -1,0 +1,1 @@
+"""What users type, read the same way for every face of the product."""

@@ -1,0 +1,1 @@
+"""CLIP over whole tiles and over objects."""

@@ -1,0 +1,1 @@
+"""Where models run, and what a run may use and must obey."""

@@ -1,0 +1,206 @@
+"""What ``models list | fetch | verify | import`` do."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from http.client import HTTPException
+from pathlib import Path
+from urllib.error import URLError
+
+import torch
+
+from rs_textseg_plugin.contract.catalog import (
+    ModelFile,
+    ModelSet,
+    is_installed,
+    known_sets,
+    load_catalog,
+    models_home,
+    set_folder,
+)
+from rs_textseg_plugin.contract.errors import EngineError, ModelError
+from rs_textseg_plugin.contract.pipelines.vlm_sam import VLM_FOLDER
+from rs_textseg_plugin.contract.recipe import PIPELINES
+from rs_textseg_plugin.engine.loading.files import Checkpoint, resolve_set, verified
+from rs_textseg_plugin.engine.models.checkpoint import checkpoint_role, peek_keys_and_shapes
+from rs_textseg_plugin.engine.models.clip import load_clip
+from rs_textseg_plugin.engine.models.detector import load_detector
+from rs_textseg_plugin.engine.models.grounding_dino import FILES_BESIDE
+from rs_textseg_plugin.engine.models.sam import load_sam
+from rs_textseg_plugin.engine.models.upsampler import load_upsampler
+from rs_textseg_plugin.engine.vlm.qwen.qwen_folder import family_of, weight_files
+from rs_textseg_plugin.engine.vlm.qwen.qwen_vl import load_qwen_vl
+
+
+def describe_sets() -> str:
+    """Return a table of the catalogue's sets and the imported ones, one line each."""
+    rows = [f"Model sets ({models_home()}):"]
+    listed = {entry.id: entry for entry in load_catalog()}
+    for name, here in known_sets().items():
+        entry = listed.get(name)
+        size = f"{entry.size_bytes / 1e9:.1f} GB, {_licences(entry)}" if entry else "imported"
+        title = f"  {entry.title}" if entry else ""
+        rows.append(f"  {name:16} {'here' if here else 'not fetched':12} {size}{title}")
+    return "\n".join(rows)
+
+
+def _licences(entry: ModelSet) -> str:
+    return " and ".join(dict.fromkeys(file.licence for file in entry.files))
+
+
+def fetch_set(name: str) -> Path:
+    """Download a catalogue set into its folder; files that are there and right stay; return the folder.
+
+    Raises:
+        ModelError: no such set, or a file that is not the one listed.
+        EngineError: the network or the disk failed.
+    """
+    entry = next((one for one in load_catalog() if one.id == name), None)
+    if entry is None:
+        names = ", ".join(one.id for one in load_catalog())
+        raise ModelError(f"The catalogue has no model set {name!r} to fetch: choose one of {names}.")
+    folder = set_folder(name) or models_home() / name
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise EngineError(
+            f"The folder {folder} cannot be made ({error}): make room for it, "
+            "or name another place for models in RS_TEXTSEG_MODELS."
+        ) from error
+    for one in entry.files:
+        for file in one.with_beside:
+            fetch_file(file, folder)
+    return folder
+
+
+def fetch_file(file: ModelFile, folder: Path) -> Path:
+    """Download one file, checking its digest on the way; an interrupted download leaves nothing behind.
+
+    Raises:
+        ModelError: the content is another one than listed.
+        EngineError: the network or the disk failed.
+    """
+    target = folder / file.name
+    if target.is_file():
+        return verified(target, file).path
+    print(f"{file.name}: {file.size_bytes / 1e6:.3g} MB, {file.licence}, {file.source}")
+    try:
+        target.parent.mkdir(exist_ok=True)
+        torch.hub.download_url_to_file(file.url, str(target), hash_prefix=file.sha256 or None, progress=True)
+    except (URLError, HTTPException, OSError) as error:
+        raise EngineError(
+            f"{file.url} could not be fetched ({error}): check the connection and the proxy settings, or copy the "
+            f"file to {target} by hand."
+        ) from error
+    except RuntimeError as error:  # torch's word for a wrong digest
+        raise ModelError(f"{file.url} is not the listed file ({error}): the download was thrown away.") from error
+    return target
+
+
+def verify_set(name: str) -> str:
+    """Load every checkpoint of a set once; return what was found, one line each, and what it serves.
+
+    Raises:
+        ModelError: one of them is damaged or foreign, or no pipeline has all that it needs.
+    """
+    roles = dict.fromkeys(role for info in PIPELINES.values() for role in (*info.roles, *info.optional_roles))
+    resolved = resolve_set(name, (), tuple(roles))
+    lines = []
+    for checkpoint in resolved.checkpoints.values():
+        _load(checkpoint)
+        lines.append(f"{checkpoint.role}: {checkpoint.path} is whole, SHA-256 {checkpoint.sha256}")
+    lines += _verify_vlm(next((one.path.parent for one in resolved.checkpoints.values()), Path()) / VLM_FOLDER)
+    served = [info.name for info in PIPELINES.values() if set(info.roles) <= set(resolved.checkpoints)]
+    if not served:
+        needs = "; ".join(f"{info.name}: {' and '.join(info.roles)}" for info in PIPELINES.values())
+        raise ModelError(
+            f"The model set {name!r} holds {' and '.join(resolved.checkpoints) or 'no checkpoint'}, which no method "
+            f"can work with alone ({needs}): add what is missing."
+        )
+    return "\n".join([*lines, f"It serves {', '.join(served)}."])
+
+
+def _verify_vlm(folder: Path) -> list[str]:
+    """Load the vision-language model of a set, if it has one."""
+    if not folder.is_dir():
+        return []
+    load_qwen_vl(folder, None, torch.device("cpu"), torch.float32)
+    return [f"vlm: {folder} is whole"]
+
+
+def _load(checkpoint: Checkpoint) -> None:
+    cpu = torch.device("cpu")
+    if checkpoint.role == "sam":
+        load_sam(checkpoint.path, cpu, torch.float32)
+    elif checkpoint.role == "upsampler":
+        load_upsampler(checkpoint.path, cpu, torch.float32)
+    elif checkpoint.role == "detector":
+        load_detector(checkpoint.path, cpu, torch.float32)
+    else:
+        load_clip(checkpoint.path, checkpoint.architecture, cpu, torch.float32)
+
+
+def import_set(name: str, files: Sequence[Path]) -> Path:
+    """Copy checkpoints into a set of that name; return its folder.
+
+    Args:
+        name: of the new set.
+        files: checkpoints, and at most one folder with a Qwen-VL.
+
+    Raises:
+        ModelError: the name is taken or no plain word, or a file is no checkpoint that is known.
+    """
+    folder = models_home() / name
+    if not name or Path(name).name != name or name in (".", ".."):
+        raise ModelError(f"The set name {name!r} is no plain name: write one without slashes.")
+    if folder.exists() or any(entry.id == name and is_installed(entry) for entry in load_catalog()):
+        raise ModelError(f"There is a model set {name!r} already ({folder}): choose another name, or remove it first.")
+    vlm = [file for file in files if file.is_dir()]
+    _require_vlm(vlm)
+    roles = _roles_of([file for file in files if file not in vlm])
+    folder.mkdir(parents=True)
+    for file, role in roles.items():
+        shutil.copyfile(file, folder / file.name)
+        if role == "detector":
+            _copy_beside(file, folder)
+    for one in vlm:
+        _copy_files(one, folder / VLM_FOLDER)
+    return folder
+
+
+def _require_vlm(folders: Sequence[Path]) -> None:
+    for folder in folders:
+        weight_files(folder, None)
+        family_of(folder)
+    if len(folders) > 1:
+        raise ModelError(
+            f"{folders[0]} and {folders[1]} are two vision-language models: a set holds one, so name one of them."
+        )
+
+
+def _roles_of(files: Sequence[Path]) -> dict[Path, str]:
+    roles = {}
+    for file in files:
+        role = checkpoint_role(peek_keys_and_shapes(file))
+        if role is None:
+            raise ModelError(
+                f"The file {file} is neither a SAM nor a CLIP checkpoint, nor an upsampler for one, nor a detector: "
+                "nothing was imported."
+            )
+        roles[file] = role
+    return roles
+
+
+def _copy_files(source: Path, target: Path) -> None:
+    """Copy the files of a folder, but not its folders."""
+    target.mkdir()
+    for file in filter(Path.is_file, source.iterdir()):
+        shutil.copyfile(file, target / file.name)
+
+
+def _copy_beside(weights: Path, folder: Path) -> None:
+    """Copy what a detector's folder holds beside its weights: configuration, preprocessor and tokenizer."""
+    for name in FILES_BESIDE:
+        if weights.with_name(name).is_file():
+            shutil.copyfile(weights.with_name(name), folder / name)

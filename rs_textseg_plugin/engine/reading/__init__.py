@@ -1,1 +1,0 @@
-"""The parts that a scene is read with; `engine.raster` puts them together."""

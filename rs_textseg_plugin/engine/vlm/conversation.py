@@ -1,0 +1,197 @@
+"""Asking a model about one view after the other, and keeping account of what it said."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from rs_textseg_plugin.contract.errors import EngineError
+from rs_textseg_plugin.contract.grid import Window
+from rs_textseg_plugin.engine.vlm.coordinates import Drift
+from rs_textseg_plugin.engine.vlm.instance import Instance
+from rs_textseg_plugin.engine.vlm.model import Reply, VisionModel
+from rs_textseg_plugin.engine.vlm.prompt import ClickPolicy, ask_for
+from rs_textseg_plugin.engine.vlm.reading.answer import read_answer
+from rs_textseg_plugin.engine.vlm.self_test import run_self_test
+
+_ANSWER_TOKENS = 60  # of one object with a box, three points and a label, about
+_FRUITLESS_VIEWS = 3  # so many views in a row without an answer, and no other is asked about
+_SHOWN_CHARACTERS = 120  # of an answer that cannot be used
+_UNUSABLE_SHOWN = 5  # of the things in one answer that cannot be used
+
+
+@dataclass
+class _Account:
+    """What was asked and answered so far."""
+
+    asked: int = 0
+    usable: int = 0
+    failed: int = 0
+    fruitless_in_a_row: int = 0
+    tokens_in: int = 0
+    tokens_out: int = 0
+    problem: str = ""
+
+
+class Asking:
+    """One question to one model.
+
+    Args:
+        model: is asked.
+        phrase: the question.
+        policy: what it is asked for.
+        tests_itself: whether it is shown known marks first, and a systematic shift is corrected.
+    """
+
+    def __init__(self, model: VisionModel, phrase: str, policy: ClickPolicy, tests_itself: bool) -> None:
+        self._model, self._phrase, self._policy = model, phrase, policy
+        self._tests_itself = tests_itself
+        self._drift = Drift()
+        self._account = _Account()
+        self._known: dict[Window, list[Instance]] = {}
+
+    def to(self, device: torch.device, dtype: torch.dtype) -> None:
+        """Move a model that runs here."""
+        self._model.to(device, dtype)
+
+    def before(self, views: Sequence[Window]) -> list[str]:
+        """Return who is asked, how often, and what that costs about."""
+        tokens = sum(self._model.tokens_of(view.width, view.height) for view in views)
+        largest = max(views, key=lambda view: view.width * view.height)
+        pictures = "1 picture" if len(views) == 1 else f"{len(views)} pictures"
+        size = f"{largest.width} x {largest.height} px"
+        note = f"{self._model.name} is asked about {pictures} of up to {size}: about {tokens} tokens of pictures"
+        each_s = self._model.estimate_s(largest.width, largest.height, _ANSWER_TOKENS)
+        if each_s is None:
+            return [f"{note}, which {'leave' if self._model.is_elsewhere else 'stay on'} this machine."]
+        return [f"{note}, and about {_duration(each_s)} for each one that shows one object."]
+
+    def after(self) -> list[str]:
+        """Return what came of it.
+
+        Raises:
+            EngineError: no view had an answer that could be used.
+        """
+        account = self._account
+        if account.asked and not account.usable:
+            raise EngineError(f"No answer of {self._model.name} could be used. {account.problem}")
+        notes = [f"{self._model.name}: {account.usable} of {account.asked} pictures answered{self._spent}."]
+        if account.failed:
+            notes.append(
+                f"{account.failed} views have no answer, so nothing was looked for there: run again over these parts. "
+                f"The last reason: {account.problem}"
+            )
+        return [*notes, *self._model.notes]
+
+    @property
+    def _spent(self) -> str:
+        account = self._account
+        if not account.tokens_in and not account.tokens_out:
+            return ""
+        return f", with {account.tokens_in} tokens in and {account.tokens_out} out"
+
+    def ask(
+        self, rgb: NDArray[np.uint8], view: Window, notes: list[str], should_stop: Callable[[], bool]
+    ) -> list[Instance]:
+        """Return what the model finds in a view ``(H, W, 3)`` uint8, in the view's pixels.
+
+        A view is asked about once, whatever memory does to those who draw.
+
+        Args:
+            rgb: the picture.
+            view: where it lies on the working grid.
+            notes: what the user should know is added here.
+            should_stop: asked at least twice a second.
+
+        Raises:
+            Cancelled: `should_stop` said so.
+            EngineError: the model cannot be asked, or has not given one usable answer after some views.
+        """
+        if view not in self._known:
+            self._test(rgb, notes, should_stop)
+            found = [] if self._has_given_up else self._instances(rgb, view, notes, should_stop)
+            self._account.failed += self._has_given_up
+            self._known[view] = found
+        return self._known[view]
+
+    @property
+    def _has_given_up(self) -> bool:
+        return self._account.fruitless_in_a_row >= _FRUITLESS_VIEWS
+
+    def _test(self, rgb: NDArray[np.uint8], notes: list[str], should_stop: Callable[[], bool]) -> None:
+        """Before the first view, see whether the model's places are where it says."""
+        if not self._tests_itself or self._account.asked:
+            return
+        self._tests_itself = False
+        result = run_self_test(self._model, (rgb.shape[1], rgb.shape[0]), should_stop)
+        notes.append(result.sentence)
+        self._drift = result.drift
+
+    def _instances(
+        self, rgb: NDArray[np.uint8], view: Window, notes: list[str], should_stop: Callable[[], bool]
+    ) -> list[Instance]:
+        self._account.asked += 1
+        height, width = rgb.shape[:2]
+        asked = ask_for(self._phrase, self._model.shown_size(width, height), self._model.convention, self._policy)
+        try:
+            reply = self._model.ask(rgb, asked, should_stop)
+        except EngineError as error:
+            if not self._account.usable:
+                raise  # it will hardly be better with the next view
+            self._note_fruitless(str(error), view, notes)
+            return []
+        self._account.tokens_in += reply.tokens_in or 0
+        self._account.tokens_out += reply.tokens_out or 0
+        return self._understood(reply, view, notes)
+
+    def _understood(self, reply: Reply, view: Window, notes: list[str]) -> list[Instance]:
+        """Read a reply, and note what of it cannot be used."""
+        if reply.refusal:
+            self._note_fruitless(f"It declined to answer: {_shortened(reply.refusal)}", view, notes)
+            return []
+        reading = read_answer(reply.text, reply.shown_px, (view.width, view.height), self._model.convention)
+        if not reading.is_answer:
+            self._note_fruitless(" ".join(reading.unusable), view, notes)
+            return []
+        self._account.usable += 1
+        self._account.fruitless_in_a_row = 0
+        problems = [*reading.remarks, *reading.unusable]
+        if reply.is_truncated:
+            problems.append("It was cut off at the limit of tokens: raise max_tokens, or take smaller views.")
+        if problems:
+            notes.append(f"{_place(view)}: {_some(problems)}")
+        return [self._drift.correct(one, (view.width, view.height)) for one in reading.instances]
+
+    def _note_fruitless(self, problem: str, view: Window, notes: list[str]) -> None:
+        account = self._account
+        account.problem = problem
+        account.failed += 1
+        account.fruitless_in_a_row += 1
+        notes.append(f"{_place(view)} has no usable answer. {problem}")
+        if self._has_given_up and not account.usable:
+            raise EngineError(
+                f"The first {account.asked} answers of {self._model.name} cannot be used, so it was not asked again. "
+                f"{problem}"
+            )
+
+
+def _place(view: Window) -> str:
+    return f"The view at column {view.col}, row {view.row}"
+
+
+def _some(problems: Sequence[str]) -> str:
+    more = len(problems) - _UNUSABLE_SHOWN
+    return " ".join(problems[:_UNUSABLE_SHOWN]) + (f" And {more} more." if more > 0 else "")
+
+
+def _shortened(text: str) -> str:
+    words = " ".join(text.split())
+    return repr(words if len(words) <= _SHOWN_CHARACTERS else words[: _SHOWN_CHARACTERS - 3] + "...")
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"

@@ -1,0 +1,1 @@
+"""A Qwen-VL on this machine."""

@@ -1,0 +1,1 @@
+"""Widgets for what is asked, of which raster, and how."""

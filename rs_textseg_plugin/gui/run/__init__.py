@@ -1,0 +1,1 @@
+"""Widgets for a run and its result."""

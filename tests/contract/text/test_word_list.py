@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rs_textseg_plugin.contract.errors import OutputError, QueryError
+from rs_textseg_plugin.contract.query import parse_class_list
+from rs_textseg_plugin.contract.text import word_list
+from rs_textseg_plugin.contract.text.word_list import (
+    find_word_list,
+    known_word_lists,
+    own_lists_home,
+    remove_word_list,
+    save_word_list,
+)
+
+BENCHMARKS = ("openearthmap", "loveda", "isaid", "potsdam", "vaihingen", "uavid", "udd5", "vdd", "building", "road",
+              "water", "deepglobe-land")  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    monkeypatch.setattr("rs_textseg_plugin.contract.text.word_list.data_home", lambda: tmp_path / "data")
+    return tmp_path / "data" / "word_lists"
+
+
+def names_in(text: str) -> list[str]:
+    return [spec.name for spec in parse_class_list(text).positives]
+
+
+def test_every_benchmark_has_its_published_list_and_one_is_for_false_colour():
+    names = [entry.name for entry in known_word_lists()]
+    assert set(BENCHMARKS) <= set(names)
+    assert "vaihingen-false-colour" in names
+    assert names == sorted(names)
+
+
+PUBLISHED = sorted(path.stem for path in (Path(word_list.__file__).with_name("word_lists")).iterdir())
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_a_published_list_is_a_class_list_that_says_where_it_comes_from(name):
+    entry = find_word_list(name)
+    query = parse_class_list(entry.text)
+    assert query.positives
+    assert "background" not in [alias for spec in query.positives for alias in spec.aliases]
+    assert any(paper in entry.about for paper in ("SegEarth-OV", "ProC-SAM3"))
+    assert not entry.is_own
+
+
+def test_the_lists_are_the_published_ones():
+    loveda = parse_class_list(find_word_list("loveda").text)
+    assert [spec.aliases for spec in loveda.positives] == [
+        ("building", "roof", "house"), ("road",), ("water",), ("barren",), ("forest",), ("agricultural",),
+    ]  # fmt: skip
+    assert [spec.name for spec in loveda.classes if spec.negative] == ["background"]
+    assert len(names_in(find_word_list("isaid").text)) == 15
+    assert names_in(find_word_list("potsdam").text) == ["road", "building", "low vegetation", "tree", "car"]
+    assert names_in(find_word_list("water").text) == ["water"]
+
+
+def test_a_list_is_saved_found_and_listed_as_ones_own(home):
+    path = save_word_list("harbour", "ship|boat, pier, -sea", "for the port\nof Trieste")
+    assert path == home / "harbour.txt" == own_lists_home() / "harbour.txt"
+    found = find_word_list("harbour")
+    assert (found.text, found.about, found.is_own) == ("ship|boat, pier, -sea", "for the port of Trieste", True)
+    assert "harbour" in [entry.name for entry in known_word_lists()]
+
+
+def test_ones_own_list_takes_the_place_of_a_published_one():
+    save_word_list("loveda", "barn, meadow")
+    assert find_word_list("loveda").text == "barn, meadow"
+    assert [entry.name for entry in known_word_lists()].count("loveda") == 1
+
+
+def test_a_list_is_read_from_any_text_file(tmp_path):
+    (tmp_path / "mine.txt").write_text("# about\nship\npier|quay\n", encoding="utf-8")
+    assert find_word_list(str(tmp_path / "mine.txt")).text == "ship, pier|quay"
+
+
+def test_an_unknown_list_is_refused_with_those_that_exist():
+    with pytest.raises(QueryError, match=r"no word list 'lovda' .* one of building, .*loveda.*save your own as .*NAME"):
+        find_word_list("lovda")
+
+
+def test_a_file_that_is_no_text_is_named(home):
+    home.mkdir(parents=True)
+    (home / "broken.txt").write_bytes(b"\xff\xfe\x00road")
+    with pytest.raises(QueryError, match=r"broken\.txt cannot be read .* save it as UTF-8"):
+        find_word_list("broken")
+
+
+@pytest.mark.parametrize("name", ["", "../up", "a/b", ".hidden"])
+def test_a_name_that_is_none_is_refused(home, name):
+    with pytest.raises(OutputError, match="no plain name"):
+        save_word_list(name, "road")
+    assert not home.exists()
+
+
+def test_nothing_is_written_over_and_no_list_without_classes_is_saved(home):
+    save_word_list("mine", "road")
+    with pytest.raises(OutputError, match="'mine' of yours already"):
+        save_word_list("mine", "water")
+    assert find_word_list("mine").text == "road"
+    with pytest.raises(QueryError, match="names no class"):
+        save_word_list("empty", " , ")
+    assert not (home / "empty.txt").exists()
+
+
+def test_a_folder_that_cannot_be_written_is_told_in_words(home):
+    home.parent.mkdir(parents=True)
+    home.write_text("a file where the folder should be")
+    with pytest.raises(OutputError, match="cannot be written"):
+        save_word_list("mine", "road")
+
+
+def test_ones_own_list_is_written_over_only_where_that_is_wanted():
+    save_word_list("mine", "road")
+    save_word_list("mine", "water", replace=True)
+    assert find_word_list("mine").text == "water"
+
+
+def test_a_removed_list_gives_way_to_the_published_one():
+    save_word_list("loveda", "barn, meadow")
+    remove_word_list("loveda")
+    assert find_word_list("loveda").text.startswith("-background")
+
+
+@pytest.mark.parametrize(("name", "words"), [("loveda", "only your own lists"), ("../up", "no plain name")])
+def test_what_is_no_list_of_ones_own_cannot_be_removed(name, words):
+    with pytest.raises(OutputError, match=words):
+        remove_word_list(name)
+    assert find_word_list("loveda")
