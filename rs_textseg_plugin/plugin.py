@@ -16,11 +16,11 @@ from rs_textseg_plugin.gui.parts.qt import QAction
 from rs_textseg_plugin.gui.parts.words import found_in_words
 from rs_textseg_plugin.gui.query.area_tool import AreaTool
 from rs_textseg_plugin.gui.state.query_model import QueryModel
-from rs_textseg_plugin.host.click_layers import add_click_layers, read_answers
-from rs_textseg_plugin.host.endpoint_key import KeyHolder, key_for
 from rs_textseg_plugin.host.icons import plugin_icon
+from rs_textseg_plugin.host.layers.click_layers import add_click_layers, read_answers
+from rs_textseg_plugin.host.layers.result_layers import add_rasters, add_result
 from rs_textseg_plugin.host.query_runner import QueryRunner
-from rs_textseg_plugin.host.result_layers import add_rasters, add_result
+from rs_textseg_plugin.host.server.endpoint_key import KeyHolder, key_for
 from rs_textseg_plugin.host.settings import DOCK_IS_OPEN
 from rs_textseg_plugin.host.translate import tr
 from rs_textseg_plugin.runtime.session import EngineSession

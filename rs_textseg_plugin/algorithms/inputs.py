@@ -31,11 +31,11 @@ from rs_textseg_plugin.contract.query import Query, parse_class_list
 from rs_textseg_plugin.contract.recipe import PIPELINES, PRESETS, Recipe, find_pipeline, find_preset
 from rs_textseg_plugin.contract.request import Output, Request
 from rs_textseg_plugin.contract.scene import Scene
-from rs_textseg_plugin.contract.server_address import shown_url
+from rs_textseg_plugin.contract.server.server_address import shown_url
 from rs_textseg_plugin.contract.text.phrase import parse_phrase_for
 from rs_textseg_plugin.contract.text.word_list import find_word_list, known_word_lists
-from rs_textseg_plugin.host.endpoint_key import key_for
-from rs_textseg_plugin.host.scene_from_layer import scene_from_layer
+from rs_textseg_plugin.host.layers.scene_from_layer import scene_from_layer
+from rs_textseg_plugin.host.server.endpoint_key import key_for
 from rs_textseg_plugin.host.translate import tr
 
 INPUT, TEXT, PHRASE, WORD_LIST = "INPUT", "TEXT", "PHRASE", "WORD_LIST"

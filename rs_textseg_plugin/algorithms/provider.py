@@ -7,8 +7,8 @@ from qgis.PyQt.QtGui import QIcon
 
 from rs_textseg_plugin.algorithms.segment_by_text import SegmentByText
 from rs_textseg_plugin.contract.version import VERSION
-from rs_textseg_plugin.host.endpoint_key import KeyHolder
 from rs_textseg_plugin.host.icons import plugin_icon
+from rs_textseg_plugin.host.server.endpoint_key import KeyHolder
 from rs_textseg_plugin.host.translate import tr
 from rs_textseg_plugin.runtime.client import EngineClient
 

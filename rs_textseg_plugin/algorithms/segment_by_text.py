@@ -28,9 +28,9 @@ from rs_textseg_plugin.algorithms.styler import style_when_loaded
 from rs_textseg_plugin.contract.errors import EngineError, TextSegError
 from rs_textseg_plugin.contract.events import Event, Failed, Finished, Progress, Warned
 from rs_textseg_plugin.contract.request import Request
-from rs_textseg_plugin.host.endpoint_key import KeyHolder
 from rs_textseg_plugin.host.icons import plugin_icon
 from rs_textseg_plugin.host.log import log
+from rs_textseg_plugin.host.server.endpoint_key import KeyHolder
 from rs_textseg_plugin.host.translate import tr
 from rs_textseg_plugin.runtime.client import EngineClient
 

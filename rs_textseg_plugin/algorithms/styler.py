@@ -15,8 +15,8 @@ from qgis.core import (
 
 from rs_textseg_plugin.contract.events import Finished
 from rs_textseg_plugin.contract.request import Request
-from rs_textseg_plugin.host.result_layers import result_classes, write_provenance, written_rasters
-from rs_textseg_plugin.host.style import style_by_class, style_raster
+from rs_textseg_plugin.host.layers.result_layers import result_classes, write_provenance, written_rasters
+from rs_textseg_plugin.host.layers.style import style_by_class, style_raster
 
 # QGIS keeps the C++ half of a post-processor only: without another reference the Python half, which does the work,
 # is gone before the layer is loaded. Nobody tells when that is, so the last ones are kept.

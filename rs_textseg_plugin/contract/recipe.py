@@ -1,4 +1,4 @@
-"""How: pipeline, models, parameters. Every default is written down here, with its source.
+"""How: pipeline, models, parameters. Every default is written down in `contract.pipelines`, with its source.
 
 The tables are data for all faces of the product: the command line and the Processing algorithm check against
 them, the dock builds its widgets from them, and provenance quotes them.
@@ -8,52 +8,30 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
-from rs_textseg_plugin.contract.errors import RecipeError
-from rs_textseg_plugin.contract.pipelines.sam_clip import SAM_CLIP
-from rs_textseg_plugin.contract.pipelines.segearth_ov import SEGEARTH_OV
-from rs_textseg_plugin.contract.pipelines.text2seg import GROUNDING_SAM, SURGERY_SAM, TEXT2SEG, read_branches
-from rs_textseg_plugin.contract.pipelines.vlm_sam import VLM_SAM
-from rs_textseg_plugin.contract.tables.parameter import Parameter, ParameterValue
-from rs_textseg_plugin.contract.tables.pipeline_info import PipelineInfo
-from rs_textseg_plugin.contract.tables.presets import PRESETS, Preset, find_preset
-from rs_textseg_plugin.contract.tables.shared import COMPETITOR
+from rs_textseg_plugin.contract.pipelines import PIPELINES, PRESETS, find_pipeline, find_preset
+from rs_textseg_plugin.contract.tables.parameter import Parameter, ParameterValue, Values
+from rs_textseg_plugin.contract.tables.pipeline_info import PipelineInfo, Preset
 
 __all__ = [
-    "GROUNDING_SAM",
+    "DEVICES",
     "PIPELINES",
     "PRESETS",
-    "SAM_CLIP",
-    "SEGEARTH_OV",
-    "SURGERY_SAM",
-    "TEXT2SEG",
-    "VLM_SAM",
     "Parameter",
     "ParameterValue",
     "PipelineInfo",
     "Preset",
     "Recipe",
-    "competitor",
+    "Values",
     "find_pipeline",
     "find_preset",
-    "is_closed_list",
-    "wants_instances",
 ]
 
-_ALL = (SAM_CLIP, SEGEARTH_OV, GROUNDING_SAM, SURGERY_SAM, TEXT2SEG, VLM_SAM)
-PIPELINES: dict[str, PipelineInfo] = {info.name: info for info in _ALL}
-
-
-def find_pipeline(name: str) -> PipelineInfo:
-    """Return the pipeline of that name.
-
-    Raises:
-        RecipeError: there is none.
-    """
-    if name not in PIPELINES:
-        raise RecipeError(f"There is no pipeline {name!r}: choose one of {', '.join(PIPELINES)}.")
-    return PIPELINES[name]
+DEVICES = ("auto", "cpu", "cuda", "mps")  # and one GPU of several, as cuda:1
+PRECISIONS = ("auto", "fp32", "bf16")
+_NOTHING: Values = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -63,71 +41,52 @@ class Recipe:
     Attributes:
         pipeline: a name in `PIPELINES`.
         models: a set of the catalogue, or a folder with checkpoints.
-        parameters: what differs from the defaults.
+        parameters: what the user has set.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
         precision: ``auto`` (bf16 on GPUs that have it, else fp32), ``fp32`` or ``bf16``.
+        preset: name of a preset of the pipeline; empty: none.
     """
 
-    pipeline: str = SAM_CLIP.name
+    pipeline: str = next(iter(PIPELINES))
     models: str = "demo"
     parameters: Mapping[str, ParameterValue] = field(default_factory=dict)
     device: str = "auto"
     precision: str = "auto"
+    preset: str = ""
 
-    def checked_parameters(self) -> dict[str, ParameterValue]:
-        """Return every parameter of the pipeline with its value.
+    def checked_parameters(self, of_models: Values = _NOTHING) -> dict[str, ParameterValue]:
+        """Return every parameter of the pipeline with its value: defaults < model set < preset < user, the later wins.
+
+        Args:
+            of_models: the values that fit the model set; those of other pipelines among them are passed over.
 
         Raises:
-            RecipeError: unknown pipeline or parameter, or a value that does not fit.
+            RecipeError: unknown pipeline, preset or parameter, or a value that does not fit.
         """
-        values = find_pipeline(self.pipeline).read_parameters(self.parameters)
-        _check_together(values)
+        info = find_pipeline(self.pipeline)
+        values = info.read_parameters({**info.own(of_models), **self.chosen_parameters})
+        info.check_together(values)
         return values
+
+    @property
+    def chosen_parameters(self) -> dict[str, ParameterValue]:
+        """What preset and user say, the user's word before the preset's.
+
+        Raises:
+            RecipeError: unknown pipeline or preset.
+        """
+        return {**find_preset(self.preset, self.pipeline), **self.parameters}
+
+    @property
+    def pictures_go_to(self) -> str:
+        """The address of the server that preset and user have pictures sent to; empty: none.
+
+        Raises:
+            RecipeError: unknown pipeline or preset.
+        """
+        return find_pipeline(self.pipeline).pictures_go_to(self.chosen_parameters)
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Recipe:
         """Rebuild from what JSON makes of a `Recipe`."""
         return cls(**data)
-
-
-def wants_instances(parameters: Mapping[str, ParameterValue]) -> bool:
-    """Whether objects of one class stay apart where they touch, from all of a pipeline's parameters."""
-    objects = parameters.get("objects", "regions")
-    return objects == "instances" or (objects == "auto" and parameters.get("selector") == "crop")
-
-
-def competitor(parameters: Mapping[str, ParameterValue]) -> str:
-    """Return the words that stand for everything that was not asked for, from all of a pipeline's parameters."""
-    return str(parameters.get("competitor", COMPETITOR.default))
-
-
-def is_closed_list(parameters: Mapping[str, ParameterValue]) -> bool:
-    """Whether a list of several classes is all that there is, from all of a pipeline's parameters."""
-    return bool(parameters.get("closed_list", False))
-
-
-def _check_together(values: Mapping[str, Any]) -> None:
-    """Refuse values that fit their own parameter and not each other."""
-    if values["overlap_px"] > values["tile_px"] // 2:
-        raise RecipeError(
-            f"The parameter overlap_px={values['overlap_px']} is more than half of tile_px={values['tile_px']}: "
-            "make it smaller."
-        )
-    stride_px, window_px = values.get("clip_stride_px", 0), values.get("clip_window_px", 0)
-    if stride_px > window_px:
-        raise RecipeError(
-            f"The parameter clip_stride_px={stride_px} is larger than clip_window_px={window_px}, "
-            "which would leave pixels unseen: make it smaller."
-        )
-    if values.get("base_url") and values.get("vlm"):
-        raise RecipeError(
-            f"The parameters base_url={values['base_url']} and vlm={values['vlm']} name two models: keep one of them."
-        )
-    if values.get("base_url") and not values.get("model"):
-        raise RecipeError(
-            f"The parameter base_url={values['base_url']} needs the name of a model on that server: add model=NAME."
-        )
-    if "branches" in values:
-        read_branches(str(values["branches"]))
-    if not competitor(values).strip(" |"):
-        raise RecipeError("The parameter competitor names no word: write one, for example competitor=background.")

@@ -11,7 +11,7 @@ from rs_textseg_plugin.contract.errors import WireError
 from rs_textseg_plugin.contract.query import Query
 from rs_textseg_plugin.contract.recipe import Recipe
 from rs_textseg_plugin.contract.scene import Scene
-from rs_textseg_plugin.contract.server_address import shown_url
+from rs_textseg_plugin.contract.server.server_address import shown_url
 from rs_textseg_plugin.contract.tables.parameter import ParameterValue
 
 

@@ -47,13 +47,18 @@ class Stretch:
         return cls(kind, low, high)
 
 
+def default_bands(count: int) -> tuple[int, ...]:
+    """Return the bands that are read of a raster with `count` where none is named: the first three, else the first."""
+    return (1, 2, 3) if count >= 3 else (1,)
+
+
 @dataclass(frozen=True)
 class Scene:
     """What is looked at.
 
     Attributes:
         path: the raster, anything that GDAL opens.
-        bands: 1-based band numbers for red, green and blue; a single one is used as grey.
+        bands: 1-based band numbers for red, green and blue; a single one is used as grey; none: `default_bands`.
         stretch: how values become 8-bit.
         nodata: a value that marks missing pixels, beside what the file declares; None: only what it declares.
         extent: the part that is asked for, in the raster's CRS; None: all of it.

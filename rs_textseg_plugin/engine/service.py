@@ -16,17 +16,19 @@ from typing import Any
 
 import torch
 
-from rs_textseg_plugin.contract.api_key import key_from_environment
 from rs_textseg_plugin.contract.errors import Cancelled, EngineError, MemoryExhausted, SceneError
 from rs_textseg_plugin.contract.events import ClassSummary, Event, Finished, Found, Progress, Warned
 from rs_textseg_plugin.contract.grid import Tile
-from rs_textseg_plugin.contract.recipe import competitor, find_pipeline, is_closed_list, wants_instances
+from rs_textseg_plugin.contract.recipe import find_pipeline
 from rs_textseg_plugin.contract.request import Request, without_queries
+from rs_textseg_plugin.contract.server.api_key import key_from_environment
+from rs_textseg_plugin.contract.server.consent import require_consent
+from rs_textseg_plugin.contract.tables.shared import COMPETITOR
 from rs_textseg_plugin.contract.version import VERSION
 from rs_textseg_plugin.engine.answers.answer import Answer
 from rs_textseg_plugin.engine.answers.legend import Legend
 from rs_textseg_plugin.engine.compute.device import Budget, choose_device, choose_dtype, describe, is_memory_error
-from rs_textseg_plugin.engine.job.request_check import check_request, require_consent
+from rs_textseg_plugin.engine.job.request_check import check_request
 from rs_textseg_plugin.engine.loading.files import resolve_set
 from rs_textseg_plugin.engine.loading.model_cache import ModelShelf, ObservationCache
 from rs_textseg_plugin.engine.mosaic.scene import LabelledScene, Mosaic
@@ -133,10 +135,10 @@ class _Job:
         self._files = ExitStack()  # Windows cannot remove the scratch folder while a file in it is open
         recipe, info = request.recipe, find_pipeline(request.recipe.pipeline)
         self._models = resolve_set(recipe.models, info.roles, info.optional_roles)
-        combined = replace(recipe, parameters={**info.own(self._models.parameters), **recipe.parameters})
-        self._parameters = combined.checked_parameters()
-        require_consent(self._parameters, request.consent_to_send)
-        self._legend = Legend.of(request.query, competitor(self._parameters), is_closed_list(self._parameters))
+        self._parameters = recipe.checked_parameters(self._models.parameters)
+        require_consent(info.pictures_go_to(self._parameters), request.consent_to_send)
+        competitor, closed = self._parameters.get("competitor", COMPETITOR.default), self._parameters.get("closed_list")
+        self._legend = Legend.of(request.query, str(competitor), bool(closed))
         check_room(request.output.class_scores, scratch, self._reader.extent, self._legend.positives)
         self._budget = Budget(choose_device(recipe.device))
         self._dtype = choose_dtype(recipe.precision, self._budget.device)
@@ -203,7 +205,7 @@ class _Job:
             self._reader.extent,
             self._reader.inside,
             self._pipeline.prob_threshold,
-            wants_instances(p),
+            find_pipeline(self._request.recipe.pipeline).makes_instances(p),
             self._scratch,
             self._pipeline.duplicate_iou,
             self._class_scores.write,

@@ -13,9 +13,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TextIO
 
-from rs_textseg_plugin.contract.api_key import key_from_environment
 from rs_textseg_plugin.contract.errors import TextSegError, WireError
 from rs_textseg_plugin.contract.events import Event, Failed
+from rs_textseg_plugin.contract.server.api_key import key_from_environment
 from rs_textseg_plugin.contract.version import PROTOCOL, VERSION
 from rs_textseg_plugin.contract.wire import Cancel, Key, Message, Ready, Run, RunEvent, Stop, decode, encode
 

@@ -9,7 +9,7 @@ from qgis.PyQt.QtCore import QObject, pyqtSignal
 
 from rs_textseg_plugin.contract.events import Failed, Finished
 from rs_textseg_plugin.contract.request import Request
-from rs_textseg_plugin.host.endpoint_key import KeyHolder
+from rs_textseg_plugin.host.server.endpoint_key import KeyHolder
 from rs_textseg_plugin.host.task import SegmentTask
 from rs_textseg_plugin.runtime.client import EngineClient
 

@@ -6,10 +6,10 @@ import threading
 from collections.abc import Iterator
 from typing import Callable
 
-from rs_textseg_plugin.contract.api_key import no_key
 from rs_textseg_plugin.contract.errors import EngineUnavailable
 from rs_textseg_plugin.contract.events import Event, Failed
 from rs_textseg_plugin.contract.request import Request
+from rs_textseg_plugin.contract.server.api_key import no_key
 from rs_textseg_plugin.runtime.client import EngineClient
 from rs_textseg_plugin.runtime.environment import find_interpreter
 from rs_textseg_plugin.runtime.worker_process import WorkerProcessClient

@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Callable
 
-from rs_textseg_plugin.contract.api_key import no_key
 from rs_textseg_plugin.contract.errors import (
     Cancelled,
     EngineCrashed,
@@ -24,6 +23,7 @@ from rs_textseg_plugin.contract.errors import (
 from rs_textseg_plugin.contract.events import Event, Failed, Finished
 from rs_textseg_plugin.contract.folders import PACKAGE_FOLDER
 from rs_textseg_plugin.contract.request import Request
+from rs_textseg_plugin.contract.server.api_key import no_key
 from rs_textseg_plugin.contract.version import PROTOCOL
 from rs_textseg_plugin.contract.wire import Cancel, Key, Message, Ready, Run, RunEvent, Stop, decode, encode
 from rs_textseg_plugin.runtime.client import BUSY

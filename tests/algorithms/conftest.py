@@ -5,7 +5,7 @@ from processing_feedback import Feedback
 from qgis.core import QgsApplication, QgsProcessingContext
 
 from rs_textseg_plugin.algorithms.provider import RsTextSegProvider
-from rs_textseg_plugin.host.endpoint_key import KeyHolder
+from rs_textseg_plugin.host.server.endpoint_key import KeyHolder
 from rs_textseg_plugin.runtime.worker_process import WorkerProcessClient
 
 

@@ -19,7 +19,7 @@ from qgis.core import (
 )
 
 from rs_textseg_plugin.contract.recipe import PIPELINES, PRESETS
-from rs_textseg_plugin.host.result_layers import REQUEST_PROPERTY
+from rs_textseg_plugin.host.layers.result_layers import REQUEST_PROPERTY
 from rs_textseg_plugin.runtime.worker_process import WorkerProcessClient
 
 

@@ -16,7 +16,7 @@ import shapely
 import torch
 from openai_server import says
 
-from rs_textseg_plugin.contract.api_key import VARIABLE
+from rs_textseg_plugin.contract.server.api_key import VARIABLE
 from rs_textseg_plugin.engine.__main__ import main
 from rs_textseg_plugin.engine.results.vector_file import PROVENANCE_KEY
 

@@ -10,7 +10,7 @@ from rs_textseg_plugin.gui.dock import RsTextSegDock
 from rs_textseg_plugin.gui.state.query_state import Sending
 from rs_textseg_plugin.gui.state.vlm_choice import VlmChoice
 from rs_textseg_plugin.gui.vlm.consent_question import user_consents
-from rs_textseg_plugin.host.consent import has_consented
+from rs_textseg_plugin.host.server.consent import has_consented
 
 URL = "https://api.example.org/v1"
 YES, NO = QMessageBox.StandardButton.Yes, QMessageBox.StandardButton.No

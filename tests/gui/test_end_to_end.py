@@ -16,7 +16,7 @@ from qgis.PyQt.QtWidgets import (
 )
 
 from rs_textseg_plugin.contract.request import Request
-from rs_textseg_plugin.host.result_layers import REQUEST_PROPERTY
+from rs_textseg_plugin.host.layers.result_layers import REQUEST_PROPERTY
 
 
 def test_a_typed_class_list_becomes_a_layer_in_the_project(qtbot, plugin_dock, project, tmp_path):

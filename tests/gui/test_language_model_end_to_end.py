@@ -10,7 +10,7 @@ from qgis.PyQt.QtCore import Qt
 from qgis.PyQt.QtWidgets import QLabel, QPushButton
 
 from rs_textseg_plugin.gui.state.vlm_choice import VlmChoice
-from rs_textseg_plugin.host.consent import consent
+from rs_textseg_plugin.host.server.consent import consent
 
 
 def test_the_answer_of_a_language_model_is_drawn_again_after_it_was_edited(qtbot, plugin_dock, run_until_done, project):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from rs_textseg_plugin.contract.tables.parameter import Parameter
-from rs_textseg_plugin.contract.tables.pipeline_info import PipelineInfo
+from rs_textseg_plugin.contract.tables.parameter import Parameter, Values
+from rs_textseg_plugin.contract.tables.pipeline_info import CLASSES, PipelineInfo, Preset
 from rs_textseg_plugin.contract.tables.shared import (
     COMPETING,
     DENSE,
@@ -15,6 +15,9 @@ from rs_textseg_plugin.contract.tables.shared import (
     SOSA,
     TEMPLATES,
     TILING,
+    check_competitor,
+    check_overlap,
+    check_stride,
 )
 
 _SAM = "SamAutomaticMaskGenerator default (segment-anything 1.0)"
@@ -26,13 +29,20 @@ _SOURCES = {
     "cls_weight": f"{SEGEARTH}; {SOSA} uses the step without giving the value",
 }
 
-SAM_CLIP = PipelineInfo(
+
+def _are_instances(values: Values) -> bool:
+    objects = values["objects"]
+    return objects == "instances" or (objects == "auto" and values["selector"] == "crop")
+
+
+INFO = PipelineInfo(
     name="sam-clip",
     title="SAM + CLIP",
     summary="SAM proposes masks on a grid of points, CLIP decides what each of them is.",
     source="Sosa et al. 2026, Enabling Training-Free Text-Based Remote Sensing Segmentation, contrastive branch",
     roles=("sam", "clip"),
-    takes="classes",
+    takes=CLASSES,
+    position=10,
     parameters=(
         Parameter(
             "selector",
@@ -70,6 +80,7 @@ SAM_CLIP = PipelineInfo(
             f"50: {SEGEARTH}; 100: CLIP",
             0.01,
             1000,
+            is_text_side=True,
         ),
         replace(TEMPLATES, source=f"{SEGEARTH}; not stated by {SOSA}"),
         Parameter(
@@ -81,6 +92,7 @@ SAM_CLIP = PipelineInfo(
             f"{SEGEARTH}: 0.1 for most class lists, 0.6 to 0.8 for a single class",
             0,
             1,
+            is_text_side=True,
         ),
         Parameter(
             "vote",
@@ -90,6 +102,7 @@ SAM_CLIP = PipelineInfo(
             "that cover a pixel, weighted by SAM's rating of each, are averaged with the pixel's own (selector=vote).",
             f"majority: {SOSA}; soft: {OURS}, better on scenes with truth (docs/decisions/0011-soft-vote.md)",
             choices=("majority", "soft"),
+            is_text_side=True,
         ),
         Parameter(
             "vote_weight",
@@ -99,6 +112,7 @@ SAM_CLIP = PipelineInfo(
             OURS,
             0,
             100,
+            is_text_side=True,
         ),
         Parameter(
             "vote_share",
@@ -108,6 +122,7 @@ SAM_CLIP = PipelineInfo(
             f"{OURS}; {SOSA} names a threshold without its value",
             0,
             1,
+            is_text_side=True,
         ),
         Parameter(
             "uncovered",
@@ -116,6 +131,7 @@ SAM_CLIP = PipelineInfo(
             "Pixels under no mask: clip takes the dense map's class, nothing leaves them out (selector=vote).",
             f"{OURS}; not stated by {SOSA}",
             choices=("clip", "nothing"),
+            is_text_side=True,
         ),
         Parameter(
             "region_prompts",
@@ -132,6 +148,7 @@ SAM_CLIP = PipelineInfo(
             "Smaller regions are not asked for, in working pixels (region_prompts).",
             OURS,
             1,
+            is_text_side=True,
         ),
         Parameter(
             "region_max_points",
@@ -142,6 +159,7 @@ SAM_CLIP = PipelineInfo(
             OURS,
             0,
             10_000,
+            is_text_side=True,
         ),
         *COMPETING,
         Parameter(
@@ -161,7 +179,28 @@ SAM_CLIP = PipelineInfo(
             "auto: instances for selector=crop, regions for selector=vote.",
             f"{OURS}; the paper's result is a label map, which is 'regions'",
             choices=("auto", "instances", "regions"),
+            is_text_side=True,
         ),
         *POLYGONS,
     ),
+    presets={
+        # What Sosa et al. 2026 (contrastive branch) states, joined with SegEarth-OV where it builds on that. What the
+        # paper leaves open (vote_share, uncovered, thresholds) stays as in our table.
+        "paper": Preset(
+            "as Sosa et al. 2026 describe it",
+            {
+                "selector": "vote",
+                "vote": "majority",
+                "closed_list": True,
+                "region_prompts": False,
+                "points_per_side": 29,
+                "clip_long_side_px": 448,
+                "window_blend": "mean",
+                "overlap_px": 0,  # the paper cuts large images into patches that do not overlap
+                "objects": "regions",
+            },
+        ),
+    },
+    makes_instances=_are_instances,
+    checks=(check_overlap, check_stride, check_competitor),
 )

@@ -1,12 +1,22 @@
-"""``vlm-sam`` and its parameters."""
+"""The method ``vlm-sam`` and its parameters."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from rs_textseg_plugin.contract.tables.parameter import Parameter
-from rs_textseg_plugin.contract.tables.pipeline_info import PipelineInfo
-from rs_textseg_plugin.contract.tables.shared import COMPETITOR, OURS, POLYGONS, TEMPLATES, TILING
+from rs_textseg_plugin.contract.errors import RecipeError
+from rs_textseg_plugin.contract.tables.parameter import Parameter, Values
+from rs_textseg_plugin.contract.tables.pipeline_info import PHRASE, PipelineInfo, Preset
+from rs_textseg_plugin.contract.tables.shared import (
+    COMPETITOR,
+    OURS,
+    POLYGONS,
+    TEMPLATES,
+    TILING,
+    check_competitor,
+    check_overlap,
+    objects_are_instances,
+)
 
 VLM_FOLDER = "vlm"  # in a model set
 
@@ -19,16 +29,25 @@ _MODEL = (
         "str",
         "Address of an OpenAI-compatible server, such as http://localhost:8000/v1; empty: a model on this machine.",
         f"{OURS}: nothing leaves the machine unless asked",
+        is_text_side=True,
     ),
-    Parameter("model", "", "str", "Name of the model on that server.", f"none; {_SOSA} asks GPT-5"),
+    Parameter("model", "", "str", "Name of the model on that server.", f"none; {_SOSA} asks GPT-5", is_text_side=True),
     Parameter(
         "vlm",
         "",
         "str",
         "Folder with a Qwen2.5-VL or Qwen3-VL in Hugging Face layout; empty: the folder 'vlm' in the model set.",
         f"none; {_SOSA} tunes Qwen3-VL-2B",
+        is_text_side=True,
     ),
-    Parameter("adapter", "", "str", "Folder with a LoRA adapter for it; empty: none.", f"none; {_SOSA} trains one"),
+    Parameter(
+        "adapter",
+        "",
+        "str",
+        "Folder with a LoRA adapter for it; empty: none.",
+        f"none; {_SOSA} trains one",
+        is_text_side=True,
+    ),
     Parameter(
         "convention",
         "auto",
@@ -37,10 +56,20 @@ _MODEL = (
         "goes by the model.",
         "Qwen2.5-VL and GPT: pixels; Qwen3-VL: grid-1000",
         choices=("auto", "pixels", "grid-1000"),
+        is_text_side=True,
     ),
-    Parameter("max_tokens", 4096, "int", "Longest answer, in tokens.", OURS, 16, 65_536),
-    Parameter("timeout_s", 120.0, "float", "How long a server may take to answer, in seconds.", OURS, 1, 3600),
-    Parameter("tries", 3, "int", "How often a server that is busy or fails is asked.", OURS, 1, 10),
+    Parameter("max_tokens", 4096, "int", "Longest answer, in tokens.", OURS, 16, 65_536, is_text_side=True),
+    Parameter(
+        "timeout_s",
+        120.0,
+        "float",
+        "How long a server may take to answer, in seconds.",
+        OURS,
+        1,
+        3600,
+        is_text_side=True,
+    ),
+    Parameter("tries", 3, "int", "How often a server that is busy or fails is asked.", OURS, 1, 10, is_text_side=True),
 )
 
 _VIEW = (
@@ -64,6 +93,7 @@ _CLICKS = (
         "What of the model's answer goes to SAM; what an answer lacks is left out.",
         f"points: {_SOSA}; box-and-points: {OURS}",
         choices=("box-and-points", "points", "box"),
+        is_text_side=True,
     ),
     Parameter(
         "inside_points",
@@ -73,6 +103,7 @@ _CLICKS = (
         f"{OURS}; {_SOSA} has six clicks in all",
         0,
         20,
+        is_text_side=True,
     ),
     Parameter(
         "outside_points",
@@ -82,14 +113,25 @@ _CLICKS = (
         f"{OURS}; {_SOSA} uses some, how many of the six is not said",
         0,
         20,
+        is_text_side=True,
     ),
-    Parameter("most_objects", 50, "int", "Objects that the model is asked for in one picture at most.", OURS, 1, 1000),
+    Parameter(
+        "most_objects",
+        50,
+        "int",
+        "Objects that the model is asked for in one picture at most.",
+        OURS,
+        1,
+        1000,
+        is_text_side=True,
+    ),
     Parameter(
         "multimask",
         True,
         "bool",
         "Whether SAM draws three masks for each object, of which the best rated is taken; else it draws one.",
         OURS,
+        is_text_side=True,
     ),
     Parameter(
         "clicks",
@@ -97,6 +139,7 @@ _CLICKS = (
         "str",
         "GeoJSON file with boxes and points as this method writes it; SAM draws them, and no model is asked.",
         OURS,
+        is_text_side=True,
     ),
 )
 
@@ -108,6 +151,7 @@ _CHECKS = (
         "Whether the model is first shown a picture with known marks; a systematic shift or scale of its answers "
         "is corrected, and reported.",
         OURS,
+        is_text_side=True,
     ),
     Parameter(
         "verify",
@@ -116,8 +160,18 @@ _CHECKS = (
         "Whether CLIP looks at each mask once more; where the phrase is too improbable against the competitor's words, "
         "the mask is dropped.",
         OURS,
+        is_text_side=True,
     ),
-    Parameter("verify_threshold", 0.5, "float", "Probability below which CLIP drops a mask (verify=true).", OURS, 0, 1),
+    Parameter(
+        "verify_threshold",
+        0.5,
+        "float",
+        "Probability below which CLIP drops a mask (verify=true).",
+        OURS,
+        0,
+        1,
+        is_text_side=True,
+    ),
     replace(TEMPLATES, help=f"{TEMPLATES.help[:-1]} (verify=true)."),
     replace(COMPETITOR, help="Words (separated by '|') that the phrase has to win against (verify=true).", source=OURS),
     Parameter(
@@ -128,16 +182,30 @@ _CHECKS = (
         OURS,
         0,
         1,
+        is_text_side=True,
     ),
 )
 
-VLM_SAM = PipelineInfo(
+
+def _check_model(values: Values) -> None:
+    if values["base_url"] and values["vlm"]:
+        raise RecipeError(
+            f"The parameters base_url={values['base_url']} and vlm={values['vlm']} name two models: keep one of them."
+        )
+    if values["base_url"] and not values["model"]:
+        raise RecipeError(
+            f"The parameter base_url={values['base_url']} needs the name of a model on that server: add model=NAME."
+        )
+
+
+INFO = PipelineInfo(
     name="vlm-sam",
     title="SAM + vision-language model",
     summary="A vision-language model answers a question with boxes and points, and SAM draws what they mean.",
     source="Sosa et al. 2026, generative branch",
     roles=("sam",),
-    takes="phrase",
+    takes=PHRASE,
+    position=60,
     parameters=(
         *_MODEL,
         *_VIEW,
@@ -151,9 +219,23 @@ VLM_SAM = PipelineInfo(
             "instances: one polygon per object of the answer; regions: touching ones are joined.",
             OURS,
             choices=("instances", "regions"),
+            is_text_side=True,
         ),
         *POLYGONS,
     ),
     optional_roles={"clip": ""},
     remark_field="answer",
+    presets={
+        # Six clicks, some of them beside the object, on one picture. How many of the six are where is not said, nor how
+        # the model is asked for them.
+        "vlm-published": Preset(
+            "six clicks, as Sosa et al. 2026 describe it",
+            {"prompts": "points", "inside_points": 4, "outside_points": 2, "view": "whole", "multimask": True},
+        ),
+    },
+    asks_model=True,
+    may_send_pictures=True,
+    looks_at_whole_views=True,
+    makes_instances=objects_are_instances,
+    checks=(check_overlap, check_competitor, _check_model),
 )

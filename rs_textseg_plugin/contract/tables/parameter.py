@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Optional, Union
 
 from rs_textseg_plugin.contract.errors import RecipeError
 
 ParameterValue = Union[int, float, str, bool, None]
+Values = Mapping[str, ParameterValue]  # of parameters, by their names
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,8 @@ class Parameter:
         choices: the only values allowed; empty: any.
         help: one sentence, with the unit.
         source: where the default comes from.
+        is_text_side: whether only what comes after the text reads it, so that what was observed of a tile stays valid
+            when it changes.
     """
 
     name: str
@@ -33,6 +37,7 @@ class Parameter:
     minimum: Optional[float] = None
     maximum: Optional[float] = None
     choices: tuple[str, ...] = ()
+    is_text_side: bool = False
 
     def read(self, value: ParameterValue) -> ParameterValue:
         """Return `value` in this parameter's type.

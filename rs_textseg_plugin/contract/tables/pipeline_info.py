@@ -1,13 +1,40 @@
-"""A method as the user meets it: its names, the models it needs, and its parameters."""
+"""A method as the user meets it: its names, the models it needs, what it can do, its parameters and its presets.
+
+What a method can do is a field here, and never guessed from the name of a parameter.
+"""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Callable
 
 from rs_textseg_plugin.contract.errors import RecipeError
-from rs_textseg_plugin.contract.tables.parameter import Parameter, ParameterValue
+from rs_textseg_plugin.contract.tables.parameter import Parameter, ParameterValue, Values
+
+CLASSES, PHRASE = "classes", "phrase"  # what a method takes
+
+Check = Callable[[Values], None]  # raises RecipeError where values fit their parameters and not each other
+Choice = Callable[[Values], bool]
+
+
+def _never(_: Values) -> bool:
+    return False
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Parameters that belong together.
+
+    Attributes:
+        about: what they are, in a few words.
+        values: the parameters. Values equal to our defaults are there too, so that neither a model set nor a later
+            default changes them.
+    """
+
+    about: str
+    values: Values
 
 
 @dataclass(frozen=True)
@@ -20,13 +47,23 @@ class PipelineInfo:
         summary: one sentence.
         source: the paper.
         roles: the kinds of model it needs (``sam``, ``clip``, ...).
-        takes: ``classes`` or ``phrase``.
+        takes: `CLASSES` or `PHRASE`.
         parameters: what can be set.
+        position: where lists have it, smallest first; the first one is the default method.
         optional_roles: the kinds of model that it uses where a set has them, and what a result made without says, if
             anything.
+        presets: by their names.
+        answers_phrases: whether a class list may also come from a referring phrase, see `contract.text.phrase`.
+        asks_model: whether it asks a vision-language model, whose answer can be kept and drawn again.
+        may_send_pictures: whether it can send pictures to a server; its parameters ``base_url`` and ``clicks`` say
+            whether it does.
+        looks_at_whole_views: whether it can see the extent as one picture; its parameters ``view`` and ``view_px`` say
+            when.
         remark_field: name of the field (at most 10 characters) for what the method says of an object beside its class;
             empty: it says nothing, and the result has no such field.
-        answers_phrases: whether a class list may also come from a referring phrase, see `contract.text.phrase`.
+        makes_instances: whether objects of one class stay apart where they touch, from the values of all parameters.
+        makes_heat: whether the result is a map of scores without objects, from the values of all parameters.
+        checks: its own cross-checks, over the values of all parameters.
     """
 
     name: str
@@ -36,11 +73,24 @@ class PipelineInfo:
     roles: tuple[str, ...]
     takes: str
     parameters: tuple[Parameter, ...]
+    position: int = 100
     optional_roles: Mapping[str, str] = field(default_factory=dict)
+    presets: Mapping[str, Preset] = field(default_factory=dict)
     answers_phrases: bool = False
+    asks_model: bool = False
+    may_send_pictures: bool = False
+    looks_at_whole_views: bool = False
     remark_field: str = ""
+    makes_instances: Choice = _never
+    makes_heat: Choice = _never
+    checks: tuple[Check, ...] = ()
 
-    def read_parameters(self, given: Mapping[str, ParameterValue]) -> dict[str, ParameterValue]:
+    @property
+    def question_kinds(self) -> tuple[str, ...]:
+        """What can be asked: `CLASSES`, `PHRASE` or both, the usual one first."""
+        return (CLASSES, PHRASE) if self.answers_phrases else (self.takes,)
+
+    def read_parameters(self, given: Values) -> dict[str, ParameterValue]:
         """Return all parameters: the given ones checked, the others at their defaults.
 
         Raises:
@@ -56,7 +106,26 @@ class PipelineInfo:
                 )
         return {name: parameter.read(given.get(name)) for name, parameter in known.items()}
 
-    def own(self, values: Mapping[str, ParameterValue]) -> dict[str, ParameterValue]:
+    def check_together(self, values: Values) -> None:
+        """Refuse values that fit their own parameter and not each other.
+
+        Raises:
+            RecipeError: two of them contradict each other.
+        """
+        for check in self.checks:
+            check(values)
+
+    def own(self, values: Values) -> dict[str, ParameterValue]:
         """Return those values that are parameters of this pipeline; a model set may hold values for several."""
         names = {parameter.name for parameter in self.parameters}
         return {name: value for name, value in values.items() if name in names}
+
+    def image_side(self, values: Values) -> tuple[tuple[str, ParameterValue], ...]:
+        """Return the values that an observation depends on, with their names; the text side's are left out."""
+        return tuple((p.name, values[p.name]) for p in self.parameters if not p.is_text_side)
+
+    def pictures_go_to(self, values: Values) -> str:
+        """Return the address that pictures are sent to; empty: none is sent. Not all of the parameters are needed."""
+        if not self.may_send_pictures or values.get("clicks"):
+            return ""
+        return str(values.get("base_url") or "").strip()

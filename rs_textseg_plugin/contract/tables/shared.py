@@ -1,12 +1,19 @@
-"""Parameters that several pipelines have, and the sources that they quote."""
+"""Parameters that several methods have, the sources that they quote, and the checks that go with them."""
 
 from __future__ import annotations
 
-from rs_textseg_plugin.contract.tables.parameter import Parameter
+from rs_textseg_plugin.contract.errors import RecipeError
+from rs_textseg_plugin.contract.tables.parameter import Parameter, Values
 
 SOSA = "Sosa et al. 2026, contrastive branch"
 SEGEARTH = "SegEarth-OV (CVPR 2025), released configuration"
 OURS = "our choice"
+TEXT2SEG_PAPER = "Text2Seg (SIGSPATIAL GeoAI 2024)"
+SURGERY = "CLIP Surgery (2023), released code"
+
+# As published, Text2Seg has tiles that do not overlap, one mask for each prompt, and one map
+# of classes.
+TEXT2SEG_PUBLISHED: Values = {"multimask": False, "overlap_px": 0, "objects": "regions"}
 
 ATTENTIONS = ("self-self", "vanilla", "maskclip", "sclip", "clearclip", "gem")
 
@@ -59,6 +66,7 @@ TEMPLATES = Parameter(
     "Sentences that each word is put into: 80 (OpenAI's ImageNet set), 7 (its short form) or 1.",
     SEGEARTH,
     choices=("80", "7", "1"),
+    is_text_side=True,
 )
 
 COMPETITOR = Parameter(
@@ -68,6 +76,7 @@ COMPETITOR = Parameter(
     "Words (separated by '|') for everything that was not asked for: they compete with the classes, unless one of them "
     "is in the list.",
     f"{SEGEARTH}: lists have a background, and single-class tasks are two-class",
+    is_text_side=True,
 )
 
 COMPETING = (
@@ -78,7 +87,21 @@ COMPETING = (
         "bool",
         "Whether the classes are all that there is, so that nothing else competes with a list of several.",
         f"true: {SEGEARTH}, where a list has no background; false: {OURS}",
+        is_text_side=True,
     ),
+)
+
+MULTIMASK = Parameter(
+    "multimask",
+    False,
+    "bool",
+    "Whether SAM draws three masks for each prompt, of which the one that it rates best is taken; else it draws one.",
+    f"false: {TEXT2SEG_PAPER}; true: {SURGERY}",
+    is_text_side=True,
+)
+
+PROMPTS_PER_BATCH = Parameter(
+    "prompts_per_batch", 64, "int", "Prompts that go through SAM's decoder at once.", OURS, 1, 4096, is_text_side=True
 )
 
 TILING = (
@@ -96,8 +119,17 @@ POLYGONS = (
         "Polygons whose pixels cover less are left out, in square metres on the ground, before the simplification.",
         OURS,
         0,
+        is_text_side=True,
     ),
-    Parameter("fill_holes_m2", 1.0, "float", "Smaller holes are filled, in square metres on the ground.", OURS, 0),
+    Parameter(
+        "fill_holes_m2",
+        1.0,
+        "float",
+        "Smaller holes are filled, in square metres on the ground.",
+        OURS,
+        0,
+        is_text_side=True,
+    ),
     Parameter(
         "simplify_m",
         None,
@@ -105,5 +137,48 @@ POLYGONS = (
         "Tolerance of the simplification in metres; 0 keeps the pixel edges; auto is one working pixel.",
         OURS,
         0,
+        is_text_side=True,
     ),
 )
+
+
+def check_overlap(values: Values) -> None:
+    """Refuse tiles that overlap by more than half.
+
+    Raises:
+        RecipeError: they do.
+    """
+    tile_px, overlap_px = int(values["tile_px"] or 0), int(values["overlap_px"] or 0)
+    if overlap_px > tile_px // 2:
+        raise RecipeError(
+            f"The parameter overlap_px={overlap_px} is more than half of tile_px={tile_px}: make it smaller."
+        )
+
+
+def check_stride(values: Values) -> None:
+    """Refuse sliding windows with gaps between them.
+
+    Raises:
+        RecipeError: there are gaps.
+    """
+    stride_px, window_px = int(values["clip_stride_px"] or 0), int(values["clip_window_px"] or 0)
+    if stride_px > window_px:
+        raise RecipeError(
+            f"The parameter clip_stride_px={stride_px} is larger than clip_window_px={window_px}, "
+            "which would leave pixels unseen: make it smaller."
+        )
+
+
+def check_competitor(values: Values) -> None:
+    """Refuse a competitor without a word.
+
+    Raises:
+        RecipeError: it has none.
+    """
+    if not str(values["competitor"]).strip(" |"):
+        raise RecipeError("The parameter competitor names no word: write one, for example competitor=background.")
+
+
+def objects_are_instances(values: Values) -> bool:
+    """Whether the parameter ``objects`` asks for one polygon an object."""
+    return values["objects"] == "instances"

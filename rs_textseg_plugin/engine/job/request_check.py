@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from rs_textseg_plugin.contract.errors import OutputError, QueryError
 from rs_textseg_plugin.contract.query import Query
-from rs_textseg_plugin.contract.recipe import ParameterValue, find_pipeline
+from rs_textseg_plugin.contract.recipe import find_pipeline
 from rs_textseg_plugin.contract.request import Request
-from rs_textseg_plugin.contract.server_address import parse_address
 from rs_textseg_plugin.contract.tables.pipeline_info import PipelineInfo
 from rs_textseg_plugin.engine.answers.legend import MOST_CLASSES
 from rs_textseg_plugin.engine.results.vector_file import check_output
@@ -28,7 +25,7 @@ def check_request(request: Request) -> None:
             f"The class list names {len(request.query.output_classes)} classes, and a result holds at most "
             f"{MOST_CLASSES}: ask for fewer, or join some with '|'."
         )
-    if request.output.clicks and info.takes != "phrase":
+    if request.output.clicks and not info.asks_model:
         raise OutputError(
             f"The pipeline {info.name} asks no vision-language model, so there are no clicks to write to "
             f"{request.output.clicks}: leave that output out."
@@ -46,26 +43,4 @@ def _check_question(info: PipelineInfo, query: Query) -> None:
         raise QueryError(
             f"The pipeline {info.name} answers class lists, and the request holds none: "
             'give one, for example --text "building|roof, road, water".'
-        )
-
-
-def require_consent(parameters: Mapping[str, ParameterValue], consent_to_send: str) -> None:
-    """Make sure that pictures go only to where the user agreed.
-
-    Args:
-        parameters: all of the recipe's, checked.
-        consent_to_send: the address that was agreed to.
-
-    Raises:
-        QueryError: they would go to another one.
-        RecipeError: the address is none, or holds a password.
-    """
-    address = str(parameters.get("base_url") or "")
-    if not address or parameters.get("clicks"):
-        return
-    shown = parse_address(address).base_url
-    if address != consent_to_send:
-        raise QueryError(
-            f"Nothing was sent: pictures of the raster would leave this machine for {shown}, and nobody agreed to "
-            "that. Add --consent-to-send if they may, or take a model on this machine (--param vlm=FOLDER)."
         )

@@ -24,7 +24,8 @@ import torch
 from numpy.typing import NDArray
 
 from rs_textseg_plugin.contract.errors import Cancelled
-from rs_textseg_plugin.contract.recipe import ParameterValue, wants_instances
+from rs_textseg_plugin.contract.pipelines.grounding_sam import INFO
+from rs_textseg_plugin.contract.recipe import ParameterValue
 from rs_textseg_plugin.engine.answers.answer import Answer, Segment
 from rs_textseg_plugin.engine.answers.legend import Legend
 from rs_textseg_plugin.engine.answers.mask_votes import best_score_answer
@@ -107,7 +108,7 @@ class GroundingSam:
         p: Mapping[str, Any] = parameters
         self._sam, self._detector, self._legend, self._parameters = sam, detector, legend, p
         self._is_rough = p["box_prompt"] == "middle"
-        self._wants_instances = wants_instances(parameters)
+        self._wants_instances = INFO.makes_instances(parameters)
         # Where tiles overlap and one of two has no mask, a map has half of the other's score; masks need no threshold.
         self.prob_threshold: float = 0.0 if self._wants_instances else p["box_threshold"] / 2
         self.duplicate_iou: float = p["box_duplicates"]

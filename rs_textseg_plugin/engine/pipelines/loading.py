@@ -12,15 +12,7 @@ import torch
 from rs_textseg_plugin.contract.errors import RecipeError
 from rs_textseg_plugin.contract.grid import PixelGrid
 from rs_textseg_plugin.contract.pipelines.vlm_sam import VLM_FOLDER
-from rs_textseg_plugin.contract.recipe import (
-    GROUNDING_SAM,
-    SAM_CLIP,
-    SEGEARTH_OV,
-    SURGERY_SAM,
-    TEXT2SEG,
-    VLM_SAM,
-    ParameterValue,
-)
+from rs_textseg_plugin.contract.recipe import ParameterValue
 from rs_textseg_plugin.engine.answers.legend import Legend
 from rs_textseg_plugin.engine.loading.files import ResolvedSet
 from rs_textseg_plugin.engine.loading.model_cache import ModelShelf
@@ -155,10 +147,10 @@ def _vision_model(order: Order) -> VisionModel:
 
 
 LOADERS: Mapping[str, Loader] = {
-    SAM_CLIP.name: load_sam_clip,
-    SEGEARTH_OV.name: load_segearth_ov,
-    GROUNDING_SAM.name: load_grounding_sam,
-    SURGERY_SAM.name: load_surgery_sam,
-    TEXT2SEG.name: load_text2seg,
-    VLM_SAM.name: load_vlm_sam,
+    "sam-clip": load_sam_clip,
+    "segearth-ov": load_segearth_ov,
+    "grounding-sam": load_grounding_sam,
+    "surgery-sam": load_surgery_sam,
+    "text2seg": load_text2seg,
+    "vlm-sam": load_vlm_sam,
 }

@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 
 from rs_textseg_plugin.contract.errors import Cancelled
 from rs_textseg_plugin.contract.grid import Window
-from rs_textseg_plugin.contract.recipe import ParameterValue, wants_instances
+from rs_textseg_plugin.contract.pipelines.sam_clip import INFO
+from rs_textseg_plugin.contract.recipe import ParameterValue
 from rs_textseg_plugin.engine.answers.answer import NO_CLASS, Answer, Segment
 from rs_textseg_plugin.engine.answers.class_map import ClassMap
 from rs_textseg_plugin.engine.answers.legend import Legend
@@ -106,7 +107,7 @@ class SamClip:
         self._asks_regions = p["region_prompts"] and self._selector == "vote"
         self._region_min_px: int = p["region_min_px"]
         self._region_max_points: int = p["region_max_points"]
-        self._wants_instances = wants_instances(parameters)
+        self._wants_instances = INFO.makes_instances(parameters)
         self._paints_uncovered = p["uncovered"] == "clip"
         self._logit_scale = p["logit_scale"] or (_VOTE_SCALE if self._selector == "vote" else _CROP_SCALE)
         self._words = clip.embed_words(legend.words, p["templates"])

@@ -25,8 +25,11 @@ import numpy as np
 import torch
 
 from rs_textseg_plugin.contract.errors import ModelError
+from rs_textseg_plugin.contract.pipelines.grounding_sam import INFO as GROUNDING_SAM
+from rs_textseg_plugin.contract.pipelines.sam_clip import INFO as SAM_CLIP
+from rs_textseg_plugin.contract.pipelines.surgery_sam import INFO as SURGERY_SAM
 from rs_textseg_plugin.contract.pipelines.text2seg import BRANCHES, read_branches
-from rs_textseg_plugin.contract.recipe import GROUNDING_SAM, SAM_CLIP, SURGERY_SAM, ParameterValue
+from rs_textseg_plugin.contract.recipe import ParameterValue
 from rs_textseg_plugin.engine.answers.answer import Answer, RemarkMap, Segment
 from rs_textseg_plugin.engine.answers.legend import Legend
 from rs_textseg_plugin.engine.answers.mask_votes import Scores, best_scores, mean_votes, vote_map

@@ -16,7 +16,7 @@ from rasterio.io import DatasetReader
 
 from rs_textseg_plugin.contract.errors import SceneError
 from rs_textseg_plugin.contract.grid import Window
-from rs_textseg_plugin.contract.scene import Scene
+from rs_textseg_plugin.contract.scene import Scene, default_bands
 from rs_textseg_plugin.engine.raster.resample import axis_weights, resample
 
 Bools = NDArray[np.bool_]
@@ -63,15 +63,16 @@ def choose_bands(dataset: DatasetReader, scene: Scene) -> BandChoice:
     Raises:
         SceneError: a band that does not exist, neither one nor three bands, or complex values.
     """
-    palette = _palette(dataset, scene.bands)
+    bands = scene.bands or default_bands(dataset.count)
+    palette = _palette(dataset, bands)
     if palette is not None:
         note = "The raster has a colour table: its colours are used as red, green and blue."
         return BandChoice((1,), np.dtype(np.uint8), palette, scene.nodata, (note,))
-    _require_bands(dataset, scene.bands)
-    kinds = [dataset.dtypes[band - 1] for band in scene.bands]
+    _require_bands(dataset, bands)
+    kinds = [dataset.dtypes[band - 1] for band in bands]
     if any("complex" in kind for kind in kinds):
         raise SceneError(f"{dataset.name} holds complex numbers: convert it to intensity or amplitude first.")
-    return BandChoice(scene.bands, np.result_type(*kinds), None, scene.nodata)
+    return BandChoice(bands, np.result_type(*kinds), None, scene.nodata)
 
 
 def _palette(dataset: DatasetReader, bands: Sequence[int]) -> NDArray[np.uint8] | None:

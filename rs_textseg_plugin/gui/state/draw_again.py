@@ -10,7 +10,7 @@ from typing import Callable, Optional
 from qgis.core import QgsProject
 
 from rs_textseg_plugin.contract.request import Output, Request
-from rs_textseg_plugin.host.click_layers import ClickLayers, write_clicks
+from rs_textseg_plugin.host.layers.click_layers import ClickLayers, write_clicks
 from rs_textseg_plugin.host.output_paths import (
     RASTER_SUFFIXES,
     clicks_path_beside,

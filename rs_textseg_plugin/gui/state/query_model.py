@@ -16,7 +16,7 @@ from rs_textseg_plugin.contract.events import Failed, Finished, Found, Progress
 from rs_textseg_plugin.contract.query import Query, parse_class_list
 from rs_textseg_plugin.contract.recipe import PIPELINES, ParameterValue, PipelineInfo, Recipe, find_preset
 from rs_textseg_plugin.contract.request import Output, Request
-from rs_textseg_plugin.contract.server_address import is_this_machine, parse_address
+from rs_textseg_plugin.contract.server.server_address import is_this_machine, parse_address
 from rs_textseg_plugin.contract.text.phrase import parse_phrase_for
 from rs_textseg_plugin.gui.parts.words import reading_in_words
 from rs_textseg_plugin.gui.state.base_values import base_values
@@ -33,12 +33,12 @@ from rs_textseg_plugin.gui.state.query_state import (
     remembered_state,
 )
 from rs_textseg_plugin.gui.state.vlm_choice import ENDPOINT, asks_a_model
-from rs_textseg_plugin.host.click_layers import ClickLayers
-from rs_textseg_plugin.host.consent import consent, has_consented, take_back
-from rs_textseg_plugin.host.endpoint_key import sends_pictures
+from rs_textseg_plugin.host.layers.click_layers import ClickLayers
+from rs_textseg_plugin.host.layers.scene_from_layer import layer_support, scene_from_layer
+from rs_textseg_plugin.host.layers.views import count_views
 from rs_textseg_plugin.host.output_paths import clicks_path_beside, default_output_path, make_folder_for, paths_beside
-from rs_textseg_plugin.host.scene_from_layer import layer_support, scene_from_layer
-from rs_textseg_plugin.host.views import count_views
+from rs_textseg_plugin.host.server.consent import consent, has_consented, take_back
+from rs_textseg_plugin.host.server.endpoint_key import sends_pictures
 
 _NO_AREA = "Draw a rectangle on the map."
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from rs_textseg_plugin.contract.errors import RecipeError
 from rs_textseg_plugin.contract.pipelines.vlm_sam import VLM_FOLDER
 from rs_textseg_plugin.contract.recipe import ParameterValue
-from rs_textseg_plugin.contract.server_address import parse_address, shown_url
+from rs_textseg_plugin.contract.server.server_address import parse_address, shown_url
 from rs_textseg_plugin.contract.tables.pipeline_info import PipelineInfo
 from rs_textseg_plugin.gui.state.model_choices import folder_of
 from rs_textseg_plugin.host import settings

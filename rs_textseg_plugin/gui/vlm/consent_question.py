@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from qgis.PyQt.QtWidgets import QMessageBox, QWidget
 
-from rs_textseg_plugin.contract.server_address import can_be_overheard
+from rs_textseg_plugin.contract.server.server_address import can_be_overheard
 from rs_textseg_plugin.gui.state.query_state import Sending
 from rs_textseg_plugin.host.translate import tr
 

@@ -7,7 +7,7 @@ from qgis.PyQt.QtWidgets import QComboBox, QWidget
 
 from rs_textseg_plugin.gui.query.query_form import QueryForm
 from rs_textseg_plugin.gui.state.vlm_choice import VlmChoice
-from rs_textseg_plugin.host.consent import consent
+from rs_textseg_plugin.host.server.consent import consent
 
 URL = "https://api.example.org/v1"
 

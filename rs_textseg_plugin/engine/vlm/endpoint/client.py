@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from rs_textseg_plugin.contract.api_key import checked_key
 from rs_textseg_plugin.contract.errors import EngineError, RecipeError
-from rs_textseg_plugin.contract.server_address import can_be_overheard, is_this_machine, parse_address
+from rs_textseg_plugin.contract.server.api_key import checked_key
+from rs_textseg_plugin.contract.server.server_address import can_be_overheard, is_this_machine, parse_address
 from rs_textseg_plugin.engine.vlm.endpoint.cancellable import run_cancellable
 from rs_textseg_plugin.engine.vlm.endpoint.dialect import Dialect, Message
 from rs_textseg_plugin.engine.vlm.endpoint.errors import (

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin
 
-from rs_textseg_plugin.contract.api_key import VARIABLE, without_key
 from rs_textseg_plugin.contract.errors import EngineError
-from rs_textseg_plugin.contract.server_address import ServerAddress, shown_url
+from rs_textseg_plugin.contract.server.api_key import VARIABLE, without_key
+from rs_textseg_plugin.contract.server.server_address import ServerAddress, shown_url
 
 if TYPE_CHECKING:
     import openai

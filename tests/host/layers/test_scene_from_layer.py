@@ -12,7 +12,7 @@ from qgis.core import (
 from rs_textseg_plugin.contract.errors import SceneError
 from rs_textseg_plugin.contract.grid import Extent
 from rs_textseg_plugin.contract.scene import Scene
-from rs_textseg_plugin.host.scene_from_layer import LayerSupport, layer_support, scene_from_layer
+from rs_textseg_plugin.host.layers.scene_from_layer import LayerSupport, layer_support, scene_from_layer
 
 pytestmark = pytest.mark.usefixtures("qgis_app")
 CONTEXT = QgsCoordinateTransformContext()

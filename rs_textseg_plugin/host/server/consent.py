@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rs_textseg_plugin.contract.server_address import parse_address
+from rs_textseg_plugin.contract.server.server_address import parse_address
 from rs_textseg_plugin.host.settings import CONSENTS
 
 

@@ -20,8 +20,8 @@ from rs_textseg_plugin.contract.events import Finished
 from rs_textseg_plugin.contract.query import ClassSpec
 from rs_textseg_plugin.contract.request import Request
 from rs_textseg_plugin.contract.version import VERSION
+from rs_textseg_plugin.host.layers.style import style_by_class, style_raster
 from rs_textseg_plugin.host.output_paths import RASTER_SUFFIXES
-from rs_textseg_plugin.host.style import style_by_class, style_raster
 from rs_textseg_plugin.host.translate import tr
 
 GROUP_NAME = "RS TextSeg"

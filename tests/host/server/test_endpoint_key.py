@@ -9,7 +9,7 @@ from qgis.core import QgsApplication
 
 from rs_textseg_plugin.contract.errors import InputError
 from rs_textseg_plugin.contract.recipe import Recipe
-from rs_textseg_plugin.host.endpoint_key import KeyHolder, key_for, read_key
+from rs_textseg_plugin.host.server.endpoint_key import KeyHolder, key_for, read_key
 
 pytestmark = pytest.mark.usefixtures("qgis_app")
 

@@ -10,7 +10,7 @@ from rs_textseg_plugin.contract.errors import OutputError
 from rs_textseg_plugin.contract.events import Finished
 from rs_textseg_plugin.contract.request import Request
 from rs_textseg_plugin.contract.text.phrase import parse_referring
-from rs_textseg_plugin.host.result_layers import GROUP_NAME, REQUEST_PROPERTY, add_rasters, add_result
+from rs_textseg_plugin.host.layers.result_layers import GROUP_NAME, REQUEST_PROPERTY, add_rasters, add_result
 from rs_textseg_plugin.runtime.worker_process import WorkerProcessClient
 
 pytestmark = pytest.mark.usefixtures("qgis_app")

@@ -8,8 +8,8 @@ from qgis.core import QgsFeature, QgsGeometry, QgsProject, edit
 
 from rs_textseg_plugin.contract.errors import OutputError, QueryError
 from rs_textseg_plugin.contract.request import Output
-from rs_textseg_plugin.host.click_layers import add_click_layers, read_answers, write_clicks
-from rs_textseg_plugin.host.result_layers import GROUP_NAME
+from rs_textseg_plugin.host.layers.click_layers import add_click_layers, read_answers, write_clicks
+from rs_textseg_plugin.host.layers.result_layers import GROUP_NAME
 from rs_textseg_plugin.runtime.worker_process import WorkerProcessClient
 
 pytestmark = pytest.mark.usefixtures("qgis_app")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rs_textseg_plugin.contract.api_key import VARIABLE, checked_key, key_from_environment, no_key, without_key
+from rs_textseg_plugin.contract.server.api_key import VARIABLE, checked_key, key_from_environment, no_key, without_key
 from rs_textseg_plugin.contract.errors import InputError
 
 KEY = "sk-" + "a1B2c3" * 5

@@ -4,7 +4,7 @@ import pytest
 from qgis.core import QgsSettings
 
 from rs_textseg_plugin.contract.errors import RecipeError
-from rs_textseg_plugin.host.consent import consent, has_consented, take_back
+from rs_textseg_plugin.host.server.consent import consent, has_consented, take_back
 from rs_textseg_plugin.host.settings import PREFIX
 
 pytestmark = pytest.mark.usefixtures("qgis_app")

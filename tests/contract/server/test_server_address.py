@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rs_textseg_plugin.contract.errors import RecipeError
-from rs_textseg_plugin.contract.server_address import can_be_overheard, is_this_machine, parse_address, shown_url
+from rs_textseg_plugin.contract.server.server_address import can_be_overheard, is_this_machine, parse_address, shown_url
 
 
 @pytest.mark.parametrize(

@@ -25,8 +25,8 @@ from qgis.core import (
 )
 
 from rs_textseg_plugin.contract.errors import OutputError, QueryError
-from rs_textseg_plugin.host.result_layers import add_to_group
-from rs_textseg_plugin.host.style import style_boxes, style_points
+from rs_textseg_plugin.host.layers.result_layers import add_to_group
+from rs_textseg_plugin.host.layers.style import style_boxes, style_points
 from rs_textseg_plugin.host.translate import tr
 
 _FIELDS = "field=kind:string&field=instance:integer&field=words:string&field=confidence:double"

@@ -7,7 +7,7 @@ from qgis.core import QgsRasterLayer
 
 from rs_textseg_plugin.contract.grid import Extent
 from rs_textseg_plugin.contract.scene import Scene
-from rs_textseg_plugin.host.views import count_views
+from rs_textseg_plugin.host.layers.views import count_views
 
 pytestmark = pytest.mark.usefixtures("qgis_app")
 SCENE = Scene("scene.tif")

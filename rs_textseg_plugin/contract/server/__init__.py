@@ -1,0 +1,1 @@
+"""A server that a vision-language model answers from: its address and its key."""

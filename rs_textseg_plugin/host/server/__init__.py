@@ -1,0 +1,1 @@
+"""What sending to a server needs of QGIS: consent and keys."""
