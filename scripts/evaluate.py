@@ -61,7 +61,7 @@ from rs_textseg_plugin.contract.errors import EngineError, OutputError, RecipeEr
 from rs_textseg_plugin.contract.events import Finished
 from rs_textseg_plugin.contract.grid import PixelGrid
 from rs_textseg_plugin.contract.query import Query, parse_class_list
-from rs_textseg_plugin.contract.recipe import SAM_CLIP, Recipe
+from rs_textseg_plugin.contract.recipe import Recipe
 from rs_textseg_plugin.contract.request import Output, Request
 from rs_textseg_plugin.contract.scene import Scene
 from rs_textseg_plugin.contract.version import VERSION
@@ -228,7 +228,7 @@ def main(arguments: Sequence[str] | None = None, engine: Engine | None = None) -
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("scenes", type=Path, metavar="SCENES", help="a folder of scenes with truth")
-    parser.add_argument("--pipeline", default=SAM_CLIP.name)
+    parser.add_argument("--pipeline", default=Recipe().pipeline)
     parser.add_argument("--models", required=True, help="a model set or a folder with checkpoints")
     parser.add_argument("--text", help="class list; without it, all classes of the truth")
     parser.add_argument("--param", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="a parameter")

@@ -38,8 +38,8 @@ from rs_textseg_plugin.contract.scene import Scene, Stretch
 from rs_textseg_plugin.contract.tables.shared import ATTENTIONS
 from rs_textseg_plugin.engine.compute.device import choose_device
 from rs_textseg_plugin.engine.loading.files import Checkpoint, resolve_set
-from rs_textseg_plugin.engine.models.checkpoint import UPSAMPLER_PREFIX
 from rs_textseg_plugin.engine.models.clip import ClipModel, load_clip
+from rs_textseg_plugin.engine.models.kinds import UPSAMPLER_PREFIX
 from rs_textseg_plugin.engine.models.upsampler import load_upsampler
 from upsampling.features import LAST_BLOCK, PENULTIMATE, Featurizer
 from upsampling.pictures import PictureSource, find_rasters

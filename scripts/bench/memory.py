@@ -74,7 +74,7 @@ def measure(size: int, rasters: bool) -> dict[str, float]:
         names = ("label_raster", "score_raster", "class_scores") if rasters else ()
         output = Output(str(folder / "out.gpkg"), **{name: str(folder / f"{name}.tif") for name in names})
         request = Request(Scene(str(raster)), parse_class_list("building, road, water"), recipe, output)
-        engine = Engine({"sam-clip": lambda order: NullModel(order.legend, SPACING_PX, RADIUS_PX)})
+        engine = Engine({"sam-clip": lambda inputs: NullModel(inputs.legend, SPACING_PX, RADIUS_PX)})
         start_mb, started = peak_mb(), time.perf_counter()
         tiles, finished = 0, None
         for event in engine.run(request, lambda: False):

@@ -41,16 +41,13 @@ class NullModel:
     def __init__(self, legend: Legend, spacing_px: int, radius_px: int) -> None:
         self._legend, self._spacing_px, self._radius_px = legend, spacing_px, radius_px
 
-    def observation_key(self, parameters: object) -> str:
-        return "null"
-
     def to(self, device: object, dtype: object) -> None:
         """There is nothing to move."""
 
-    def observe(self, image: TileImage, budget: object, should_stop: object) -> Place:
+    def observe(self, image: TileImage, control: object) -> Place:
         return Place(image.window)
 
-    def answer(self, observation: Place, budget: object, should_stop: object) -> Answer:
+    def answer(self, observation: Place, control: object) -> Answer:
         return Answer(tuple(self._discs(observation.window)), self._fields(observation.window))
 
     def _discs(self, tile: Window) -> Iterator[Segment]:

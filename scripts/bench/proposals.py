@@ -29,6 +29,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "helpers")]
 import numpy as np  # noqa: E402
 import psutil  # noqa: E402
 import torch  # noqa: E402
+from controls import control  # noqa: E402
 from numpy.typing import NDArray  # noqa: E402
 from planted_sam import embedding_for, plant, planted_sam, wrapped  # noqa: E402
 from segment_anything import SamAutomaticMaskGenerator  # noqa: E402
@@ -105,7 +106,7 @@ def prepare(options: argparse.Namespace) -> dict[str, Side]:
     blank = np.zeros((*TILE, 3), np.uint8)
     return {
         "reference": lambda: generator.generate(blank),
-        "ours": lambda: propose(model, embedding, settings, None, lambda: False),
+        "ours": lambda: propose(model, embedding, settings, None, control()),
     }
 
 

@@ -14,12 +14,15 @@ Some papers print cIoU under the name gIoU: see that you compare the same.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from tqdm import tqdm
 
+from rs_textseg_plugin.engine.compute.device import Budget
+from rs_textseg_plugin.engine.compute.run_control import RunControl
 from rs_textseg_plugin.engine.models.sam import SamModel
 from rs_textseg_plugin.engine.vlm.drawing import Policy, draw_instances
 from rs_textseg_plugin.engine.vlm.instance import Instance
@@ -29,6 +32,7 @@ from rs_textseg_plugin.engine.vlm.reading.answer import read_answer
 from tuning.examples import Example, Mask, Shown, coarser
 
 _IOU = 0.5
+_CONTROL = RunControl(Budget(torch.device("cpu")))  # nobody stops an evaluation but by ending it
 
 
 @dataclass(frozen=True)
@@ -137,7 +141,7 @@ class Examiner:
     def _sample(self, phrase: str, shown: Shown) -> Sample:
         instances, is_readable = self._ask(phrase, shown)
         drawn = np.zeros(shown.rgb.shape[:2], np.bool_)
-        for mask in draw_instances(instances, shown.rgb, self.sam, self.prompts, _never):
+        for mask in draw_instances(instances, shown.rgb, self.sam, self.prompts, _CONTROL):
             if mask is not None:
                 drawn[mask.window.slices] |= mask.mask.unpack()
         return compare(shown.target, drawn, is_readable)
@@ -146,9 +150,6 @@ class Examiner:
         height, width = shown.rgb.shape[:2]
         convention = self.model.convention
         asked = ask_for(phrase, self.model.shown_size(width, height), convention, self.clicks)
-        reply = self.model.ask(shown.rgb, asked, _never)
+        reply = self.model.ask(shown.rgb, asked, _CONTROL)
         reading = read_answer(reply.text, reply.shown_px, (width, height), convention)
         return reading.instances, reading.is_answer
-
-
-_never: Callable[[], bool] = lambda: False  # noqa: E731 (nobody stops an evaluation but by ending it)

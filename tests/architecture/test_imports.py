@@ -1,4 +1,4 @@
-"""Imports only point inwards; the rules are in ``scripts/import_arrows.py``."""
+"""Imports only point inwards, between rings and between rooms; the tables are in ``scripts/import_arrows.py``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from import_arrows import find_wrong_arrows
+from import_arrows import RING_ITSELF, ROOMS, find_wrong_arrows
 from stage import PACKAGE, ROOT
 
 WRONG_ARROWS = [
@@ -51,6 +51,19 @@ WRONG_ARROWS = [
     ("__init__.py", "def f():\n    from rs_textseg_plugin.engine import service"),
     ("__init__.py", "if True:\n    import qgis"),
     ("utils/text.py", "import json"),
+    ("engine/models/clip.py", "from rs_textseg_plugin.engine.vlm.model import Reply"),
+    ("engine/models/clip.py", "def f():\n    from rs_textseg_plugin.engine.loading.files import Checkpoint"),
+    ("engine/vlm/endpoint/client.py", "from rs_textseg_plugin.engine.pipelines.inputs import PipelineInputs"),
+    ("engine/results/polygons.py", "from rs_textseg_plugin.engine.job.plan import Plan"),
+    ("engine/answers/legend.py", "from rs_textseg_plugin.engine import service"),
+    ("engine/raster/reader.py", "import rs_textseg_plugin.engine.models.sam"),
+    ("engine/helpers.py", "import json"),
+    ("engine/utils/text.py", "import json"),
+    ("contract/grid.py", "from rs_textseg_plugin.contract.text.phrase import read_phrase"),
+    ("contract/tables/parameter.py", "from rs_textseg_plugin.contract.pipelines import PIPELINES"),
+    ("gui/state/query_model.py", "from rs_textseg_plugin.gui.query.query_form import QueryForm"),
+    ("gui/run/run_panel.py", "from rs_textseg_plugin.gui.query.query_form import QueryForm"),
+    ("host/server/consent.py", "from rs_textseg_plugin.host.layers.style import style_raster"),
 ]
 
 RIGHT_ARROWS = [
@@ -59,6 +72,10 @@ RIGHT_ARROWS = [
         "from __future__ import annotations\nimport json\nfrom rs_textseg_plugin.contract import errors",
     ),
     ("engine/service.py", "import torch\nfrom rs_textseg_plugin.contract.grid import Window\nimport rasterio"),
+    ("engine/vlm/endpoint/client.py", "from rs_textseg_plugin.engine.vlm.model import Reply"),
+    ("engine/job/plan.py", "from rs_textseg_plugin.engine.loading.files import resolve_set"),
+    ("contract/text/phrase.py", "from rs_textseg_plugin.contract.query import Query"),
+    ("gui/query/query_form.py", "from rs_textseg_plugin.gui.state.query_model import QueryModel"),
     ("runtime/client.py", "import asyncio\nfrom rs_textseg_plugin.contract import wire"),
     ("runtime/in_process.py", "def f():\n    from rs_textseg_plugin.engine.service import run"),
     (
@@ -98,3 +115,19 @@ def test_a_wrong_arrow_is_found(tmp_path, name, source):
 @pytest.mark.parametrize(("name", "source"), RIGHT_ARROWS)
 def test_a_right_arrow_is_accepted(tmp_path, name, source):
     assert find_wrong_arrows(write_module(tmp_path, name, source)) == []
+
+
+@pytest.mark.parametrize("ring", ROOMS)
+def test_no_two_rooms_import_each_other_not_even_on_a_detour(ring):
+    """Rooms that lie directly in a ring's folder count as one with its subfolders."""
+    below = {room: set(others) - {RING_ITSELF} for room, others in ROOMS[ring].items() if room != RING_ITSELF}
+    while below:
+        floor = {room for room, others in below.items() if not others & set(below)}
+        assert floor, f"These rooms import each other: {sorted(below)}"
+        below = {room: others for room, others in below.items() if room not in floor}
+
+
+@pytest.mark.parametrize("ring", ROOMS)
+def test_a_room_of_the_table_exists(ring):
+    for room in set(ROOMS[ring]) - {RING_ITSELF}:
+        assert (ROOT / PACKAGE / ring / room).is_dir() or (ROOT / PACKAGE / ring / f"{room}.py").is_file(), room

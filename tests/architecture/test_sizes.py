@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import statistics
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -40,6 +41,19 @@ def is_broad(handler: ast.ExceptHandler) -> bool:
 def test_no_module_has_400_lines():
     modules = sorted((ROOT / PACKAGE).rglob("*.py"))
     assert [path.name for path in modules if len(path.read_text(encoding="utf-8").splitlines()) >= 400] == []
+
+
+def modules_by_folder(package: Path) -> dict[str, int]:
+    """Return how many modules each folder holds beside its ``__init__``."""
+    modules = [path for path in package.rglob("*.py") if path.name != "__init__.py"]
+    return Counter(path.parent.relative_to(package).as_posix() for path in modules)
+
+
+def test_no_folder_holds_more_than_15_modules_and_the_shared_ones_have_room():
+    counts = modules_by_folder(ROOT / PACKAGE)
+    assert {folder: count for folder, count in counts.items() if count > 15} == {}
+    assert counts["contract"] <= 13
+    assert counts["host"] <= 13
 
 
 def test_no_function_is_longer_than_60_lines_and_half_of_them_have_ten_at_most():

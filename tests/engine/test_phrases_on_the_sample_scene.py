@@ -70,14 +70,14 @@ class TruthOfTheSample(PlantedPipeline):
         labels = of_polygon[objects]
         super().__init__(Truth(labels, np.where(labels >= 0, objects, 0)), names)
 
-    def answer(self, observation, budget, should_stop) -> Answer:
+    def answer(self, observation, control) -> Answer:
         part = observation.window.slices
         return Answer(segments_of(Truth(self._truth.classes[part], self._truth.objects[part]), self._names.size), None)
 
 
 @pytest.fixture(scope="module")
 def planted_engine() -> Engine:
-    return Engine({"text2seg": lambda order: TruthOfTheSample(order.legend)})
+    return Engine({"text2seg": lambda inputs: TruthOfTheSample(inputs.legend)})
 
 
 def found(engine: Engine, query: Query, folder: Path, pipeline: str = "text2seg", extent=None, **given) -> Shapes:

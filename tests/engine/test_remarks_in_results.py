@@ -22,8 +22,8 @@ LONG = "ü" * 300
 class Saying(PlantedPipeline):
     """Says something long of every object."""
 
-    def answer(self, observation, budget, should_stop):
-        exact = super().answer(observation, budget, should_stop)
+    def answer(self, observation, control):
+        exact = super().answer(observation, control)
         return replace(exact, segments=tuple(replace(one, remark=LONG) for one in exact.segments))
 
 
@@ -41,7 +41,7 @@ def run(truth, tmp_path, tiny_models, suffix, pipeline="text2seg"):
         file.write(np.random.default_rng(0).integers(1, 255, (3, 96, 160), np.uint8))
     recipe = Recipe(pipeline, str(tiny_models), {"tile_px": 96, "overlap_px": 32}, device="cpu")
     output = Output(str(tmp_path / f"out{suffix}"))
-    engine = Engine({pipeline: lambda order: Saying(truth, order.legend)})
+    engine = Engine({pipeline: lambda inputs: Saying(truth, inputs.legend)})
     events = list(engine.run(Request(Scene(str(path)), parse_class_list("building, road"), recipe, output), bool))
     return events, output.path
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import weakref
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,10 +12,13 @@ import rasterio
 import rasterio.features
 import shapely
 import torch
+from osgeo import gdal
 from planted import PlantedPipeline, Truth, planted_engine
 from scipy.ndimage import gaussian_filter
 from skimage.measure import label
+from tiny_detector import write_tiny_detector
 
+from rs_textseg_plugin.contract.catalog import ModelFile
 from rs_textseg_plugin.contract.errors import (
     Cancelled,
     MemoryExhausted,
@@ -30,6 +34,7 @@ from rs_textseg_plugin.contract.request import Output, Request
 from rs_textseg_plugin.contract.scene import Scene
 from rs_textseg_plugin.engine.answers.answer import Answer, PackedMask, Segment
 from rs_textseg_plugin.engine.job.request_check import check_request
+from rs_textseg_plugin.engine.loading.files import verified
 from rs_textseg_plugin.engine.results.vector_file import PROVENANCE_KEY
 from rs_textseg_plugin.engine.service import Engine
 
@@ -114,7 +119,7 @@ class DrawnTwice(PlantedPipeline):
         super().__init__(Truth(np.zeros((0, 0)), np.zeros((0, 0))), names)
         self.duplicate_iou = duplicate_iou
 
-    def answer(self, observation, budget, should_stop) -> Answer:
+    def answer(self, observation, control) -> Answer:
         places = {(0, 0): Window(105, 50, 14, 10), (96, 0): Window(10, 48, 10, 22)}
         place = places.get((observation.window.col, observation.window.row))
         if place is None:
@@ -126,7 +131,7 @@ class DrawnTwice(PlantedPipeline):
 
 @pytest.mark.parametrize(("duplicate_iou", "count"), [(0.2, 1), (0.5, 3)])  # the smaller one cuts the other in two
 def test_what_two_tiles_draw_differently_counts_once_as_the_pipeline_says(request_for, duplicate_iou, count):
-    engine = Engine({"sam-clip": lambda order: DrawnTwice(duplicate_iou, order.legend)})
+    engine = Engine({"sam-clip": lambda inputs: DrawnTwice(duplicate_iou, inputs.legend)})
     finished = list(engine.run(request_for(objects="instances"), never))[-1]
     assert sum(row.count for row in finished.classes) == count
 
@@ -232,13 +237,13 @@ def test_memory_that_runs_out_is_handled_in_steps_and_said(truth, request_for):
 class Answering(PlantedPipeline):
     """A planted pipeline whose answer may be changed; `on_answer` may raise."""
 
-    def __init__(self, truth, names, on_tile, change, on_answer=lambda should_stop: None) -> None:
+    def __init__(self, truth, names, on_tile, change, on_answer=lambda control: None) -> None:
         super().__init__(truth, names, on_tile)
         self._change, self._on_answer = change, on_answer
 
-    def answer(self, observation, budget, should_stop):
-        self._on_answer(should_stop)
-        return self._change(super().answer(observation, budget, should_stop))
+    def answer(self, observation, control):
+        self._on_answer(control)
+        return self._change(super().answer(observation, control))
 
 
 def same(answer: Answer) -> Answer:
@@ -250,11 +255,11 @@ def test_memory_that_runs_out_while_a_tile_is_answered_is_handled_without_lookin
 ):
     failures, seen = iter([True] * 2 + [False] * 99), []
 
-    def scarce(should_stop):
+    def scarce(control):
         if next(failures):
             raise MemoryError("no room")
 
-    engine = Engine({"sam-clip": lambda order: Answering(truth, order.legend, seen.append, same, scarce)})
+    engine = Engine({"sam-clip": lambda inputs: Answering(truth, inputs.legend, seen.append, same, scarce)})
     events = list(engine.run(request_for(), never))
     notes = [event.message for event in events if isinstance(event, Warned) and "Memory ran out" in event.message]
     assert len(notes) == 2
@@ -265,12 +270,12 @@ def test_memory_that_runs_out_while_a_tile_is_answered_is_handled_without_lookin
 def test_a_cancel_reaches_a_pipeline_that_is_answering(truth, request_for, tmp_path):
     asked = []
 
-    def cancelled(should_stop):
-        asked.append(should_stop())
+    def cancelled(control):
+        asked.append(control.should_stop())
         raise Cancelled("The run was cancelled.")
 
     stop = []
-    engine = Engine({"sam-clip": lambda order: Answering(truth, order.legend, stop.append, same, cancelled)})
+    engine = Engine({"sam-clip": lambda inputs: Answering(truth, inputs.legend, stop.append, same, cancelled)})
     with pytest.raises(Cancelled):
         list(engine.run(request_for(), lambda: bool(stop)))
     assert asked == [True]
@@ -281,7 +286,7 @@ def test_objects_that_went_into_the_map_are_counted_as_found(truth, request_for)
     def merged(answer: Answer) -> Answer:
         return Answer((), answer.class_map, (0, 0, 2, -1))
 
-    engine = Engine({"sam-clip": lambda order: Answering(truth, order.legend, lambda window: None, merged)})
+    engine = Engine({"sam-clip": lambda inputs: Answering(truth, inputs.legend, lambda window: None, merged)})
     found = [event for event in engine.run(request_for(), never) if isinstance(event, Found)]
     assert found[0].counts == {"building": 2, "water": 1}
     assert found[-1].counts == {"building": 18, "water": 9}
@@ -298,13 +303,13 @@ def test_memory_that_never_suffices_is_an_error_in_words(truth, request_for):
 def test_models_that_do_not_fit_on_the_device_run_on_the_cpu_and_the_result_says_so(truth, request_for, monkeypatch):
     tried = []
 
-    def load(order):
-        tried.append(order.device.type)
-        if order.device.type != "cpu":
+    def load(inputs):
+        tried.append(inputs.control.device.type)
+        if inputs.control.device.type != "cpu":
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return PlantedPipeline(truth, order.legend)
+        return PlantedPipeline(truth, inputs.legend)
 
-    monkeypatch.setattr("rs_textseg_plugin.engine.service.choose_device", lambda wanted: torch.device("meta"))
+    monkeypatch.setattr("rs_textseg_plugin.engine.job.plan.choose_device", lambda wanted: torch.device("meta"))
     events = list(Engine({"sam-clip": load}).run(request_for(), never))
     assert tried == ["meta", "cpu"]
     assert any("did not fit" in event.message for event in events if isinstance(event, Warned))
@@ -340,6 +345,66 @@ def test_a_second_question_about_the_same_raster_looks_at_no_tile_again(truth, r
         file.write(np.full((1, 5, 5), 9, np.uint8), [1], window=rasterio.windows.Window(0, 0, 5, 5))
     list(engine.run(request_for("building, road, water"), never))
     assert len(seen) == 18
+
+
+def test_a_repainted_source_of_a_vrt_is_looked_at_again(truth, request_for, raster):
+    vrt = raster.with_name("scene.vrt")
+    gdal.BuildVRT(str(vrt), [str(raster)]).FlushCache()
+    seen = []
+    engine = planted_engine(truth, seen.append)
+    request = request_for()
+    request = replace(request, scene=replace(request.scene, path=str(vrt)))
+    list(engine.run(request, never))
+    list(engine.run(request, never))
+    assert len(seen) == 9
+    with rasterio.open(raster, "r+") as file:
+        file.write(np.full((1, 5, 5), 9, np.uint8), [1], window=rasterio.windows.Window(0, 0, 5, 5))
+    list(engine.run(request, never))
+    assert len(seen) == 18
+
+
+def test_nothing_is_remembered_of_a_raster_whose_changes_nobody_would_see(truth, request_for, raster):
+    seen = []
+    engine = planted_engine(truth, seen.append)
+    with rasterio.MemoryFile(raster.read_bytes()) as memory:
+        request = request_for()
+        request = replace(request, scene=replace(request.scene, path=memory.name))
+        list(engine.run(request, never))
+        list(engine.run(request, never))
+    assert len(seen) == 18
+
+
+def test_models_of_an_earlier_query_make_room_before_anything_gets_smaller(truth, request_for, tmp_path):
+    """A detector, which the query does not need, is in memory, and a tile does not fit beside it."""
+    seen = []
+
+    def scarce(window):
+        if earlier() is not None:
+            raise MemoryError("no room")
+        seen.append(window)
+
+    engine = planted_engine(truth, scarce)
+    weights = write_tiny_detector(tmp_path / "detector")
+    checkpoint = verified(weights, ModelFile("detector", weights.name))
+    earlier = weakref.ref(engine.models.get(checkpoint, torch.device("cpu"), torch.float32))
+    finished = list(engine.run(request_for(), never))[-1]
+    assert len(seen) == 9
+    assert [note for note in finished.notes if "Memory ran out" in note] == []
+
+
+def test_models_of_an_earlier_query_make_room_for_those_of_the_next(truth, request_for, tmp_path):
+    weights = write_tiny_detector(tmp_path / "detector")
+    checkpoint = verified(weights, ModelFile("detector", weights.name))
+
+    def load(inputs):
+        if earlier() is not None:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return PlantedPipeline(truth, inputs.legend)
+
+    engine = Engine({"sam-clip": load})
+    earlier = weakref.ref(engine.models.get(checkpoint, torch.device("cpu"), torch.float32))
+    finished = list(engine.run(request_for(), never))[-1]
+    assert [note for note in finished.notes if "did not fit" in note] == []
 
 
 def test_provenance_is_enough_to_repeat_the_run(truth, request_for, tmp_path):

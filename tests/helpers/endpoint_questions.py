@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from controls import control
 from openai_server import OpenAiServer
 
 from rs_textseg_plugin.contract.errors import EngineError
@@ -30,7 +31,7 @@ def endpoint_of(server: OpenAiServer, model: str = "gpt-5", key: str = KEY, **op
 
 def ask(server: OpenAiServer, **options: Any) -> Reply:
     """Ask a server once."""
-    return endpoint_of(server, **options).ask(PICTURE, ASKED, never)
+    return endpoint_of(server, **options).ask(PICTURE, ASKED, control())
 
 
 def why_not(server: OpenAiServer, **options: Any) -> str:

@@ -156,17 +156,14 @@ class PlantedPipeline:
         self._truth, self._names, self._on_tile = truth, names, on_tile
         self.moved_to: list[str] = []
 
-    def observation_key(self, parameters):
-        return "planted"
-
     def to(self, device, dtype) -> None:
         self.moved_to.append(device.type)
 
-    def observe(self, image, budget, should_stop) -> Seen:
+    def observe(self, image, control) -> Seen:
         self._on_tile(image.window)
         return Seen(image.window)
 
-    def answer(self, observation: Seen, budget, should_stop) -> Answer:
+    def answer(self, observation: Seen, control) -> Answer:
         part = Truth(self._truth.classes[observation.window.slices], self._truth.objects[observation.window.slices])
         return Answer(segments_of(part, self._names.size), class_map_of(part.classes, self._names.size))
 
@@ -175,4 +172,4 @@ def planted_engine(truth: Truth, on_tile=lambda window: None):
     """An engine whose ``sam-clip`` answers with the truth."""
     from rs_textseg_plugin.engine.service import Engine
 
-    return Engine({"sam-clip": lambda order: PlantedPipeline(truth, order.legend, on_tile)})
+    return Engine({"sam-clip": lambda inputs: PlantedPipeline(truth, inputs.legend, on_tile)})

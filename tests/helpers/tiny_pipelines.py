@@ -10,9 +10,12 @@ from rasters import north_up, texture, write_raster
 from tiny_models import open_clip, tiny_clip, tiny_sam
 
 from rs_textseg_plugin.contract.grid import Window
+from rs_textseg_plugin.contract.recipe import Recipe, find_pipeline
 from rs_textseg_plugin.engine.compute.device import Budget
+from rs_textseg_plugin.engine.compute.run_control import RunControl
 from rs_textseg_plugin.engine.models.clip import ClipModel
 from rs_textseg_plugin.engine.models.sam import SamModel
+from rs_textseg_plugin.engine.pipelines.settings import make_settings
 from rs_textseg_plugin.engine.raster.reader import TileImage
 
 CPU = torch.device("cpu")
@@ -20,6 +23,16 @@ CPU = torch.device("cpu")
 
 def never() -> bool:
     return False
+
+
+def values_of(pipeline: str, preset: str = "", **given) -> dict:
+    """All parameters of a method, checked."""
+    return Recipe(pipeline, parameters=given, preset=preset).checked_parameters()
+
+
+def settings_of(pipeline: str, kind: type, preset: str = "", **given):
+    """A method's typed settings."""
+    return make_settings(find_pipeline(pipeline), kind, values_of(pipeline, preset, **given))
 
 
 def small_clip() -> ClipModel:
@@ -42,7 +55,7 @@ def tile_of(height: int, width: int, valid: np.ndarray | None = None) -> TileIma
 
 
 def answered(method, tile: TileImage):
-    return method.answer(method.observe(tile, Budget(CPU), never), Budget(CPU), never)
+    return method.answer(method.observe(tile, RunControl(Budget(CPU))), RunControl(Budget(CPU)))
 
 
 def whole(segment, size: tuple[int, int]) -> np.ndarray:

@@ -67,7 +67,7 @@ def write_polygons(path: Path, polygons, names, crs="EPSG:32633", field="class")
 def answering(*answers: np.ndarray) -> Engine:
     """An engine that gives these labels, one scene after the other."""
     truths = iter([Truth(a.astype(np.int64) - 1, label(a, background=0, connectivity=1)) for a in answers])
-    return Engine({"sam-clip": lambda order: PlantedPipeline(next(truths), order.legend)})
+    return Engine({"sam-clip": lambda inputs: PlantedPipeline(next(truths), inputs.legend)})
 
 
 @pytest.fixture

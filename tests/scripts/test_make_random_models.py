@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from make_random_models import make_clip, write_models
-from rs_textseg_plugin.engine.models.checkpoint import checkpoint_role, load_state_dict, shapes_of
+from rs_textseg_plugin.engine.models.checkpoint import load_state_dict, shapes_of
+from rs_textseg_plugin.engine.models.kinds import checkpoint_role
 
 SMALL_CLIP = "ViT-S-32-alt"
 

@@ -10,6 +10,7 @@ import pytest
 import rasterio
 import shapely
 import torch
+from controls import control
 from rasters import texture, write_raster
 from tiny_models import write_tiny_models
 from tiny_qwen import save_tiny_qwen
@@ -56,7 +57,7 @@ def test_an_adapter_comes_out_that_changes_what_the_model_answers(given, tuned):
         model = load_qwen_vl(given / "vlm", adapter, CPU, torch.float32)
         model.most_tokens = 12
         picture = read_picture(given / "data" / "0.png")
-        answers.append(model.ask(picture, Asked("You click.", "Where?", {}), lambda: False).text)
+        answers.append(model.ask(picture, Asked("You click.", "Where?", {}), control()).text)
     assert answers[0] != answers[1]
 
 

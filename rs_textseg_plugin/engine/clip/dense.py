@@ -9,16 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from rs_textseg_plugin.contract.errors import Cancelled
 from rs_textseg_plugin.contract.grid import Window
 from rs_textseg_plugin.engine.answers.class_map import ClassMap
+from rs_textseg_plugin.engine.compute.run_control import RunControl
 from rs_textseg_plugin.engine.models.clip import ClipModel
 
 _LONE_CLASS_THRESHOLD, _THRESHOLD = 0.6, 0.1  # SegEarth-OV's released thresholds, see the tables of the contract
@@ -45,16 +45,20 @@ class DenseSettings:
     fades: bool
     kept: type[np.floating[Any]] = np.float16
 
+    parameter_names: ClassVar[tuple[str, ...]] = (
+        "clip_long_side_px", "clip_window_px", "clip_stride_px", "attention", "cls_weight", "window_blend",
+    )  # fmt: skip
+
     @classmethod
-    def of(cls, parameters: Mapping[str, Any]) -> DenseSettings:
-        """Take the settings out of a pipeline's parameters."""
+    def from_values(cls, values: Mapping[str, Any]) -> DenseSettings:
+        """Take the settings out of the values of a method's parameters, those of `parameter_names`."""
         return cls(
-            long_side_px=parameters["clip_long_side_px"],
-            window_px=parameters["clip_window_px"],
-            stride_px=parameters["clip_stride_px"],
-            attention=parameters["attention"],
-            cls_weight=parameters["cls_weight"],
-            fades=parameters["window_blend"] == "taper",
+            long_side_px=values["clip_long_side_px"],
+            window_px=values["clip_window_px"],
+            stride_px=values["clip_stride_px"],
+            attention=values["attention"],
+            cls_weight=values["cls_weight"],
+            fades=values["window_blend"] == "taper",
         )
 
 
@@ -93,7 +97,7 @@ def observe_dense(
     rgb: NDArray[np.uint8],
     settings: DenseSettings,
     batch: int,
-    should_stop: Callable[[], bool],
+    control: RunControl,
     mixing: Callable[[Tensor], Tensor] | None = None,
 ) -> DenseFeatures:
     """Run CLIP over the sliding windows of a tile, ``(H, W, 3)`` uint8.
@@ -103,19 +107,18 @@ def observe_dense(
         rgb: the tile.
         settings: how it looks.
         batch: windows that go through it at once.
-        should_stop: polled before each batch.
+        control: is asked before each batch.
         mixing: done to the patches ``(N, gh, gw, D)``, which then keep their lengths.
 
     Raises:
-        Cancelled: `should_stop` said so between two batches.
+        Cancelled: the user has given up.
     """
     canvas = resize_long_side(rgb, settings.long_side_px)
     height, width = canvas.shape[:2]
     windows = sliding_windows(width, height, settings.window_px, settings.stride_px)
     patches, global_features = [], []
     for start in range(0, len(windows), batch):
-        if should_stop():
-            raise Cancelled("The run was cancelled.")
+        control.check()
         pictures = np.stack([canvas[window.slices] for window in windows[start : start + batch]])
         grid, cls = clip.dense_features(pictures, settings.attention, unit_length=mixing is None)
         patches.append((mixing(grid) if mixing else grid).cpu().numpy().astype(settings.kept))

@@ -7,7 +7,7 @@ only the pixels' lengths need all channels, and they do not depend on the text. 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence, Set
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +15,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rs_textseg_plugin.contract.errors import Cancelled
 from rs_textseg_plugin.contract.grid import Window
 from rs_textseg_plugin.engine.answers.class_map import ClassMap
 from rs_textseg_plugin.engine.answers.resize import resize_part
@@ -27,7 +26,7 @@ from rs_textseg_plugin.engine.clip.dense import (
     observe_dense,
     resize_long_side,
 )
-from rs_textseg_plugin.engine.compute.device import Budget
+from rs_textseg_plugin.engine.compute.run_control import RunControl
 from rs_textseg_plugin.engine.models.clip import ClipModel
 from rs_textseg_plugin.engine.models.upsampler import MEMORY_BYTES, Upsampler
 
@@ -72,21 +71,20 @@ class DenseUpsampler:
         rgb: NDArray[np.uint8],
         settings: DenseSettings,
         batch: int,
-        budget: Budget,
-        should_stop: Callable[[], bool],
+        control: RunControl,
     ) -> UpsampledFeatures:
         """Run CLIP over the sliding windows of a tile ``(H, W, 3)`` uint8, and measure the upsampled features.
 
         Raises:
-            Cancelled: `should_stop` said so.
+            Cancelled: the user has given up.
         """
-        seen = observe_dense(self._clip, rgb, settings, batch, should_stop, self._upsampler.mixed)
+        seen = observe_dense(self._clip, rgb, settings, batch, control, self._upsampler.mixed)
         canvas = resize_long_side(rgb, settings.long_side_px)
         lengths = []
         for window, patches in zip(seen.windows, seen.patches):
-            _stop_if(should_stop)
+            control.check()
             planes = self._on_device(patches).permute(2, 0, 1)
-            measured = self._upsampler.lengths(planes, self._picture(canvas, window), budget.batch(MEMORY_BYTES))
+            measured = self._upsampler.lengths(planes, self._picture(canvas, window), control.batch(MEMORY_BYTES))
             lengths.append(measured.cpu().numpy())
         return UpsampledFeatures(seen, canvas, np.stack(lengths))
 
@@ -95,8 +93,7 @@ class DenseUpsampler:
         features: UpsampledFeatures,
         words: NDArray[np.float32],
         logit_scale: float,
-        budget: Budget,
-        should_stop: Callable[[], bool],
+        control: RunControl,
     ) -> ClassMap:
         """Compare features with words, ``(A, D)`` float32 of unit length, and join the windows.
 
@@ -104,15 +101,15 @@ class DenseUpsampler:
         are joined in place, so memory does not grow with their number.
 
         Raises:
-            Cancelled: `should_stop` said so.
+            Cancelled: the user has given up.
         """
         seen, (height, width) = features.dense, features.dense.canvas
         bias = global_bias(seen, words)
 
         def logits() -> Iterator[NDArray[np.float32]]:
             for number in range(len(seen.windows)):
-                _stop_if(should_stop)
-                cosines = self._cosines(features, number, words, budget)
+                control.check()
+                cosines = self._cosines(features, number, words, control)
                 yield logit_scale * (cosines - bias[number][:, None, None])
 
         joined = join_windows(seen.windows, logits(), seen.canvas, seen.overlap_px)
@@ -121,13 +118,13 @@ class DenseUpsampler:
 
     @torch.inference_mode()
     def _cosines(
-        self, features: UpsampledFeatures, number: int, words: NDArray[np.float32], budget: Budget
+        self, features: UpsampledFeatures, number: int, words: NDArray[np.float32], control: RunControl
     ) -> NDArray[np.float32]:
         """Return every pixel's cosines with the words on one sliding window, ``(A, h, w)`` float32."""
         seen, vocabulary = features.dense, self._on_device(words)
         planes = torch.einsum("hwd,ad->ahw", self._on_device(seen.patches[number]), vocabulary)
         picture = self._picture(features.canvas, seen.windows[number])
-        upsampled = self._upsampler.upsample(planes, picture, budget.batch(MEMORY_BYTES))
+        upsampled = self._upsampler.upsample(planes, picture, control.batch(MEMORY_BYTES))
         upsampled += (vocabulary @ self._upsampler.offset)[:, None, None]
         cosines = upsampled.cpu().numpy() / np.maximum(features.lengths[number], _NO_ZERO)
         window = Window(0, 0, seen.windows[number].width, seen.windows[number].height)
@@ -173,8 +170,3 @@ def _shares(spans: Set[tuple[int, int]], length_px: int, overlap_px: int) -> dic
     for start, stop in spans:
         total[start:stop] += tapers[start]
     return {start: tapers[start] / total[start:stop] for start, stop in spans}
-
-
-def _stop_if(should_stop: Callable[[], bool]) -> None:
-    if should_stop():
-        raise Cancelled("The run was cancelled.")

@@ -80,12 +80,14 @@ class Budget:
 
     Attributes:
         device: where the models run now.
+        dtype: the autocast type of the models there.
         batch_divisor: batches are this many times smaller than asked for.
         tiles_in_flight: tiles that are read ahead of the models, the one being worked on included.
         notes: what was given up, in words, for the result.
     """
 
     device: torch.device
+    dtype: torch.dtype = torch.float32
     batch_divisor: int = 1
     tiles_in_flight: int = 3
     notes: list[str] = field(default_factory=list)
@@ -116,4 +118,5 @@ class Budget:
             return False
         self.notes.append(note)
         self.device, self.batch_divisor, self.tiles_in_flight = torch.device("cpu"), 1, 3
+        self.dtype = choose_dtype("fp32", self.device)
         return True

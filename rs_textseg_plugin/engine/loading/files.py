@@ -7,6 +7,9 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
+from typing import Any
+
+import torch
 
 from rs_textseg_plugin.contract.catalog import (
     MANIFEST,
@@ -18,9 +21,9 @@ from rs_textseg_plugin.contract.catalog import (
 )
 from rs_textseg_plugin.contract.errors import ModelError
 from rs_textseg_plugin.contract.recipe import ParameterValue
-from rs_textseg_plugin.engine.models.checkpoint import checkpoint_role, peek_keys_and_shapes
+from rs_textseg_plugin.engine.models.checkpoint import peek_keys_and_shapes
+from rs_textseg_plugin.engine.models.kinds import KINDS, checkpoint_role, kinds_in_words
 
-_DETECTOR_FILE = "model.safetensors"  # in a folder of its own, with configuration and tokenizer beside it
 _SUFFIXES = (".pth", ".pt", ".bin", ".ckpt", ".safetensors")
 
 
@@ -40,10 +43,19 @@ class Checkpoint:
     architecture: str
     sha256: str
 
+    def load(self, device: torch.device, dtype: torch.dtype) -> Any:
+        """Return the loaded model, by the adapter of its kind.
+
+        Raises:
+            ModelError: the file is damaged, or holds a model of another kind.
+        """
+        return KINDS[self.role].load(self.path, self.architecture, device, dtype)
+
     @property
     def title(self) -> str:
         """The file's name; with its folder where the name is the one that every model on Hugging Face has."""
-        return f"{self.path.parent.name}/{self.path.name}" if self.path.name == _DETECTOR_FILE else self.path.name
+        has_own_folder = self.path.name in (kind.own_folder_file for kind in KINDS.values())
+        return f"{self.path.parent.name}/{self.path.name}" if has_own_folder else self.path.name
 
 
 @dataclass(frozen=True)
@@ -149,18 +161,19 @@ def _scan(folder: Path, known: Collection[str] = ()) -> tuple[ModelFile, ...]:
             role = checkpoint_role(peek_keys_and_shapes(path))
             if role is None:
                 raise ModelError(
-                    f"The file {path} is neither a SAM nor a CLIP checkpoint, nor an upsampler for one: "
-                    "take it out of the folder, or list the files to use in models.json."
+                    f"The file {path} is no checkpoint of a kind that is known ({kinds_in_words()}): take it out of "
+                    "the folder, or list the files to use in models.json."
                 )
             files.append(ModelFile(role, path.name))
-    return (*files, *_detectors_below(folder))
+    return (*files, *_models_below(folder))
 
 
-def _detectors_below(folder: Path) -> Iterator[ModelFile]:
-    """Yield detectors in folders of their own, as they are published; other folders are none of our business."""
-    for path in sorted(folder.glob(f"*/{_DETECTOR_FILE}")):
-        if path.with_name("config.json").is_file() and checkpoint_role(peek_keys_and_shapes(path)) == "detector":
-            yield ModelFile("detector", path.relative_to(folder).as_posix())
+def _models_below(folder: Path) -> Iterator[ModelFile]:
+    """Yield models that lie in folders of their own, as they are published; other folders are passed over."""
+    for kind in KINDS.values():
+        for path in sorted(folder.glob(f"*/{kind.own_folder_file}") if kind.own_folder_file else ()):
+            if path.with_name("config.json").is_file() and kind.recognises(peek_keys_and_shapes(path)):
+                yield ModelFile(kind.role, path.relative_to(folder).as_posix())
 
 
 def _only_one(name: str, folder: Path, role: str, files: tuple[ModelFile, ...]) -> Checkpoint:

@@ -22,13 +22,9 @@ from rs_textseg_plugin.contract.catalog import (
 from rs_textseg_plugin.contract.errors import EngineError, ModelError
 from rs_textseg_plugin.contract.pipelines.vlm_sam import VLM_FOLDER
 from rs_textseg_plugin.contract.recipe import PIPELINES
-from rs_textseg_plugin.engine.loading.files import Checkpoint, resolve_set, verified
-from rs_textseg_plugin.engine.models.checkpoint import checkpoint_role, peek_keys_and_shapes
-from rs_textseg_plugin.engine.models.clip import load_clip
-from rs_textseg_plugin.engine.models.detector import load_detector
-from rs_textseg_plugin.engine.models.grounding_dino import FILES_BESIDE
-from rs_textseg_plugin.engine.models.sam import load_sam
-from rs_textseg_plugin.engine.models.upsampler import load_upsampler
+from rs_textseg_plugin.engine.loading.files import resolve_set, verified
+from rs_textseg_plugin.engine.models.checkpoint import peek_keys_and_shapes
+from rs_textseg_plugin.engine.models.kinds import KINDS, checkpoint_role, kinds_in_words
 from rs_textseg_plugin.engine.vlm.qwen.qwen_folder import family_of, weight_files
 from rs_textseg_plugin.engine.vlm.qwen.qwen_vl import load_qwen_vl
 
@@ -108,7 +104,7 @@ def verify_set(name: str) -> str:
     resolved = resolve_set(name, (), tuple(roles))
     lines = []
     for checkpoint in resolved.checkpoints.values():
-        _load(checkpoint)
+        checkpoint.load(torch.device("cpu"), torch.float32)
         lines.append(f"{checkpoint.role}: {checkpoint.path} is whole, SHA-256 {checkpoint.sha256}")
     lines += _verify_vlm(next((one.path.parent for one in resolved.checkpoints.values()), Path()) / VLM_FOLDER)
     served = [info.name for info in PIPELINES.values() if set(info.roles) <= set(resolved.checkpoints)]
@@ -127,18 +123,6 @@ def _verify_vlm(folder: Path) -> list[str]:
         return []
     load_qwen_vl(folder, None, torch.device("cpu"), torch.float32)
     return [f"vlm: {folder} is whole"]
-
-
-def _load(checkpoint: Checkpoint) -> None:
-    cpu = torch.device("cpu")
-    if checkpoint.role == "sam":
-        load_sam(checkpoint.path, cpu, torch.float32)
-    elif checkpoint.role == "upsampler":
-        load_upsampler(checkpoint.path, cpu, torch.float32)
-    elif checkpoint.role == "detector":
-        load_detector(checkpoint.path, cpu, torch.float32)
-    else:
-        load_clip(checkpoint.path, checkpoint.architecture, cpu, torch.float32)
 
 
 def import_set(name: str, files: Sequence[Path]) -> Path:
@@ -162,8 +146,7 @@ def import_set(name: str, files: Sequence[Path]) -> Path:
     folder.mkdir(parents=True)
     for file, role in roles.items():
         shutil.copyfile(file, folder / file.name)
-        if role == "detector":
-            _copy_beside(file, folder)
+        _copy_beside(file, KINDS[role].files_beside, folder)
     for one in vlm:
         _copy_files(one, folder / VLM_FOLDER)
     return folder
@@ -185,8 +168,7 @@ def _roles_of(files: Sequence[Path]) -> dict[Path, str]:
         role = checkpoint_role(peek_keys_and_shapes(file))
         if role is None:
             raise ModelError(
-                f"The file {file} is neither a SAM nor a CLIP checkpoint, nor an upsampler for one, nor a detector: "
-                "nothing was imported."
+                f"The file {file} is no checkpoint of a kind that is known ({kinds_in_words()}): nothing was imported."
             )
         roles[file] = role
     return roles
@@ -199,8 +181,8 @@ def _copy_files(source: Path, target: Path) -> None:
         shutil.copyfile(file, target / file.name)
 
 
-def _copy_beside(weights: Path, folder: Path) -> None:
-    """Copy what a detector's folder holds beside its weights: configuration, preprocessor and tokenizer."""
-    for name in FILES_BESIDE:
+def _copy_beside(weights: Path, names: Sequence[str], folder: Path) -> None:
+    """Copy what belongs to weights in their folder: configuration, preprocessor and tokenizer."""
+    for name in names:
         if weights.with_name(name).is_file():
             shutil.copyfile(weights.with_name(name), folder / name)

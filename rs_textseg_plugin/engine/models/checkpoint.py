@@ -38,15 +38,6 @@ _ZIP, _PICKLE, _TORCH_PICKLE = b"PK\x03\x04", b"\x80", b"\x80\x02"  # first byte
 _CODE_NAME = re.compile(r"GLOBAL ([\w.]+)")  # in torch's refusal to unpickle anything but tensors
 _NESTED = ("state_dict", "model")  # under which training scripts keep the weights
 _NOT_WEIGHTS = ("input_resolution", "context_length", "vocab_size")  # tensors in OpenAI's CLIP archives
-_SAM_PARTS = ("image_encoder.", "prompt_encoder.", "mask_decoder.")
-_CLIP_TEXT = ("token_embedding.weight", "text.")
-_UPSAMPLERS = ("up.range_temp", "up1.range_temp")  # SimFeatUp's and FeatUp's JBU stack
-_DETECTOR_PARTS = ("model.backbone.", "model.text_backbone.", "model.decoder.")  # transformers' Grounding DINO
-_OWL_PARTS = ("class_head.", "box_head.", "owl")  # transformers' OWLv2 and OWL-ViT
-_ROLE_NAMES = {
-    "sam": "SAM", "clip": "CLIP", "upsampler": "SimFeatUp or FeatUp", "detector": "Grounding DINO or OWLv2",
-}  # fmt: skip
-UPSAMPLER_PREFIX = "upsampler."  # before every name, where a training saved it
 
 
 def load_state_dict(path: Path) -> dict[str, Tensor]:
@@ -111,40 +102,6 @@ def read_metadata(path: Path) -> dict[str, str]:
         raise ModelError(_explain(path, error)) from error
 
 
-def checkpoint_role(shapes: Shapes) -> str | None:
-    """Return ``sam``, ``clip``, ``upsampler`` or ``detector`` for weights in the published layouts of those, else None.
-
-    That of CLIP is open_clip's, those of upsamplers SimFeatUp's and FeatUp's JBU stack, that of a detector is
-    transformers' Grounding DINO, OWLv2 and OWL-ViT.
-    """
-    if all(any(key.startswith(part) for key in shapes) for part in _SAM_PARTS):
-        return "sam"
-    if any(name in shapes or UPSAMPLER_PREFIX + name in shapes for name in _UPSAMPLERS):
-        return "upsampler"
-    if any(_has_all(shapes, parts) for parts in (_DETECTOR_PARTS, _OWL_PARTS)):
-        return "detector"
-    has_text = any(key.startswith(_CLIP_TEXT) for key in shapes)
-    return "clip" if has_text and any(key.startswith("visual.") for key in shapes) else None
-
-
-def _has_all(shapes: Shapes, parts: Collection[str]) -> bool:
-    return all(any(key.startswith(part) for key in shapes) for part in parts)
-
-
-def require_role(shapes: Shapes, role: str, path: Path) -> None:
-    """Check that weights are of that role.
-
-    Raises:
-        ModelError: they are of another model.
-    """
-    found = checkpoint_role(shapes)
-    if found != role:
-        what = f"holds a {_ROLE_NAMES[found]} model" if found else f"holds {_some(shapes)}"
-        raise ModelError(
-            f"The file {path} is not a {_ROLE_NAMES[role]} checkpoint, it {what}: choose another file or model set."
-        )
-
-
 def _is_safetensors(path: Path) -> bool:
     return path.suffix.lower() == ".safetensors"
 
@@ -207,14 +164,14 @@ def _weights_in(content: object, path: Path) -> dict[str, Tensor]:
         raise ModelError(f"The file {path} holds a {type(content).__name__}, not named weights: choose another file.")
     weights = {str(key): value for key, value in content.items() if isinstance(value, Tensor)}
     if not weights:
-        raise ModelError(f"The file {path} holds no weights but {_some(content)}: choose another file.")
+        raise ModelError(f"The file {path} holds no weights but {first_names(content)}: choose another file.")
     if all(key.startswith("module.") for key in weights):
         weights = {key.removeprefix("module."): value for key, value in weights.items()}
     return weights
 
 
-def _some(names: Collection[object]) -> str:
-    """Return the first names of a collection, in words."""
+def first_names(names: Collection[object]) -> str:
+    """Return the first names of a collection, in words for a sentence."""
     shown = [str(name) for name in names][:3]
     more = ", ..." if len(names) > len(shown) else ""
     return f"the keys {', '.join(shown)}{more}" if shown else "nothing"

@@ -23,9 +23,9 @@ from rs_textseg_plugin.engine.models.checkpoint import (
     is_torchscript,
     load_state_dict,
     read_metadata,
-    require_role,
     shapes_of,
 )
+from rs_textseg_plugin.engine.models.kinds import require_role
 from rs_textseg_plugin.engine.models.torchvision_ops import ensure_torchvision
 
 ensure_torchvision()

@@ -26,11 +26,6 @@ import transformers  # noqa: E402 (its image processor imports torchvision)
 
 _ENDS_A_PHRASE = str.maketrans(".?", "  ")  # the model takes what stands between these for one phrase
 _BESIDE = "config.json, preprocessor_config.json or processor_config.json, tokenizer.json or vocab.txt"
-# What a published folder holds beside the weights; not every folder has all of them.
-FILES_BESIDE = (
-    "config.json", "preprocessor_config.json", "processor_config.json", "tokenizer.json", "tokenizer_config.json",
-    "special_tokens_map.json", "vocab.txt", "vocab.json", "merges.txt",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from rs_textseg_plugin.contract.errors import ModelError
-from rs_textseg_plugin.engine.models.checkpoint import peek_keys_and_shapes, require_role
+from rs_textseg_plugin.engine.models.checkpoint import peek_keys_and_shapes
+from rs_textseg_plugin.engine.models.kinds import require_role
 from rs_textseg_plugin.engine.models.torchvision_ops import ensure_torchvision
 
 ensure_torchvision()

@@ -16,7 +16,8 @@ from PIL import Image
 from torch import Tensor
 
 from rs_textseg_plugin.contract.errors import ModelError
-from rs_textseg_plugin.engine.models.checkpoint import Shapes, load_state_dict, read_metadata, require_role, shapes_of
+from rs_textseg_plugin.engine.models.checkpoint import Shapes, load_state_dict, read_metadata, shapes_of
+from rs_textseg_plugin.engine.models.kinds import require_role
 from rs_textseg_plugin.engine.models.point_decoder import decode_prompts
 from rs_textseg_plugin.engine.models.sam_architecture import METADATA_KEY, SamConfig, build_sam
 

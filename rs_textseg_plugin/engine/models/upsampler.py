@@ -18,11 +18,10 @@ from torch import Tensor, nn
 from rs_textseg_plugin.contract.errors import ModelError
 from rs_textseg_plugin.engine.models.bilateral import Bilateral
 from rs_textseg_plugin.engine.models.checkpoint import (
-    UPSAMPLER_PREFIX,
     load_state_dict,
-    require_role,
     shapes_of,
 )
+from rs_textseg_plugin.engine.models.kinds import UPSAMPLER_PREFIX, require_role
 
 FACTOR = 16  # both double the size four times
 MEMORY_BYTES = 256 * 2**20  # for one picture, on the way

@@ -15,7 +15,6 @@ Objects that a tile's border cuts are joined with what the neighbouring tile fou
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -23,16 +22,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from rs_textseg_plugin.contract.errors import Cancelled
-from rs_textseg_plugin.contract.pipelines.grounding_sam import INFO
-from rs_textseg_plugin.contract.recipe import ParameterValue
 from rs_textseg_plugin.engine.answers.answer import Answer, Segment
 from rs_textseg_plugin.engine.answers.legend import Legend
 from rs_textseg_plugin.engine.answers.mask_votes import best_score_answer
-from rs_textseg_plugin.engine.compute.device import Budget
+from rs_textseg_plugin.engine.compute.run_control import RunControl
 from rs_textseg_plugin.engine.models.grounding_dino import Caption, Detections
 from rs_textseg_plugin.engine.models.sam import SamEmbedding, SamModel
 from rs_textseg_plugin.engine.models.torchvision_ops import greedy_nms
+from rs_textseg_plugin.engine.pipelines.inputs import PipelineInputs
 from rs_textseg_plugin.engine.raster.reader import TileImage
 from rs_textseg_plugin.engine.sam.prompts import Drawing, draw_boxes, draw_middles
 
@@ -92,61 +89,63 @@ class Boxes:
         return Boxes(self.corners_px[which], self.scores[which])
 
 
+@dataclass(frozen=True)
+class Settings:
+    """Parameters of the table `contract.pipelines.grounding_sam`, by their names."""
+
+    box_threshold: float
+    text_threshold: float
+    box_duplicates: float
+    box_prompt: str
+    multimask: bool
+    prompts_per_batch: int
+    makes_instances: bool
+
+
 class GroundingSam:
     """The pipeline for one query.
 
     Args:
         sam: draws.
         detector: finds.
-        parameters: all of the recipe's, checked.
+        settings: of the method.
         legend: the classes; words that only compete are not looked for, since a detector has no need of them.
     """
 
-    def __init__(
-        self, sam: SamModel, detector: Detector, parameters: Mapping[str, ParameterValue], legend: Legend
-    ) -> None:
-        p: Mapping[str, Any] = parameters
-        self._sam, self._detector, self._legend, self._parameters = sam, detector, legend, p
-        self._is_rough = p["box_prompt"] == "middle"
-        self._wants_instances = INFO.makes_instances(parameters)
+    def __init__(self, sam: SamModel, detector: Detector, settings: Settings, legend: Legend) -> None:
+        self._sam, self._detector, self._settings, self._legend = sam, detector, settings, legend
+        self._is_rough = settings.box_prompt == "middle"
         # Where tiles overlap and one of two has no mask, a map has half of the other's score; masks need no threshold.
-        self.prob_threshold: float = 0.0 if self._wants_instances else p["box_threshold"] / 2
-        self.duplicate_iou: float = p["box_duplicates"]
+        self.prob_threshold = 0.0 if settings.makes_instances else settings.box_threshold / 2
+        self.duplicate_iou = settings.box_duplicates
         self._word_class = legend.word_class[legend.word_class < legend.named]
         self._captions = detector.captions(legend.words[: len(self._word_class)])
-
-    @staticmethod
-    def observation_key(parameters: Mapping[str, ParameterValue]) -> tuple[ParameterValue, ...]:
-        """Return the parameters that an observation depends on; it can be kept while they stay the same."""
-        return ("grounding-sam", parameters["tile_px"], parameters["overlap_px"])
 
     def to(self, device: torch.device, dtype: torch.dtype) -> None:
         """Move the models."""
         self._sam.to(device, dtype)
         self._detector.to(device, dtype)
 
-    def observe(self, image: TileImage, budget: Budget, should_stop: Callable[[], bool]) -> Observation:
+    def observe(self, image: TileImage, control: RunControl) -> Observation:
         """Run SAM's image encoder over a tile."""
-        return self.observe_embedded(image, self._sam.embed(image.rgb), budget, should_stop)
+        return self.observe_embedded(image, self._sam.embed(image.rgb), control)
 
-    def observe_embedded(
-        self, image: TileImage, embedding: SamEmbedding, budget: Budget, should_stop: Callable[[], bool]
-    ) -> Observation:
+    def observe_embedded(self, image: TileImage, embedding: SamEmbedding, control: RunControl) -> Observation:
         """Do what `observe` does for a tile that SAM has seen already."""
         return Observation(image.rgb, embedding.image_embeddings.to(torch.float16).cpu().numpy(), image.valid)
 
-    def answer(self, observation: Observation, budget: Budget, should_stop: Callable[[], bool]) -> Answer:
+    def answer(self, observation: Observation, control: RunControl) -> Answer:
         """Find boxes for the words and draw what is in them, as masks or, for regions, as a map.
 
         Raises:
-            Cancelled: `should_stop` said so, before a caption or a batch of boxes.
+            Cancelled: the user gave up, before a caption or a batch of boxes.
         """
-        found = self._found(observation, should_stop)
+        found = self._found(observation, control)
         boxes = found.chosen(self._best_of(found))
         height, width = observation.valid.shape
         embedding = self._sam.embedding_of(observation.embedding, (height, width))
-        batch = budget.batch(self._parameters["prompts_per_batch"])
-        drawing = Drawing(self._parameters["multimask"], batch, should_stop)
+        batch = control.batch(self._settings.prompts_per_batch)
+        drawing = Drawing(self._settings.multimask, batch, control)
         draw = draw_middles if self._is_rough else draw_boxes
         drawn = draw(boxes.corners_px, self._sam, embedding, drawing)
         segments = tuple(
@@ -156,7 +155,7 @@ class GroundingSam:
         )
         if self._is_rough:
             segments = self._once_each(segments)
-        if self._wants_instances:
+        if self._settings.makes_instances:
             return Answer(segments, None)
         return best_score_answer(segments, self._legend, (height, width))
 
@@ -167,16 +166,15 @@ class GroundingSam:
         scores = np.array([one.scores for one in segments], np.float32).reshape(-1, self._legend.size)
         return tuple(segments[number] for number in self._best_of(Boxes(corners, scores)))
 
-    def _found(self, observation: Observation, should_stop: Callable[[], bool]) -> Boxes:
+    def _found(self, observation: Observation, control: RunControl) -> Boxes:
         """Return the boxes of all captions that a word names and that reach into the tile."""
         parts = []
         for caption in self._captions:
-            if should_stop():
-                raise Cancelled("The run was cancelled.")
-            found = self._detector.detect(observation.rgb, caption, self._parameters["box_threshold"])
+            control.check()
+            found = self._detector.detect(observation.rgb, caption, self._settings.box_threshold)
             parts.append(Boxes(_clipped(found.boxes_px, observation.valid.shape), self._by_class(found, caption)))
         boxes = Boxes(np.concatenate([one.corners_px for one in parts]), np.concatenate([one.scores for one in parts]))
-        named = boxes.scores.max(axis=1, initial=0) > self._parameters["text_threshold"]
+        named = boxes.scores.max(axis=1, initial=0) > self._settings.text_threshold
         sides = boxes.corners_px[:, 2:] - boxes.corners_px[:, :2]
         return boxes.chosen(named & (sides > 0).all(axis=1))
 
@@ -194,7 +192,7 @@ class GroundingSam:
         for label in np.unique(boxes.labels):
             own = np.flatnonzero(boxes.labels == label)
             corners, scores = torch.from_numpy(boxes.corners_px[own]), torch.from_numpy(best[own])
-            kept.extend(own[greedy_nms(corners, scores, self._parameters["box_duplicates"]).numpy()].tolist())
+            kept.extend(own[greedy_nms(corners, scores, self._settings.box_duplicates).numpy()].tolist())
         return np.array(sorted(kept, key=lambda number: -best[number]), np.int64)
 
 
@@ -202,3 +200,8 @@ def _clipped(boxes_px: NDArray[np.float64], size: tuple[int, ...]) -> NDArray[np
     height, width = size
     clipped: NDArray[np.float64] = np.clip(boxes_px, 0, [width, height, width, height])
     return clipped
+
+
+def load(inputs: PipelineInputs) -> GroundingSam:
+    """Load the method for one query."""
+    return GroundingSam(inputs.sam(), inputs.required_detector(), inputs.settings(Settings), inputs.legend)

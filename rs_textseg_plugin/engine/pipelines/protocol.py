@@ -1,16 +1,15 @@
-"""What the service asks of a pipeline. Pipelines share this shape, not a base class."""
+"""What a run asks of a method. Methods share this shape, not a base class."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Protocol, TypeVar, runtime_checkable
 
 import torch
 
 from rs_textseg_plugin.contract.grid import Window
-from rs_textseg_plugin.contract.recipe import ParameterValue
 from rs_textseg_plugin.engine.answers.answer import Answer
-from rs_textseg_plugin.engine.compute.device import Budget
+from rs_textseg_plugin.engine.compute.run_control import RunControl
 from rs_textseg_plugin.engine.raster.reader import TileImage
 from rs_textseg_plugin.engine.vlm.instance import Instance
 
@@ -38,31 +37,31 @@ class Pipeline(Protocol[ObservationT]):
     prob_threshold: float
     duplicate_iou: float
 
-    def observation_key(self, parameters: Mapping[str, ParameterValue]) -> Hashable:
-        """Return what an observation depends on beside the pixels and the models."""
-
     def to(self, device: torch.device, dtype: torch.dtype) -> None:
         """Move the models."""
 
-    def observe(self, image: TileImage, budget: Budget, should_stop: Callable[[], bool]) -> ObservationT:
-        """Learn of a tile what can be learnt before the text is known."""
+    def observe(self, image: TileImage, control: RunControl) -> ObservationT:
+        """Learn of a tile what can be learnt before the text is known.
 
-    def answer(self, observation: ObservationT, budget: Budget, should_stop: Callable[[], bool]) -> Answer:
+        What it depends on beside pixels and models is marked in the method's table (`Parameter.is_text_side`).
+        """
+
+    def answer(self, observation: ObservationT, control: RunControl) -> Answer:
         """Answer the query for that tile; models may run once more."""
 
 
 @runtime_checkable
 class AsksModel(Protocol):
-    """A pipeline that asks somebody for places: it says what that costs, and what came of it."""
+    """A method whose table says that it asks a vision-language model: what that costs, and what came of it."""
 
     @property
-    def answered(self) -> Sequence[Instance]:
-        """The places, on the working grid."""
+    def instances(self) -> Sequence[Instance]:
+        """What the model found, on the working grid."""
 
-    def before(self, views: Sequence[Window]) -> list[str]:
+    def announce(self, views: Sequence[Window]) -> list[str]:
         """Return what the user should know before the first view is asked about."""
 
-    def after(self) -> list[str]:
+    def conclude(self) -> list[str]:
         """Return what the user should know after the last one.
 
         Raises:

@@ -13,18 +13,14 @@ What happens to a tile, in this order::
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from rs_textseg_plugin.contract.errors import Cancelled
 from rs_textseg_plugin.contract.grid import Window
-from rs_textseg_plugin.contract.pipelines.sam_clip import INFO
-from rs_textseg_plugin.contract.recipe import ParameterValue
 from rs_textseg_plugin.engine.answers.answer import NO_CLASS, Answer, Segment
 from rs_textseg_plugin.engine.answers.class_map import ClassMap
 from rs_textseg_plugin.engine.answers.legend import Legend
@@ -37,9 +33,10 @@ from rs_textseg_plugin.engine.clip.dense import (
     observe_dense,
 )
 from rs_textseg_plugin.engine.clip.object_picture import CLIP_MEAN_COLOUR, object_picture
-from rs_textseg_plugin.engine.compute.device import Budget
+from rs_textseg_plugin.engine.compute.run_control import RunControl
 from rs_textseg_plugin.engine.models.clip import ClipModel
 from rs_textseg_plugin.engine.models.sam import SamEmbedding, SamModel
+from rs_textseg_plugin.engine.pipelines.inputs import PipelineInputs
 from rs_textseg_plugin.engine.raster.reader import TileImage
 from rs_textseg_plugin.engine.sam.proposals import Proposal, ProposalSettings, propose, propose_at, without_duplicates
 from rs_textseg_plugin.engine.sam.region_points import region_points
@@ -75,101 +72,91 @@ class Observation:
         return size + sum(array.nbytes for array in (self.crops, self.embedding) if array is not None)
 
 
+@dataclass(frozen=True)
+class Settings:
+    """Parameters of the table `contract.pipelines.sam_clip`, by their names."""
+
+    selector: str
+    proposals: ProposalSettings
+    dense: DenseSettings
+    crop_background: str
+    vote: str
+    vote_weight: float
+    vote_share: float
+    uncovered: str
+    region_prompts: bool
+    region_min_px: int
+    region_max_points: int
+    logit_scale: float | None
+    templates: str
+    prob_threshold: float | None
+    makes_instances: bool
+
+
 class SamClip:
     """The pipeline for one query.
 
     Args:
         sam: proposes.
         clip: selects.
-        parameters: all of the recipe's, checked.
+        settings: of the method.
         legend: the competing classes.
     """
 
-    def __init__(
-        self, sam: SamModel, clip: ClipModel, parameters: Mapping[str, ParameterValue], legend: Legend
-    ) -> None:
-        p: Mapping[str, Any] = parameters
-        self._sam, self._clip, self._legend = sam, clip, legend
-        self._selector: str = p["selector"]
-        self._proposals = ProposalSettings(
-            points_per_side=p["points_per_side"],
-            points_per_batch=p["points_per_batch"],
-            pred_iou_thresh=p["pred_iou_thresh"],
-            stability_score_thresh=p["stability_score_thresh"],
-            stability_score_offset=p["stability_score_offset"],
-            box_nms_thresh=p["box_nms_thresh"],
-        )
-        self._dense = DenseSettings.of(p)
-        self._crop_background: str = p["crop_background"]
-        self._votes_softly = p["vote"] == "soft"
-        self._vote_weight: float = p["vote_weight"]
-        self._vote_share: float = p["vote_share"]
-        self._asks_regions = p["region_prompts"] and self._selector == "vote"
-        self._region_min_px: int = p["region_min_px"]
-        self._region_max_points: int = p["region_max_points"]
-        self._wants_instances = INFO.makes_instances(parameters)
-        self._paints_uncovered = p["uncovered"] == "clip"
-        self._logit_scale = p["logit_scale"] or (_VOTE_SCALE if self._selector == "vote" else _CROP_SCALE)
-        self._words = clip.embed_words(legend.words, p["templates"])
-        self.prob_threshold = least_probability(p["prob_threshold"], legend.stands_alone)
+    def __init__(self, sam: SamModel, clip: ClipModel, settings: Settings, legend: Legend) -> None:
+        self._sam, self._clip, self._settings, self._legend = sam, clip, settings, legend
+        is_vote = settings.selector == "vote"
+        self._asks_regions = settings.region_prompts and is_vote
+        self._logit_scale = settings.logit_scale or (_VOTE_SCALE if is_vote else _CROP_SCALE)
+        self._words = clip.embed_words(legend.words, settings.templates)
+        self.prob_threshold = least_probability(settings.prob_threshold, legend.stands_alone)
+        self._paints_uncovered = settings.uncovered == "clip"
         self.duplicate_iou = 1.0  # masks lie in masks, and each is an object of its own
-
-    @staticmethod
-    def observation_key(parameters: Mapping[str, ParameterValue]) -> tuple[ParameterValue, ...]:
-        """Return the parameters that an observation depends on; it can be kept while they stay the same."""
-        text_only = {
-            "logit_scale", "templates", "prob_threshold", "vote", "vote_weight", "vote_share", "uncovered",
-            "competitor", "closed_list", "region_min_px", "region_max_points", "objects", "min_area_m2",
-            "fill_holes_m2", "simplify_m", "points_per_batch",
-        }  # fmt: skip
-        return tuple(value for name, value in sorted(parameters.items()) if name not in text_only)
 
     def to(self, device: torch.device, dtype: torch.dtype) -> None:
         """Move the models."""
         self._sam.to(device, dtype)
         self._clip.to(device, dtype)
 
-    def observe(self, image: TileImage, budget: Budget, should_stop: Callable[[], bool]) -> Observation:
+    def observe(self, image: TileImage, control: RunControl) -> Observation:
         """Run SAM and CLIP's image side over a tile.
 
         Raises:
-            Cancelled: `should_stop` said so.
+            Cancelled: the user has given up.
         """
-        return self.observe_embedded(image, self._sam.embed(image.rgb), budget, should_stop)
+        return self.observe_embedded(image, self._sam.embed(image.rgb), control)
 
-    def observe_embedded(
-        self, image: TileImage, embedding: SamEmbedding, budget: Budget, should_stop: Callable[[], bool]
-    ) -> Observation:
+    def observe_embedded(self, image: TileImage, embedding: SamEmbedding, control: RunControl) -> Observation:
         """Do what `observe` does for a tile that SAM has seen already."""
-        proposals = propose(self._sam, embedding, self._proposals_within(budget), image.valid, should_stop)
+        proposals = propose(self._sam, embedding, self._proposals_within(control), image.valid, control)
         dense, crops = None, None
-        if self._selector == "vote":
-            dense = observe_dense(self._clip, image.rgb, self._dense, budget.batch(_CLIP_BATCH), should_stop)
+        if self._settings.selector == "vote":
+            dense = observe_dense(self._clip, image.rgb, self._settings.dense, control.batch(_CLIP_BATCH), control)
         else:
-            crops = self._embed_crops(image.rgb, proposals, budget.batch(_CLIP_BATCH), should_stop)
+            crops = self._embed_crops(image.rgb, proposals, control.batch(_CLIP_BATCH), control)
         kept = embedding.image_embeddings.to(torch.float16).cpu().numpy() if self._asks_regions else None
         return Observation(tuple(proposals), dense, crops, image.valid, kept)
 
-    def answer(self, observation: Observation, budget: Budget, should_stop: Callable[[], bool]) -> Answer:
+    def answer(self, observation: Observation, control: RunControl) -> Answer:
         """Say what each proposal is, and where asked for, each pixel under none.
 
         Raises:
-            Cancelled: `should_stop` said so, while SAM was asked for regions.
+            Cancelled: the user gave up while SAM was asked for regions.
         """
         if observation.dense is None:
             return Answer(self._judged_crops(observation), None)
         class_map = answer_dense(observation.dense, self._words, self._logit_scale)
         valid = observation.valid
         probabilities = class_map.probabilities(self._legend, _whole(valid))
-        proposals = self._with_regions(observation, probabilities, budget, should_stop)
+        proposals = self._with_regions(observation, probabilities, control)
         proposals = [one for one in proposals if _inside(one, valid).any()]
-        if self._votes_softly:
+        if self._settings.vote == "soft":
             return self._softly_voted(proposals, valid, class_map, probabilities)
         segments = tuple(self._voted(proposals, valid, probabilities))
         return Answer(segments, class_map if self._paints_uncovered else None)
 
-    def _proposals_within(self, budget: Budget) -> ProposalSettings:
-        return self._proposals.with_batch(budget.batch(self._proposals.points_per_batch))
+    def _proposals_within(self, control: RunControl) -> ProposalSettings:
+        return self._settings.proposals.with_batch(control.batch(self._settings.proposals.points_per_batch))
 
     def _best(self, probabilities: NDArray[np.float32]) -> NDArray[np.int64]:
         """Return the best class of probabilities ``(K, ...)``, `NO_CLASS` where it is too improbable."""
@@ -181,8 +168,7 @@ class SamClip:
         self,
         observation: Observation,
         probabilities: NDArray[np.float32],
-        budget: Budget,
-        should_stop: Callable[[], bool],
+        control: RunControl,
     ) -> Sequence[Proposal]:
         """Add what SAM finds in the middle of each region of the dense map; of two alike the best rated stays."""
         if observation.embedding is None:
@@ -190,10 +176,10 @@ class SamClip:
         height, width = observation.valid.shape
         embedding = self._sam.embedding_of(observation.embedding, (height, width))
         points_px = region_points(
-            self._best(probabilities), observation.valid, self._region_min_px, self._region_max_points
+            self._best(probabilities), observation.valid, self._settings.region_min_px, self._settings.region_max_points
         )
-        found = propose_at(points_px, self._sam, embedding, self._proposals_within(budget), should_stop)
-        return without_duplicates([*observation.proposals, *found], self._proposals.box_nms_thresh)
+        found = propose_at(points_px, self._sam, embedding, self._proposals_within(control), control)
+        return without_duplicates([*observation.proposals, *found], self._settings.proposals.box_nms_thresh)
 
     def _softly_voted(
         self,
@@ -205,8 +191,8 @@ class SamClip:
         """Let every mask draw its pixels towards its mean probabilities; see `SoftVote`."""
         means = _means(probabilities, proposals, valid)
         votes = tuple(Vote(one.window, one.mask, mean, _quality(one)) for one, mean in zip(proposals, means))
-        drawn = SoftVote(class_map, votes, self._vote_weight, self._paints_uncovered)
-        if not self._wants_instances:
+        drawn = SoftVote(class_map, votes, self._settings.vote_weight, self._paints_uncovered)
+        if not self._settings.makes_instances:
             return Answer((), drawn, tuple(map(int, self._best(means.T))))
         scores = _means(drawn.probabilities(self._legend, _whole(valid)), proposals, valid)
         return Answer(self._labelled(proposals, scores), drawn)
@@ -230,7 +216,7 @@ class SamClip:
     def _majority(self, labels: NDArray[np.int64]) -> int:
         counts = np.bincount(labels - NO_CLASS, minlength=self._legend.size + 1)
         winner = int(counts.argmax())
-        return winner + NO_CLASS if counts[winner] >= self._vote_share * len(labels) else NO_CLASS
+        return winner + NO_CLASS if counts[winner] >= self._settings.vote_share * len(labels) else NO_CLASS
 
     def _judged_crops(self, observation: Observation) -> tuple[Segment, ...]:
         """Give every mask the most probable class of its crop; softmax over the words, not over the masks.
@@ -244,20 +230,19 @@ class SamClip:
         return self._labelled(observation.proposals, self._legend.class_probabilities(logits).T)
 
     def _embed_crops(
-        self, rgb: NDArray[np.uint8], proposals: list[Proposal], batch: int, should_stop: Callable[[], bool]
+        self, rgb: NDArray[np.uint8], proposals: list[Proposal], batch: int, control: RunControl
     ) -> NDArray[np.float16]:
         size = self._clip.picture_px
         features = [np.empty((0, self._words.shape[1]), np.float32)]
         for start in range(0, len(proposals), batch):
-            if should_stop():
-                raise Cancelled("The run was cancelled.")
+            control.check()
             chosen = proposals[start : start + batch]
             features.append(self._clip.embed_pictures(np.stack([self._crop(rgb, one, size) for one in chosen])))
         return np.concatenate(features).astype(np.float16)
 
     def _crop(self, rgb: NDArray[np.uint8], proposal: Proposal, size_px: int) -> NDArray[np.uint8]:
-        fill = CLIP_MEAN_COLOUR if self._crop_background == "mean" else (0, 0, 0)
-        shows_around = self._crop_background == "image"
+        fill = CLIP_MEAN_COLOUR if self._settings.crop_background == "mean" else (0, 0, 0)
+        shows_around = self._settings.crop_background == "image"
         return object_picture(rgb[proposal.window.slices], proposal.mask.unpack(), size_px, fill, shows_around)
 
 
@@ -284,3 +269,8 @@ def _means(
 def _quality(proposal: Proposal) -> float:
     """Return how much a mask is to be trusted, 0..1: SAM's rating, which may leave that range, times stability."""
     return min(max(proposal.predicted_iou * proposal.stability, 0.0), 1.0)
+
+
+def load(inputs: PipelineInputs) -> SamClip:
+    """Load the method for one query."""
+    return SamClip(inputs.sam(), inputs.clip(), inputs.settings(Settings), inputs.legend)

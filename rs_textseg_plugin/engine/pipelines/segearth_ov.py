@@ -12,13 +12,11 @@ What happens to a tile, in this order::
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 
 from rs_textseg_plugin.contract.errors import ModelError
-from rs_textseg_plugin.contract.recipe import ParameterValue
 from rs_textseg_plugin.engine.answers.answer import Answer
 from rs_textseg_plugin.engine.answers.legend import Legend
 from rs_textseg_plugin.engine.clip.dense import (
@@ -29,14 +27,26 @@ from rs_textseg_plugin.engine.clip.dense import (
     observe_dense,
 )
 from rs_textseg_plugin.engine.clip.dense_upsampled import DenseUpsampler, UpsampledFeatures
-from rs_textseg_plugin.engine.compute.device import Budget
+from rs_textseg_plugin.engine.compute.run_control import RunControl
 from rs_textseg_plugin.engine.models.clip import ClipModel
 from rs_textseg_plugin.engine.models.upsampler import Upsampler
+from rs_textseg_plugin.engine.pipelines.inputs import PipelineInputs
 from rs_textseg_plugin.engine.raster.reader import TileImage
 
 _CLIP_BATCH = 32  # windows of 224 px
 
 Observation = DenseFeatures | UpsampledFeatures
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Parameters of the table `contract.pipelines.segearth_ov`, by their names."""
+
+    dense: DenseSettings
+    upsampling: str
+    logit_scale: float
+    templates: str
+    prob_threshold: float | None
 
 
 class SegEarthOv:
@@ -45,36 +55,23 @@ class SegEarthOv:
     Args:
         clip: looks and reads.
         upsampler: that was trained for this CLIP; None: what CLIP says is upsampled bilinearly.
-        parameters: all of the recipe's, checked.
+        settings: of the method.
         legend: the competing classes.
 
     Raises:
         ModelError: the upsampler was trained for features of another length.
     """
 
-    def __init__(
-        self, clip: ClipModel, upsampler: Upsampler | None, parameters: Mapping[str, ParameterValue], legend: Legend
-    ) -> None:
-        p: Mapping[str, Any] = parameters
-        wanted = upsampler if p["upsampling"] == "auto" else None
+    def __init__(self, clip: ClipModel, upsampler: Upsampler | None, settings: Settings, legend: Legend) -> None:
+        wanted = upsampler if settings.upsampling == "auto" else None
         if wanted:
             check_fit(clip, wanted)
         self._clip, self._upsampler = clip, wanted
         self._sharp = DenseUpsampler(clip, wanted) if wanted else None
-        self._dense = DenseSettings.of(p)
-        self._logit_scale: float = p["logit_scale"]
-        self._words = clip.embed_words(legend.words, p["templates"])
-        self.prob_threshold = least_probability(p["prob_threshold"], legend.stands_alone)
+        self._dense, self._logit_scale = settings.dense, settings.logit_scale
+        self._words = clip.embed_words(legend.words, settings.templates)
+        self.prob_threshold = least_probability(settings.prob_threshold, legend.stands_alone)
         self.duplicate_iou = 1.0  # there are no masks
-
-    @staticmethod
-    def observation_key(parameters: Mapping[str, ParameterValue]) -> tuple[ParameterValue, ...]:
-        """Return the parameters that an observation depends on; it can be kept while they stay the same."""
-        looking = (
-            "clip_long_side_px", "clip_window_px", "clip_stride_px", "window_blend", "attention", "cls_weight",
-            "upsampling", "tile_px", "overlap_px",
-        )  # fmt: skip
-        return tuple(parameters[name] for name in looking)
 
     def to(self, device: torch.device, dtype: torch.dtype) -> None:
         """Move the models."""
@@ -82,29 +79,34 @@ class SegEarthOv:
         if self._upsampler:
             self._upsampler.to(device, dtype)
 
-    def observe(self, image: TileImage, budget: Budget, should_stop: Callable[[], bool]) -> Observation:
+    def observe(self, image: TileImage, control: RunControl) -> Observation:
         """Run CLIP's image side over a tile, and measure its upsampled features where there is an upsampler.
 
         Raises:
-            Cancelled: `should_stop` said so.
+            Cancelled: the user has given up.
         """
-        batch = budget.batch(_CLIP_BATCH)
+        batch = control.batch(_CLIP_BATCH)
         if self._sharp:
-            return self._sharp.observe(image.rgb, self._dense, batch, budget, should_stop)
-        return observe_dense(self._clip, image.rgb, self._dense, batch, should_stop)
+            return self._sharp.observe(image.rgb, self._dense, batch, control)
+        return observe_dense(self._clip, image.rgb, self._dense, batch, control)
 
-    def answer(self, observation: Observation, budget: Budget, should_stop: Callable[[], bool]) -> Answer:
+    def answer(self, observation: Observation, control: RunControl) -> Answer:
         """Say what each pixel is.
 
         Raises:
-            Cancelled: `should_stop` said so.
+            Cancelled: the user has given up.
         """
         if self._sharp and isinstance(observation, UpsampledFeatures):
-            class_map = self._sharp.answer(observation, self._words, self._logit_scale, budget, should_stop)
+            class_map = self._sharp.answer(observation, self._words, self._logit_scale, control)
             return Answer((), class_map)
         if isinstance(observation, UpsampledFeatures):
             raise TypeError("The observation was made with an upsampler, and there is none to answer it with.")
         return Answer((), answer_dense(observation, self._words, self._logit_scale))
+
+
+def load(inputs: PipelineInputs) -> SegEarthOv:
+    """Load the method for one query, with the upsampler where the set has one."""
+    return SegEarthOv(inputs.clip(), inputs.upsampler(), inputs.settings(Settings), inputs.legend)
 
 
 def check_fit(clip: ClipModel, upsampler: Upsampler) -> None:

@@ -14,25 +14,23 @@ What happens to a tile, in this order::
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from rs_textseg_plugin.contract.grid import Window
-from rs_textseg_plugin.contract.recipe import ParameterValue
 from rs_textseg_plugin.engine.answers.answer import Answer, Segment
 from rs_textseg_plugin.engine.answers.class_map import ClassMap
 from rs_textseg_plugin.engine.answers.legend import Legend
 from rs_textseg_plugin.engine.answers.mask_votes import best_score_answer
 from rs_textseg_plugin.engine.clip.dense import DenseFeatures, DenseSettings, least_probability, observe_dense
 from rs_textseg_plugin.engine.clip.surgery import heat_grid, heat_map, heat_of
-from rs_textseg_plugin.engine.compute.device import Budget
+from rs_textseg_plugin.engine.compute.run_control import RunControl
 from rs_textseg_plugin.engine.models.clip import ClipModel
 from rs_textseg_plugin.engine.models.sam import SamEmbedding, SamModel
+from rs_textseg_plugin.engine.pipelines.inputs import PipelineInputs
 from rs_textseg_plugin.engine.raster.reader import TileImage
 from rs_textseg_plugin.engine.sam.prompts import Drawing, PointSet, draw_point_sets
 from rs_textseg_plugin.engine.sam.proposals import Proposal, without_duplicates
@@ -61,77 +59,88 @@ class Observation:
         return self.dense.nbytes + self.embedding.nbytes + self.valid.nbytes
 
 
+@dataclass(frozen=True)
+class Settings:
+    """Parameters of the table `contract.pipelines.surgery_sam`, by their names."""
+
+    result: str
+    clip_long_side_px: int
+    clip_window_px: int
+    clip_stride_px: int
+    window_blend: str
+    heat_attention: str
+    redundant: str
+    templates: str
+    logit_scale: float
+    points: str
+    heat_threshold: float
+    heat_down_sample: int
+    region_min_px: int
+    max_regions: int
+    multimask: bool
+    prompts_per_batch: int
+    box_nms_thresh: float
+    prob_threshold: float | None
+    makes_instances: bool
+
+
 class SurgerySam:
     """The pipeline for one query.
 
     Args:
         sam: draws.
         clip: looks and reads.
-        parameters: all of the recipe's, checked.
+        settings: of the method.
         legend: the competing classes.
     """
 
-    def __init__(
-        self, sam: SamModel, clip: ClipModel, parameters: Mapping[str, ParameterValue], legend: Legend
-    ) -> None:
-        p: Mapping[str, Any] = parameters
-        self._sam, self._clip, self._legend, self._parameters = sam, clip, legend, p
-        self._dense = DenseSettings.of({**p, "attention": p["heat_attention"], "cls_weight": 0.0})
-        words = clip.embed_words((*legend.words, ""), p["templates"])
+    def __init__(self, sam: SamModel, clip: ClipModel, settings: Settings, legend: Legend) -> None:
+        self._sam, self._clip, self._settings, self._legend = sam, clip, settings, legend
+        self._dense = _dense_settings(settings)
+        words = clip.embed_words((*legend.words, ""), settings.templates)
         self._words, self._empty = words[:-1], words[-1]
-        self.prob_threshold = least_probability(p["prob_threshold"], legend.stands_alone)
-        self.duplicate_iou: float = p["box_nms_thresh"]
-
-    @staticmethod
-    def observation_key(parameters: Mapping[str, ParameterValue]) -> tuple[ParameterValue, ...]:
-        """Return the parameters that an observation depends on; it can be kept while they stay the same."""
-        looking = (
-            "clip_long_side_px", "clip_window_px", "clip_stride_px", "window_blend", "heat_attention", "tile_px",
-            "overlap_px",
-        )  # fmt: skip
-        return ("surgery-sam", *(parameters[name] for name in looking))
+        self.prob_threshold = least_probability(settings.prob_threshold, legend.stands_alone)
+        self.duplicate_iou = settings.box_nms_thresh
 
     def to(self, device: torch.device, dtype: torch.dtype) -> None:
         """Move the models."""
         self._sam.to(device, dtype)
         self._clip.to(device, dtype)
 
-    def observe(self, image: TileImage, budget: Budget, should_stop: Callable[[], bool]) -> Observation:
+    def observe(self, image: TileImage, control: RunControl) -> Observation:
         """Run both image encoders over a tile.
 
         Raises:
-            Cancelled: `should_stop` said so.
+            Cancelled: the user has given up.
         """
-        return self.observe_embedded(image, self._sam.embed(image.rgb), budget, should_stop)
+        return self.observe_embedded(image, self._sam.embed(image.rgb), control)
 
-    def observe_embedded(
-        self, image: TileImage, embedding: SamEmbedding, budget: Budget, should_stop: Callable[[], bool]
-    ) -> Observation:
+    def observe_embedded(self, image: TileImage, embedding: SamEmbedding, control: RunControl) -> Observation:
         """Do what `observe` does for a tile that SAM has seen already."""
-        dense = observe_dense(self._clip, image.rgb, self._dense, budget.batch(_CLIP_BATCH), should_stop)
+        dense = observe_dense(self._clip, image.rgb, self._dense, control.batch(_CLIP_BATCH), control)
         return Observation(dense, embedding.image_embeddings.to(torch.float16).cpu().numpy(), image.valid)
 
-    def answer(self, observation: Observation, budget: Budget, should_stop: Callable[[], bool]) -> Answer:
+    def answer(self, observation: Observation, control: RunControl) -> Answer:
         """Draw what each word's heat points at, or return the heat itself.
 
         Raises:
-            Cancelled: `should_stop` said so.
+            Cancelled: the user has given up.
         """
-        heat = heat_of(observation.dense, self._words, self._empty, self._parameters["redundant"])
-        class_map = heat_map(observation.dense, heat, self._parameters["logit_scale"])
-        if self._parameters["result"] == "heat":
+        heat = heat_of(observation.dense, self._words, self._empty, self._settings.redundant)
+        class_map = heat_map(observation.dense, heat, self._settings.logit_scale)
+        if self._settings.result == "heat":
             return Answer((), class_map)
         height, width = observation.valid.shape
         logits = class_map.logits(Window(0, 0, width, height))
         probabilities = self._legend.class_probabilities(logits)
         asked = self._point_sets(class_map, logits, probabilities, observation.valid)
         embedding = self._sam.embedding_of(observation.embedding, (height, width))
-        batch = budget.batch(self._parameters["prompts_per_batch"])
-        drawing = Drawing(self._parameters["multimask"], batch, should_stop)
+        batch = control.batch(self._settings.prompts_per_batch)
+        drawing = Drawing(self._settings.multimask, batch, control)
         drawn = draw_point_sets([points for _, points in asked], self._sam, embedding, drawing)
         found = [(label, one) for (label, _), one in zip(asked, drawn) if one is not None]
         segments = self._kept(found, probabilities, observation.valid)
-        if self._parameters["objects"] == "instances":
+        if self._settings.makes_instances:
             return Answer(segments, None)
         return best_score_answer(segments, self._legend, (height, width))
 
@@ -143,9 +152,9 @@ class SurgerySam:
         valid: NDArray[np.bool_],
     ) -> list[tuple[int, PointSet]]:
         """Return sets of points with the class that each is for; only positives are drawn."""
-        if self._parameters["points"] == "published":
+        if self._settings.points == "published":
             return self._published_sets(class_map, valid)
-        p = self._parameters
+        s = self._settings
         best = probabilities.argmax(axis=0)
         # "Nothing" has the logit 0: where it beats every word no class wins, whatever the threshold.
         wins = (probabilities.max(axis=0) >= self.prob_threshold) & (logits[:-1].max(axis=0) > 0)
@@ -153,17 +162,17 @@ class SurgerySam:
             (label, points)
             for label in range(self._legend.positives)
             for points in region_point_sets(
-                wins & (best == label), probabilities[label], valid, p["region_min_px"], p["max_regions"]
+                wins & (best == label), probabilities[label], valid, s.region_min_px, s.max_regions
             )
         ]
 
     def _published_sets(self, class_map: ClassMap, valid: NDArray[np.bool_]) -> list[tuple[int, PointSet]]:
-        p, patch_px = self._parameters, self._clip.patch_px
-        grid = heat_grid(class_map, patch_px)[: len(self._legend.words)]
+        s = self._settings
+        grid = heat_grid(class_map, self._clip.patch_px)[: len(self._legend.words)]
         asked = []
         for label in range(self._legend.positives):
             heat = grid[self._legend.word_class == label].max(axis=0)
-            found = published_points(heat, class_map.tile, p["heat_threshold"], p["heat_down_sample"])
+            found = published_points(heat, class_map.tile, s.heat_threshold, s.heat_down_sample)
             points = found and _on_data(found, valid)
             if points:
                 asked.append((label, points))
@@ -181,8 +190,20 @@ class SurgerySam:
             scores = probabilities[(slice(None), *one.window.slices)][:, inside].mean(axis=1)
             if scores[label] >= self.prob_threshold:
                 segments[id(one)] = (one, Segment(one.window, one.mask, label, scores))
-        kept = without_duplicates([one for one, _ in segments.values()], self._parameters["box_nms_thresh"])
+        kept = without_duplicates([one for one, _ in segments.values()], self._settings.box_nms_thresh)
         return tuple(segments[id(one)][1] for one in kept)
+
+
+def _dense_settings(settings: Settings) -> DenseSettings:
+    """Return how CLIP looks: with the surgery's attention, and without <CLS>, which the surgery subtracts otherwise."""
+    return DenseSettings(
+        long_side_px=settings.clip_long_side_px,
+        window_px=settings.clip_window_px,
+        stride_px=settings.clip_stride_px,
+        attention=settings.heat_attention,
+        cls_weight=0.0,
+        fades=settings.window_blend == "taper",
+    )
 
 
 def _on_data(points: PointSet, valid: NDArray[np.bool_]) -> PointSet | None:
@@ -192,3 +213,8 @@ def _on_data(points: PointSet, valid: NDArray[np.bool_]) -> PointSet | None:
     if not (kept & points.is_inside).any():
         return None
     return PointSet(points.points_px[kept], points.is_inside[kept])
+
+
+def load(inputs: PipelineInputs) -> SurgerySam:
+    """Load the method for one query."""
+    return SurgerySam(inputs.sam(), inputs.clip(), inputs.settings(Settings), inputs.legend)

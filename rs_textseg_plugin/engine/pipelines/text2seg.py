@@ -17,29 +17,42 @@ When all tiles are joined, a class that is clear nowhere in the extent is left o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
 
 from rs_textseg_plugin.contract.errors import ModelError
-from rs_textseg_plugin.contract.pipelines.grounding_sam import INFO as GROUNDING_SAM
-from rs_textseg_plugin.contract.pipelines.sam_clip import INFO as SAM_CLIP
-from rs_textseg_plugin.contract.pipelines.surgery_sam import INFO as SURGERY_SAM
-from rs_textseg_plugin.contract.pipelines.text2seg import BRANCHES, read_branches
-from rs_textseg_plugin.contract.recipe import ParameterValue
+from rs_textseg_plugin.contract.pipelines.text2seg import read_branches
+from rs_textseg_plugin.contract.recipe import ParameterValue, Values, find_pipeline
 from rs_textseg_plugin.engine.answers.answer import Answer, RemarkMap, Segment
 from rs_textseg_plugin.engine.answers.legend import Legend
 from rs_textseg_plugin.engine.answers.mask_votes import Scores, best_scores, mean_votes, vote_map
-from rs_textseg_plugin.engine.compute.device import Budget
+from rs_textseg_plugin.engine.compute.run_control import RunControl
 from rs_textseg_plugin.engine.models.clip import ClipModel
-from rs_textseg_plugin.engine.models.sam import SamModel
-from rs_textseg_plugin.engine.pipelines.grounding_sam import Detector, GroundingSam
-from rs_textseg_plugin.engine.pipelines.sam_clip import SamClip
-from rs_textseg_plugin.engine.pipelines.surgery_sam import SurgerySam
+from rs_textseg_plugin.engine.models.detector import DetectorModel
+from rs_textseg_plugin.engine.models.sam import SamEmbedding, SamModel
+from rs_textseg_plugin.engine.pipelines import grounding_sam, sam_clip, surgery_sam
+from rs_textseg_plugin.engine.pipelines.inputs import PipelineInputs
+from rs_textseg_plugin.engine.pipelines.settings import make_settings
 from rs_textseg_plugin.engine.raster.reader import TileImage
+
+SettingsT = TypeVar("SettingsT")
+
+
+class Branch(Protocol):
+    """A method that can start from what SAM has seen already."""
+
+    def to(self, device: torch.device, dtype: torch.dtype) -> None:
+        """Move the models."""
+
+    def observe_embedded(self, image: TileImage, embedding: SamEmbedding, control: RunControl) -> Any:
+        """Learn of a tile what can be learnt before the text is known."""
+
+    def answer(self, observation: Any, control: RunControl) -> Answer:
+        """Answer the query for that tile."""
 
 
 @dataclass(frozen=True)
@@ -47,107 +60,83 @@ class Observation:
     """What each branch saw of a tile before any text.
 
     Attributes:
-        seen: by branch.
+        by_branch: the observation of each branch, by its name.
         size: ``(height, width)`` of the tile in pixels.
     """
 
-    seen: Mapping[str, Any]
+    by_branch: Mapping[str, Any]
     size: tuple[int, int]
 
     @property
     def nbytes(self) -> int:
         """Memory that keeping this costs, in bytes."""
-        return sum(int(one.nbytes) for one in self.seen.values())
+        return sum(int(seen.nbytes) for seen in self.by_branch.values())
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Parameters of the table `contract.pipelines.text2seg`, by their names; the branches read the others."""
+
+    combine: str
+    least_vote: float
+    boxes_weight: float
+    points_weight: float
+    crops_weight: float
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """How much each branch counts in the vote, by its name."""
+        return {"boxes": self.boxes_weight, "points": self.points_weight, "crops": self.crops_weight}
 
 
 class Text2Seg:
     """The pipeline for one query.
 
     Args:
-        sam: proposes and draws.
-        clip: looks and reads.
-        detector: finds boxes; None: the branch ``boxes`` is left out.
-        parameters: all of the recipe's, checked.
+        sam: sees each tile once for all branches.
+        branches: the methods that are joined, by the names of `contract.pipelines.text2seg.BRANCHES`.
+        settings: of the method.
         legend: the competing classes.
-
-    Raises:
-        ModelError: no branch is left.
     """
 
-    def __init__(
-        self,
-        sam: SamModel,
-        clip: ClipModel,
-        detector: Detector | None,
-        parameters: Mapping[str, ParameterValue],
-        legend: Legend,
-    ) -> None:
-        p: Mapping[str, Any] = parameters
-        self._sam, self._legend = sam, legend
-        self._own = _parameters_of_branches(parameters)
-        self._branches: dict[str, Any] = {}
-        for branch in read_branches(p["branches"]):
-            if branch == "boxes" and detector:
-                self._branches[branch] = GroundingSam(sam, detector, self._own[branch], legend)
-            elif branch == "points":
-                self._branches[branch] = SurgerySam(sam, clip, self._own[branch], legend)
-            elif branch == "crops":
-                self._branches[branch] = SamClip(sam, clip, self._own[branch], legend)
-        if not self._branches:
-            raise ModelError(
-                "The parameter branches=boxes needs a detector, and the model set has none: add a Grounding DINO "
-                "folder to the set, or take the branches points and crops."
-            )
-        self._votes = p["combine"] == "vote"
-        self.prob_threshold: float = p["least_vote"]
-        self.duplicate_iou = 1.0  # the published union keeps every mask; the vote is a map
-        self._weights = {branch: float(p[f"{branch}_weight"]) for branch in BRANCHES}
+    duplicate_iou = 1.0  # the published union keeps every mask; the vote is a map
 
-    def observation_key(self, parameters: Mapping[str, ParameterValue]) -> Hashable:
-        """Return what an observation depends on; it can be kept while that stays the same."""
-        own = _parameters_of_branches(parameters)
-        return tuple((name, branch.observation_key(own[name])) for name, branch in self._branches.items())
+    def __init__(self, sam: SamModel, branches: Mapping[str, Branch], settings: Settings, legend: Legend) -> None:
+        self._sam, self._branches, self._legend = sam, branches, legend
+        self._votes, self._weights = settings.combine == "vote", settings.weights
+        self.prob_threshold = settings.least_vote
 
     def to(self, device: torch.device, dtype: torch.dtype) -> None:
         """Move the models."""
         for branch in self._branches.values():
             branch.to(device, dtype)
 
-    def observe(self, image: TileImage, budget: Budget, should_stop: Callable[[], bool]) -> Observation:
+    def observe(self, image: TileImage, control: RunControl) -> Observation:
         """Run SAM's image encoder over a tile, and then what each branch looks with.
 
         Raises:
-            Cancelled: `should_stop` said so.
+            Cancelled: the user has given up.
         """
         embedding = self._sam.embed(image.rgb)
-        seen = {
-            name: branch.observe_embedded(image, embedding, budget, should_stop)
-            for name, branch in self._branches.items()
+        by_branch = {
+            name: branch.observe_embedded(image, embedding, control) for name, branch in self._branches.items()
         }
         height, width = image.valid.shape
-        return Observation(seen, (height, width))
+        return Observation(by_branch, (height, width))
 
-    def answer(self, observation: Observation, budget: Budget, should_stop: Callable[[], bool]) -> Answer:
+    def answer(self, observation: Observation, control: RunControl) -> Answer:
         """Let every branch answer, and join what they say.
 
         Raises:
-            Cancelled: `should_stop` said so.
+            Cancelled: the user has given up.
         """
-        said = {
-            name: branch.answer(observation.seen[name], budget, should_stop).segments
+        answers = {
+            name: branch.answer(observation.by_branch[name], control).segments
             for name, branch in self._branches.items()
         }
         if not self._votes:
-            return union_of(said)
-        return vote_of(said, self._legend, observation.size, self._weights)
-
-
-def _parameters_of_branches(parameters: Mapping[str, ParameterValue]) -> dict[str, dict[str, ParameterValue]]:
-    return {
-        "boxes": GROUNDING_SAM.read_parameters({**GROUNDING_SAM.own(parameters), "objects": "instances"}),
-        "points": SURGERY_SAM.read_parameters({**SURGERY_SAM.own(parameters), "objects": "instances"}),
-        "crops": SAM_CLIP.read_parameters({**SAM_CLIP.own(parameters), "selector": "crop"}),
-    }
+            return union_of(answers)
+        return vote_of(answers, self._legend, observation.size, self._weights)
 
 
 def union_of(said: Mapping[str, Sequence[Segment]]) -> Answer:
@@ -192,3 +181,54 @@ def branches_of(scores: Mapping[str, Scores], means: Scores, size: tuple[int, in
         "+".join(name for bit, name in enumerate(scores) if number >> bit & 1) for number in range(1 << len(scores))
     )
     return RemarkMap(found_by, tuple(texts))
+
+
+def load(inputs: PipelineInputs) -> Text2Seg:
+    """Load the method for one query, with the detector where the set has one.
+
+    Raises:
+        ModelError: no branch is left.
+    """
+    sam, legend = inputs.sam(), inputs.legend
+    branches = make_branches(sam, inputs.clip(), inputs.detector(), inputs.values, legend)
+    return Text2Seg(sam, branches, inputs.settings(Settings), legend)
+
+
+def make_branches(
+    sam: SamModel, clip: ClipModel, detector: DetectorModel | None, values: Values, legend: Legend
+) -> dict[str, Branch]:
+    """Return the branches that the parameters name, by their names.
+
+    Args:
+        sam: proposes and draws.
+        clip: looks and reads.
+        detector: finds boxes; None: the branch ``boxes`` is left out.
+        values: of all parameters of the method, checked.
+        legend: the competing classes.
+
+    Raises:
+        ModelError: no branch is left.
+    """
+    branches: dict[str, Branch] = {}
+    for name in read_branches(str(values["branches"])):
+        if name == "boxes" and detector:
+            boxes = _branch_settings("grounding-sam", grounding_sam.Settings, values, objects="instances")
+            branches[name] = grounding_sam.GroundingSam(sam, detector, boxes, legend)
+        elif name == "points":
+            points = _branch_settings("surgery-sam", surgery_sam.Settings, values, objects="instances")
+            branches[name] = surgery_sam.SurgerySam(sam, clip, points, legend)
+        elif name == "crops":
+            crops = _branch_settings("sam-clip", sam_clip.Settings, values, selector="crop")
+            branches[name] = sam_clip.SamClip(sam, clip, crops, legend)
+    if not branches:
+        raise ModelError(
+            "The parameter branches=boxes needs a detector, and the model set has none: add a Grounding DINO "
+            "folder to the set, or take the branches points and crops."
+        )
+    return branches
+
+
+def _branch_settings(pipeline: str, kind: type[SettingsT], values: Values, **fixed: ParameterValue) -> SettingsT:
+    """Return a branch's settings: what the tables share as it is here, its other parameters at their defaults."""
+    info = find_pipeline(pipeline)
+    return make_settings(info, kind, info.read_parameters({**info.own(values), **fixed}))

@@ -15,27 +15,33 @@ probability of the phrase, where it was asked.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from rs_textseg_plugin.contract.errors import RecipeError
 from rs_textseg_plugin.contract.grid import Window
-from rs_textseg_plugin.contract.recipe import ParameterValue
+from rs_textseg_plugin.contract.pipelines.vlm_sam import VLM_FOLDER
 from rs_textseg_plugin.engine.answers.answer import Answer, Segment
 from rs_textseg_plugin.engine.answers.legend import Legend
 from rs_textseg_plugin.engine.clip.object_picture import CLIP_MEAN_COLOUR, object_picture
-from rs_textseg_plugin.engine.compute.device import Budget
+from rs_textseg_plugin.engine.compute.run_control import RunControl
 from rs_textseg_plugin.engine.models.clip import ClipModel
 from rs_textseg_plugin.engine.models.sam import SamModel
+from rs_textseg_plugin.engine.pipelines.inputs import PipelineInputs
 from rs_textseg_plugin.engine.raster.reader import TileImage
 from rs_textseg_plugin.engine.sam.proposals import Proposal
-from rs_textseg_plugin.engine.vlm.conversation import Asking
+from rs_textseg_plugin.engine.vlm.clicks_file import read_clicks
+from rs_textseg_plugin.engine.vlm.conversation import Conversation
 from rs_textseg_plugin.engine.vlm.drawing import Policy, draw_instances
+from rs_textseg_plugin.engine.vlm.endpoint.client import Endpoint
 from rs_textseg_plugin.engine.vlm.instance import Instance
+from rs_textseg_plugin.engine.vlm.model import Convention, VisionModel
+from rs_textseg_plugin.engine.vlm.prompt import ClickPolicy
 from rs_textseg_plugin.engine.vlm.sam_window import inside_picture
 
 _PHRASE = 0  # index of the only class
@@ -60,6 +66,31 @@ class Observation:
     def nbytes(self) -> int:
         """Memory that keeping this costs, in bytes."""
         return self.rgb.nbytes + self.valid.nbytes
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Parameters of the table `contract.pipelines.vlm_sam`, by their names."""
+
+    base_url: str
+    model: str
+    vlm: str
+    adapter: str
+    convention: str
+    max_tokens: int
+    timeout_s: float
+    tries: int
+    prompts: str
+    inside_points: int
+    outside_points: int
+    most_objects: int
+    multimask: bool
+    clicks: str
+    self_test: bool
+    verify: bool
+    verify_threshold: float
+    templates: str
+    duplicates: float
 
 
 class Verifier:
@@ -93,10 +124,10 @@ class VlmSam:
 
     Args:
         sam: draws.
-        asking: finds; None: `clicks` are drawn and no model is asked.
+        conversation: finds; None: `clicks` are drawn and no model is asked.
         clicks: what was found before, on the working grid.
         verifier: looks once more; None: nobody does.
-        parameters: all of the recipe's, checked.
+        settings: of the method.
         legend: the phrase is its only class.
     """
 
@@ -105,43 +136,47 @@ class VlmSam:
     def __init__(
         self,
         sam: SamModel,
-        asking: Asking | None,
+        conversation: Conversation | None,
         clicks: Sequence[Instance],
         verifier: Verifier | None,
-        parameters: Mapping[str, ParameterValue],
+        settings: Settings,
         legend: Legend,
     ) -> None:
-        p: Mapping[str, Any] = parameters
-        self._sam, self._asking, self._clicks, self._verifier, self._legend = sam, asking, clicks, verifier, legend
-        wanted = p["prompts"]
-        self._policy = Policy(wanted != "points", wanted != "box", p["multimask"])
-        self.duplicate_iou: float = p["duplicates"]
+        self._sam, self._conversation, self._clicks, self._verifier, self._legend = (
+            sam,
+            conversation,
+            clicks,
+            verifier,
+            legend,
+        )
+        prompts = settings.prompts
+        self._policy = Policy(prompts != "points", prompts != "box", settings.multimask)
+        self.duplicate_iou = settings.duplicates
         self._by_view: dict[Window, list[Instance]] = {}
         self._dropped: dict[Window, int] = {}
 
     @property
-    def answered(self) -> list[Instance]:
+    def instances(self) -> list[Instance]:
         """What was found in all views so far, on the working grid."""
         return [one for found in self._by_view.values() for one in found]
-
-    @staticmethod
-    def observation_key(parameters: Mapping[str, ParameterValue]) -> tuple[ParameterValue, ...]:
-        """Return the parameters that an observation depends on; it can be kept while they stay the same."""
-        return ("vlm-sam", parameters["tile_px"], parameters["overlap_px"])
 
     def to(self, device: torch.device, dtype: torch.dtype) -> None:
         """Move the models."""
         self._sam.to(device, dtype)
-        if self._asking:
-            self._asking.to(device, dtype)
+        if self._conversation:
+            self._conversation.to(device, dtype)
         if self._verifier:
             self._verifier.to(device, dtype)
 
-    def before(self, views: Sequence[Window]) -> list[str]:
+    def announce(self, views: Sequence[Window]) -> list[str]:
         """Return what to say before the first view: who is asked, how often, and what it costs."""
-        return self._asking.before(views) if self._asking else [f"{len(self._clicks)} objects of a file are drawn."]
+        return (
+            self._conversation.announce(views)
+            if self._conversation
+            else [f"{len(self._clicks)} objects of a file are drawn."]
+        )
 
-    def after(self) -> list[str]:
+    def conclude(self) -> list[str]:
         """Return what to say after the last view.
 
         Raises:
@@ -149,33 +184,33 @@ class VlmSam:
         """
         dropped = sum(self._dropped.values())
         about_masks = [f"CLIP dropped {dropped} of the masks (verify=true)."] if dropped else []
-        return [*(self._asking.after() if self._asking else []), *about_masks]
+        return [*(self._conversation.conclude() if self._conversation else []), *about_masks]
 
-    def observe(self, image: TileImage, budget: Budget, should_stop: Callable[[], bool]) -> Observation:
+    def observe(self, image: TileImage, control: RunControl) -> Observation:
         """Keep the picture."""
         return Observation(image.rgb, image.valid, image.window)
 
-    def answer(self, observation: Observation, budget: Budget, should_stop: Callable[[], bool]) -> Answer:
+    def answer(self, observation: Observation, control: RunControl) -> Answer:
         """Ask about a view, and draw what is found.
 
         Raises:
-            Cancelled: `should_stop` said so.
+            Cancelled: the user has given up.
             EngineError: the model cannot be asked.
         """
-        instances = self._found(observation, budget, should_stop)
-        masks = draw_instances(instances, observation.rgb, self._sam, self._policy, should_stop)
+        instances = self._found(observation, control)
+        masks = draw_instances(instances, observation.rgb, self._sam, self._policy, control)
         rated = [(one, mask) for one, mask in zip(instances, masks) if mask and _has_data(mask, observation.valid)]
         segments = [self._segment(one, mask, observation.rgb) for one, mask in rated]
         kept = [segment for segment in segments if segment is not None]
         self._dropped[observation.window] = len(segments) - len(kept)
         return Answer(tuple(without_alike(kept, self.duplicate_iou)), None)
 
-    def _found(self, observation: Observation, budget: Budget, should_stop: Callable[[], bool]) -> list[Instance]:
+    def _found(self, observation: Observation, control: RunControl) -> list[Instance]:
         """Return the instances in a view, in its own pixels."""
-        if self._asking is None:
+        if self._conversation is None:
             found = inside_picture(self._clicks, observation.window)
         else:
-            found = self._asking.ask(observation.rgb, observation.window, budget.notes, should_stop)
+            found = self._conversation.ask(observation.rgb, observation.window, control)
         self._by_view[observation.window] = [one.moved(observation.window.col, observation.window.row) for one in found]
         return found
 
@@ -212,3 +247,45 @@ def _iou(first: Segment, second: Segment) -> float:
 
 def _has_data(mask: Proposal, valid: NDArray[np.bool_]) -> bool:
     return bool((mask.mask.unpack() & valid[mask.window.slices]).any())
+
+
+def load(inputs: PipelineInputs) -> VlmSam:
+    """Load the method for one question: with clicks of a file, an endpoint or a model on this machine.
+
+    Raises:
+        RecipeError: nothing says what to ask.
+    """
+    settings, legend = inputs.settings(Settings), inputs.legend
+    clicks = read_clicks(Path(settings.clicks), inputs.context.grid) if settings.clicks else []
+    conversation = None
+    if not settings.clicks:
+        policy = ClickPolicy(settings.inside_points, settings.outside_points, settings.most_objects)
+        conversation = Conversation(_vision_model(inputs, settings), inputs.context.phrase, policy, settings.self_test)
+    verifier = None
+    if settings.verify:
+        verifier = Verifier(inputs.clip(), legend, settings.templates, settings.verify_threshold)
+    return VlmSam(inputs.sam(), conversation, clicks, verifier, settings, legend)
+
+
+def _vision_model(inputs: PipelineInputs, settings: Settings) -> VisionModel:
+    convention = None if settings.convention == "auto" else Convention(settings.convention)
+    if settings.base_url:
+        return Endpoint(
+            settings.base_url,
+            settings.model,
+            inputs.context.api_key,
+            timeout_s=settings.timeout_s,
+            tries=settings.tries,
+            convention=convention,
+            max_tokens=settings.max_tokens,
+        )
+    beside_sam = inputs.models.checkpoints["sam"].path.parent / VLM_FOLDER
+    if settings.vlm or beside_sam.is_dir():
+        folder = Path(settings.vlm or beside_sam)
+        model = inputs.vlm(folder, Path(settings.adapter) if settings.adapter else None)
+        model.configure(settings.max_tokens, convention)
+        return model
+    raise RecipeError(
+        "The pipeline vlm-sam needs a vision-language model: name the folder of one (--param vlm=FOLDER), a server and "
+        "a model on it (--param base_url=URL model=NAME), or a file with clicks (--param clicks=FILE)."
+    )

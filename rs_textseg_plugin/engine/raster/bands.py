@@ -91,10 +91,10 @@ def _palette(dataset: DatasetReader, bands: Sequence[int]) -> NDArray[np.uint8] 
 
 
 def _require_bands(dataset: DatasetReader, bands: Sequence[int]) -> None:
-    asked = ", ".join(map(str, bands)) or "none"
+    asked = ", ".join(map(str, bands))
     has = f"{dataset.name} has {dataset.count} band{'s' if dataset.count != 1 else ''}"
     advice = "--bands 1 for a grey image" if dataset.count < 3 else "--bands 1,2,3"
-    if not bands or not all(1 <= band <= dataset.count for band in bands):
+    if not all(1 <= band <= dataset.count for band in bands):
         raise SceneError(f"{has}, but bands {asked} were asked for: choose among them, for example {advice}.")
     if len(bands) not in (1, 3):
         raise SceneError(f"{has}, and bands {asked} were asked for: give one band (grey) or three, such as {advice}.")

@@ -26,6 +26,7 @@ from rs_textseg_plugin.contract.errors import SceneError
 from rs_textseg_plugin.contract.grid import PixelGrid, TileGrid, Window
 from rs_textseg_plugin.contract.scene import Scene
 from rs_textseg_plugin.engine.raster.bands import BandSource, Patch, Values, choose_bands
+from rs_textseg_plugin.engine.raster.file_state import FileState, state_of_files
 from rs_textseg_plugin.engine.raster.georeference import WorkingGrid, native_grid, working_grid
 from rs_textseg_plugin.engine.raster.region import Region, asked_region
 from rs_textseg_plugin.engine.raster.resample import Floats, axis_weights, resample
@@ -63,6 +64,7 @@ class SceneReader:
         extent: smallest window around what the scene asks for.
         stretch: how values become 8-bit, one for the whole raster; see `engine.raster.survey.Levels`.
         notes: what was assumed or found, in words fit for the user.
+        file_state: what changes when a file does that the raster is read from; None: that cannot be known.
     """
 
     def __init__(self, parts: _Parts, handles: ExitStack) -> None:
@@ -71,6 +73,7 @@ class SceneReader:
         self.extent: Window = parts.region.window
         self.stretch: Levels = parts.survey.levels
         self.notes = parts.notes
+        self.file_state = parts.file_state
         self._parts = parts
         self._handles = handles
         self._lock = threading.Lock()
@@ -188,6 +191,7 @@ class _Parts:
     working: WorkingGrid
     region: Region
     notes: tuple[str, ...]
+    file_state: FileState | None
 
 
 def _parts(scene: Scene, handles: ExitStack) -> _Parts:
@@ -202,7 +206,7 @@ def _parts(scene: Scene, handles: ExitStack) -> _Parts:
     if level is not None:
         source = BandSource(native, choice, handles.enter_context(_opened(scene.path, overview_level=level)))
     notes = (*grid_notes, *choice.notes, *working.notes, *survey.notes)
-    return _Parts(source, survey, grid, working, region, notes)
+    return _Parts(source, survey, grid, working, region, notes, state_of_files(native))
 
 
 def gdal_settings(in_strips: bool = False) -> rasterio.Env:

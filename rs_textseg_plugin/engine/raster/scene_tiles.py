@@ -1,4 +1,4 @@
-"""A scene opened as one picture, or to be swept in tiles."""
+"""A scene opened as one tile, or to be swept in overlapping ones."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ _LEAST_COARSER = 1.05  # a resolution nearer to the raster's own is taken for it
 
 
 @dataclass(frozen=True)
-class View:
-    """An open scene and how it is looked at.
+class SceneTiles:
+    """An open scene and how it is cut into tiles.
 
     Attributes:
-        reader: the open scene; whoever asked for the view closes it.
+        reader: the open scene; whoever opened it closes it.
         is_whole: whether its extent is one picture.
         notes: what was done to make it one.
     """
@@ -26,17 +26,17 @@ class View:
     is_whole: bool
     notes: tuple[str, ...] = ()
 
-    def tiles(self, tile_px: int, overlap_px: int) -> TileGrid:
-        """Return the pictures that are looked at."""
+    def grid(self, tile_px: int, overlap_px: int) -> TileGrid:
+        """Return the tiles: one for all of the extent, or overlapping ones."""
         return TileGrid.single(self.reader.extent) if self.is_whole else self.reader.tile_grid(tile_px, overlap_px)
 
 
-def open_view(scene: Scene, wanted: str, view_px: int) -> View:
+def open_scene_tiles(scene: Scene, view: str, view_px: int) -> SceneTiles:
     """Open a scene.
 
     Args:
         scene: what is looked at.
-        wanted: ``whole`` (one picture, made coarser where it is larger than `view_px`), ``sweep`` (tiles), or ``auto``
+        view: ``whole`` (one picture, made coarser where it is larger than `view_px`), ``sweep`` (tiles), or ``auto``
             (one picture if it is no larger than that).
         view_px: longest side of a whole picture, in working pixels.
 
@@ -45,14 +45,14 @@ def open_view(scene: Scene, wanted: str, view_px: int) -> View:
     """
     reader = open_scene(scene)
     longest_px = max(reader.extent.width, reader.extent.height)
-    if wanted == "sweep" or (wanted == "auto" and longest_px > view_px):
-        return View(reader, is_whole=False)
+    if view == "sweep" or (view == "auto" and longest_px > view_px):
+        return SceneTiles(reader, is_whole=False)
     if longest_px <= view_px:
-        return View(reader, is_whole=True)
+        return SceneTiles(reader, is_whole=True)
     reader.close()
     # One pixel less, since a coarser grid can begin within a pixel of the extent's corner and end within another.
     coarser = max(longest_px / max(view_px - 1, 1), _LEAST_COARSER)
     metres = sum(ground_resolution_m(reader.grid)) / 2 * coarser
     size = f"{reader.extent.width} x {reader.extent.height} px"
     note = f"The extent of {size} was made one picture of at most {view_px} px, with pixels of {metres:.3g} m."
-    return View(open_scene(replace(scene, ground_resolution_m=metres)), is_whole=True, notes=(note,))
+    return SceneTiles(open_scene(replace(scene, ground_resolution_m=metres)), is_whole=True, notes=(note,))

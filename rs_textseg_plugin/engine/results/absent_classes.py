@@ -7,39 +7,38 @@ only ever seen faintly is rarely there. One threshold for all pixels cannot say 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from rs_textseg_plugin.contract.recipe import ParameterValue
 from rs_textseg_plugin.engine.answers.legend import Legend
+from rs_textseg_plugin.engine.compute.run_control import RunControl
 from rs_textseg_plugin.engine.results.polygons import Polygonizer
 
 
 def leave_out_absent(
     polygonizer: Polygonizer,
     legend: Legend,
-    parameters: Mapping[str, ParameterValue],
-    check: Callable[[], None],
+    least_presence: float,
+    least_area_m2: float,
+    control: RunControl,
 ) -> list[str]:
-    """Leave every class out of the result that has too few clear pixels in all its polygons; return what to say of it.
-
-    Pixels are clear from the probability ``least_presence`` on, and of these a class needs ``min_area_m2``, but one at
-    least. Methods without that parameter leave nothing out.
+    """Leave every class out of the result that has too few clear pixels in all its polygons.
 
     Args:
         polygonizer: knows the polygons of the whole scene.
         legend: the competing classes; "everything else" is never absent.
-        parameters: all of the recipe's, checked.
-        check: called now and then; may raise.
+        least_presence: probability from which on a pixel is clear, 0..1; 0: nothing is left out.
+        least_area_m2: what a class needs of clear pixels, in m2 on the ground, but one pixel at least.
+        control: is asked before each block.
+
+    Returns:
+        What to say of it, in sentences.
     """
-    least_presence = float(parameters.get("least_presence") or 0)
-    least_area_m2 = float(parameters["min_area_m2"] or 0)
     if not least_presence:
         return []
     clear_m2, best = np.zeros(legend.positives + 1), np.zeros(legend.positives + 1, np.float32)
     for window in polygonizer.blocks():
-        check()
+        control.check()
         labels, scores, pixel_m2 = polygonizer.pixels(window)
         asked = (labels > 0) & (labels <= legend.positives)
         found, probable = labels[asked], scores[asked]

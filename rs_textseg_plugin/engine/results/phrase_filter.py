@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from rs_textseg_plugin.contract.grid import PixelGrid
 from rs_textseg_plugin.contract.query import Query
 from rs_textseg_plugin.contract.text.phrase import SUPERLATIVES, Described, Reading, Relation, read_phrase
+from rs_textseg_plugin.engine.compute.run_control import RunControl
 from rs_textseg_plugin.engine.raster.ground_resolution import pixel_metres
 from rs_textseg_plugin.engine.results.polygons import Polygonizer
 
@@ -40,7 +40,7 @@ class Things:
         return np.flatnonzero(self.names == described.name.casefold())
 
 
-def apply_phrase(query: Query, polygonizer: Polygonizer, grid: PixelGrid, keep_going: Callable[[], None]) -> list[str]:
+def apply_phrase(query: Query, polygonizer: Polygonizer, grid: PixelGrid, control: RunControl) -> list[str]:
     """Leave only those objects in the result that the query's phrase refers to; a class list leaves all.
 
     Traces the scene once more than it is written, and holds all its polygons at a time.
@@ -49,7 +49,7 @@ def apply_phrase(query: Query, polygonizer: Polygonizer, grid: PixelGrid, keep_g
         query: with a phrase that `parse_referring` read, or with none.
         polygonizer: of the scene, before its blocks are written.
         grid: the working grid.
-        keep_going: called before each block; may raise.
+        control: is asked before each block.
 
     Returns:
         How the phrase was read, in words.
@@ -57,7 +57,7 @@ def apply_phrase(query: Query, polygonizer: Polygonizer, grid: PixelGrid, keep_g
     if not (query.phrase and query.classes):
         return []
     reading = read_phrase(query.phrase)
-    rows, things = _collect(query, polygonizer, grid, keep_going)
+    rows, things = _collect(query, polygonizer, grid, control)
     chosen = choose(reading, things)
     polygonizer.keep_only(rows[chosen])
     return [*_notes(reading, things, len(chosen))]
@@ -110,13 +110,13 @@ def _outlines(shapes: NDArray[Any]) -> NDArray[Any]:
 
 
 def _collect(
-    query: Query, polygonizer: Polygonizer, grid: PixelGrid, keep_going: Callable[[], None]
+    query: Query, polygonizer: Polygonizer, grid: PixelGrid, control: RunControl
 ) -> tuple[NDArray[np.int64], Things]:
     """Return each object's row in the table of components, and the objects."""
     names = np.array(["", *(spec.name.casefold() for spec in query.positives)], dtype=object)
     rows, shapes, labels, areas = [], [], [], []
     for window in polygonizer.blocks():
-        keep_going()
+        control.check()
         block = polygonizer.block(window)
         rows.append(block.rows)
         shapes.append(block.features.polygons)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -20,8 +19,6 @@ from rs_textseg_plugin.engine.results.placement import Placement
 from rs_textseg_plugin.engine.results.polygons import Block
 from rs_textseg_plugin.engine.results.raster_file import RasterFile
 from rs_textseg_plugin.engine.results.vector_file import PROVENANCE_KEY, VectorFile
-from rs_textseg_plugin.engine.vlm.clicks_file import write_clicks
-from rs_textseg_plugin.engine.vlm.instance import Instance
 
 
 class ResultFiles:
@@ -97,13 +94,9 @@ class ResultFiles:
         self.picture = self._request.output.map_picture
         return ""
 
-    def write_clicks(self, instances: Sequence[Instance]) -> None:
-        """Write what a model answered, on the working grid, if that is asked for."""
-        if self._request.output.clicks:
-            write_clicks(self._clicks, instances, self._reader.grid)
-
     @property
-    def _clicks(self) -> Path:
+    def clicks(self) -> Path:
+        """Where a model's answer is written, where one is asked for; placed with the other files."""
         return self._scratch / "clicks.geojson"
 
     @property
@@ -124,7 +117,7 @@ class ResultFiles:
         if self.picture:
             placement.put(self._drawn, Path(self.picture))
         if self._request.output.clicks:
-            placement.put(self._clicks, Path(self._request.output.clicks))
+            placement.put(self.clicks, Path(self._request.output.clicks))
         for file in (self._labels, self._scores, self._class_scores, self._vectors):
             file.finish(placement)
 

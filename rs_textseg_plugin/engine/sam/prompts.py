@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rs_textseg_plugin.contract.errors import Cancelled
 from rs_textseg_plugin.engine.answers.answer import PackedMask
+from rs_textseg_plugin.engine.compute.run_control import RunControl
 from rs_textseg_plugin.engine.models.sam import SamEmbedding, SamModel
 from rs_textseg_plugin.engine.sam.mask_blocks import CoarseFrame, find_stable_masks
 from rs_textseg_plugin.engine.sam.proposals import Proposal
@@ -40,12 +40,12 @@ class Drawing:
     Attributes:
         multimask: SAM draws three masks and the one that it rates best is taken; else it draws a single one.
         batch: prompts that go through the decoder at once.
-        should_stop: asked before every batch.
+        control: is asked before every batch.
     """
 
     multimask: bool
     batch: int
-    should_stop: Callable[[], bool]
+    control: RunControl
 
 
 def draw_boxes(
@@ -54,7 +54,7 @@ def draw_boxes(
     """Return the mask in each box ``(N, 4)`` (left, top, right, bottom in the tile's pixels); None: it has no pixel.
 
     Raises:
-        Cancelled: `Drawing.should_stop` said so.
+        Cancelled: the user has given up.
     """
     frame = _frame(model, embedding)
     drawn: list[Proposal | None] = []
@@ -69,7 +69,7 @@ def draw_middles(
     """Return what lies in the middle of each box ``(N, 4)``: of SAM's three masks the one that fits the box best.
 
     Raises:
-        Cancelled: `Drawing.should_stop` said so.
+        Cancelled: the user has given up.
     """
     frame = _frame(model, embedding)
     drawn: list[Proposal | None] = []
@@ -81,7 +81,7 @@ def draw_middles(
 
 def _batches(boxes_px: NDArray[np.float64], drawing: Drawing) -> Iterator[NDArray[np.float64]]:
     for start in range(0, len(boxes_px), drawing.batch):
-        _stop_if_asked(drawing)
+        drawing.control.check()
         yield boxes_px[start : start + drawing.batch]
 
 
@@ -115,12 +115,12 @@ def draw_point_sets(
     Sets of one length share a call; padding shorter ones would change their masks.
 
     Raises:
-        Cancelled: `Drawing.should_stop` said so.
+        Cancelled: the user has given up.
     """
     frame = _frame(model, embedding)
     drawn: list[Proposal | None] = [None] * len(sets)
     for numbers in _alike(sets, drawing.batch):
-        _stop_if_asked(drawing)
+        drawing.control.check()
         points = np.stack([sets[number].points_px for number in numbers])
         is_inside = np.stack([sets[number].is_inside for number in numbers])
         masks = _best_masks(*model.decode_point_sets(embedding, points, is_inside, drawing.multimask), frame)
@@ -165,8 +165,3 @@ def _best_masks(
         mask = PackedMask.of(one.inside)
         drawn[one.index] = Proposal(one.window, mask, own_ratings[one.index], one.stability)
     return drawn
-
-
-def _stop_if_asked(drawing: Drawing) -> None:
-    if drawing.should_stop():
-        raise Cancelled("The run was cancelled.")

@@ -7,7 +7,7 @@ and the others are resized only where their outline runs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,9 +15,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rs_textseg_plugin.contract.errors import Cancelled
 from rs_textseg_plugin.contract.grid import Window
 from rs_textseg_plugin.engine.answers.answer import PackedMask
+from rs_textseg_plugin.engine.compute.run_control import RunControl
 from rs_textseg_plugin.engine.models.sam import SamEmbedding, SamModel
 from rs_textseg_plugin.engine.models.torchvision_ops import greedy_nms
 from rs_textseg_plugin.engine.sam.mask_blocks import CoarseFrame, find_stable_masks
@@ -70,7 +70,7 @@ def propose(
     embedding: SamEmbedding,
     settings: ProposalSettings,
     valid: NDArray[np.bool_] | None,
-    should_stop: Callable[[], bool],
+    control: RunControl,
 ) -> list[Proposal]:
     """Find the objects of a tile from a grid of points, best rated first.
 
@@ -79,13 +79,13 @@ def propose(
         embedding: of the tile.
         settings: grid, thresholds and batch.
         valid: ``(H, W)`` bool, pixels that hold data; points elsewhere are not asked. None: all hold data.
-        should_stop: asked before every batch of points.
+        control: is asked before every batch of points.
 
     Raises:
-        Cancelled: `should_stop` said so.
+        Cancelled: the user has given up.
     """
     points = _without_data_gaps(grid_points(settings.points_per_side, embedding.original_size), valid)
-    return propose_at(points, model, embedding, settings, should_stop)
+    return propose_at(points, model, embedding, settings, control)
 
 
 @torch.inference_mode()
@@ -94,7 +94,7 @@ def propose_at(
     model: SamModel,
     embedding: SamEmbedding,
     settings: ProposalSettings,
-    should_stop: Callable[[], bool],
+    control: RunControl,
 ) -> list[Proposal]:
     """Find the objects of a tile at points ``(N, 2)``, x and y in the tile's pixels, best rated first.
 
@@ -103,8 +103,7 @@ def propose_at(
     frame = CoarseFrame(model.input_px, embedding.input_size, embedding.original_size)
     candidates: list[Proposal] = []
     for start in range(0, len(points_px), settings.points_per_batch):
-        if should_stop():
-            raise Cancelled("The run was cancelled.")
+        control.check()
         batch = points_px[start : start + settings.points_per_batch]
         logits, ratings = model.decode_points(embedding, batch, settings.pred_iou_thresh or None)
         candidates += _good_masks(logits.flatten(0, 1), ratings.flatten(), frame, settings)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from rs_textseg_plugin.contract.errors import EngineError
 from rs_textseg_plugin.contract.grid import Window
+from rs_textseg_plugin.engine.compute.run_control import RunControl
 from rs_textseg_plugin.engine.vlm.coordinates import Drift
 from rs_textseg_plugin.engine.vlm.instance import Instance
 from rs_textseg_plugin.engine.vlm.model import Reply, VisionModel
@@ -37,7 +38,7 @@ class _Account:
     problem: str = ""
 
 
-class Asking:
+class Conversation:
     """One question to one model.
 
     Args:
@@ -58,7 +59,7 @@ class Asking:
         """Move a model that runs here."""
         self._model.to(device, dtype)
 
-    def before(self, views: Sequence[Window]) -> list[str]:
+    def announce(self, views: Sequence[Window]) -> list[str]:
         """Return who is asked, how often, and what that costs about."""
         tokens = sum(self._model.tokens_of(view.width, view.height) for view in views)
         largest = max(views, key=lambda view: view.width * view.height)
@@ -70,7 +71,7 @@ class Asking:
             return [f"{note}, which {'leave' if self._model.is_elsewhere else 'stay on'} this machine."]
         return [f"{note}, and about {_duration(each_s)} for each one that shows one object."]
 
-    def after(self) -> list[str]:
+    def conclude(self) -> list[str]:
         """Return what came of it.
 
         Raises:
@@ -94,9 +95,7 @@ class Asking:
             return ""
         return f", with {account.tokens_in} tokens in and {account.tokens_out} out"
 
-    def ask(
-        self, rgb: NDArray[np.uint8], view: Window, notes: list[str], should_stop: Callable[[], bool]
-    ) -> list[Instance]:
+    def ask(self, rgb: NDArray[np.uint8], view: Window, control: RunControl) -> list[Instance]:
         """Return what the model finds in a view ``(H, W, 3)`` uint8, in the view's pixels.
 
         A view is asked about once, whatever memory does to those who draw.
@@ -104,16 +103,15 @@ class Asking:
         Args:
             rgb: the picture.
             view: where it lies on the working grid.
-            notes: what the user should know is added here.
-            should_stop: asked at least twice a second.
+            control: is asked at least twice a second; what the user should know is added to its notes.
 
         Raises:
-            Cancelled: `should_stop` said so.
+            Cancelled: the user has given up.
             EngineError: the model cannot be asked, or has not given one usable answer after some views.
         """
         if view not in self._known:
-            self._test(rgb, notes, should_stop)
-            found = [] if self._has_given_up else self._instances(rgb, view, notes, should_stop)
+            self._test(rgb, control)
+            found = [] if self._has_given_up else self._instances(rgb, view, control)
             self._account.failed += self._has_given_up
             self._known[view] = found
         return self._known[view]
@@ -122,31 +120,29 @@ class Asking:
     def _has_given_up(self) -> bool:
         return self._account.fruitless_in_a_row >= _FRUITLESS_VIEWS
 
-    def _test(self, rgb: NDArray[np.uint8], notes: list[str], should_stop: Callable[[], bool]) -> None:
+    def _test(self, rgb: NDArray[np.uint8], control: RunControl) -> None:
         """Before the first view, see whether the model's places are where it says."""
         if not self._tests_itself or self._account.asked:
             return
         self._tests_itself = False
-        result = run_self_test(self._model, (rgb.shape[1], rgb.shape[0]), should_stop)
-        notes.append(result.sentence)
+        result = run_self_test(self._model, (rgb.shape[1], rgb.shape[0]), control)
+        control.notes.append(result.sentence)
         self._drift = result.drift
 
-    def _instances(
-        self, rgb: NDArray[np.uint8], view: Window, notes: list[str], should_stop: Callable[[], bool]
-    ) -> list[Instance]:
+    def _instances(self, rgb: NDArray[np.uint8], view: Window, control: RunControl) -> list[Instance]:
         self._account.asked += 1
         height, width = rgb.shape[:2]
         asked = ask_for(self._phrase, self._model.shown_size(width, height), self._model.convention, self._policy)
         try:
-            reply = self._model.ask(rgb, asked, should_stop)
+            reply = self._model.ask(rgb, asked, control)
         except EngineError as error:
             if not self._account.usable:
                 raise  # it will hardly be better with the next view
-            self._note_fruitless(str(error), view, notes)
+            self._note_fruitless(str(error), view, control.notes)
             return []
         self._account.tokens_in += reply.tokens_in or 0
         self._account.tokens_out += reply.tokens_out or 0
-        return self._understood(reply, view, notes)
+        return self._understood(reply, view, control.notes)
 
     def _understood(self, reply: Reply, view: Window, notes: list[str]) -> list[Instance]:
         """Read a reply, and note what of it cannot be used."""

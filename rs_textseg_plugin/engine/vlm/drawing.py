@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rs_textseg_plugin.contract.errors import Cancelled
 from rs_textseg_plugin.contract.grid import Window
+from rs_textseg_plugin.engine.compute.run_control import RunControl
 from rs_textseg_plugin.engine.models.sam import SamEmbedding, SamModel
 from rs_textseg_plugin.engine.sam.prompts import PointSet, draw_together
 from rs_textseg_plugin.engine.sam.proposals import Proposal
@@ -42,7 +42,7 @@ def draw_instances(
     rgb: NDArray[np.uint8],
     sam: SamModel,
     policy: Policy,
-    should_stop: Callable[[], bool],
+    control: RunControl,
 ) -> list[Proposal | None]:
     """Return the mask of each instance, in the pixels of the picture; None: SAM draws nothing for it.
 
@@ -51,16 +51,15 @@ def draw_instances(
         rgb: ``(H, W, 3)`` uint8.
         sam: draws.
         policy: what it is given.
-        should_stop: asked before each instance.
+        control: is asked before each instance.
 
     Raises:
-        Cancelled: `should_stop` said so.
+        Cancelled: the user has given up.
     """
     looks = _Looks(sam, rgb)
     drawn: list[Proposal | None] = []
     for one in instances:
-        if should_stop():
-            raise Cancelled("The run was cancelled.")
+        control.check()
         prompt = policy.applied(one)
         bounds = bounds_of(prompt)
         drawn.append(_drawn(prompt, bounds, looks, policy.multimask) if bounds else None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Protocol
@@ -10,6 +10,8 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from numpy.typing import NDArray
+
+from rs_textseg_plugin.engine.compute.run_control import RunControl
 
 
 class Convention(Enum):
@@ -90,10 +92,10 @@ class VisionModel(Protocol):
     def tokens_of(self, width_px: int, height_px: int) -> int:
         """Return about how many tokens a picture of that size costs."""
 
-    def ask(self, picture: NDArray[np.uint8], asked: Asked, should_stop: Callable[[], bool]) -> Reply:
+    def ask(self, picture: NDArray[np.uint8], asked: Asked, control: RunControl) -> Reply:
         """Show a picture ``(H, W, 3)`` uint8 and ask.
 
         Raises:
-            Cancelled: `should_stop` said so; it is asked at least twice a second.
+            Cancelled: the user has given up, which is looked for at least twice a second.
             EngineError: no reply could be had; in words that say why and what to do.
         """

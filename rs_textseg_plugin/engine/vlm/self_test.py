@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
+from rs_textseg_plugin.engine.compute.run_control import RunControl
 from rs_textseg_plugin.engine.vlm.coordinates import Drift, Size, fit_drift
 from rs_textseg_plugin.engine.vlm.instance import Instance, Point
 from rs_textseg_plugin.engine.vlm.model import Convention, Reply, VisionModel
@@ -121,17 +122,17 @@ def _draw_mark(
         draw.polygon([(x + round(dx * radius), y + round(dy * radius)) for dx, dy in _SHAPES[kind]], fill=colour)
 
 
-def run_self_test(model: VisionModel, size_px: Size, should_stop: Callable[[], bool]) -> SelfTest:
+def run_self_test(model: VisionModel, size_px: Size, control: RunControl) -> SelfTest:
     """Show a model a picture with marks, ask for all of them, and measure where it says they are.
 
     Args:
         model: is asked once.
         size_px: ``(width, height)`` of the picture: that of the pictures that it will be asked about, since how far a
             model is off depends on it.
-        should_stop: passed on to the model.
+        control: goes with the question to the model.
 
     Raises:
-        Cancelled: `should_stop` said so.
+        Cancelled: the user has given up.
         EngineError: the model cannot be asked.
     """
     if min(size_px) < _SMALLEST_SIDE_PX:
@@ -140,7 +141,7 @@ def run_self_test(model: VisionModel, size_px: Size, should_stop: Callable[[], b
     wish = f"each of these {len(marks)} marks, labelled with its name: {', '.join(mark.name for mark in marks)}"
     policy = ClickPolicy(inside=1, outside=0, most_instances=len(marks))
     asked = ask_for(wish, model.shown_size(*size_px), model.convention, policy)
-    reply = model.ask(picture, asked, should_stop)
+    reply = model.ask(picture, asked, control)
     if reply.refusal:
         return _not_tested("the model declined to answer", marks)
     return _judged(reply, model.convention, marks, size_px)

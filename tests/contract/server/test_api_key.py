@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from rs_textseg_plugin.contract.server.api_key import VARIABLE, checked_key, key_from_environment, no_key, without_key
 from rs_textseg_plugin.contract.errors import InputError
+from rs_textseg_plugin.contract.server.api_key import VARIABLE, checked_key, key_from_environment, no_key, without_key
 
 KEY = "sk-" + "a1B2c3" * 5
 

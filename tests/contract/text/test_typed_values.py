@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 import pytest
-
 from rs_textseg_plugin.algorithms.parameter_text import parse_bands, parse_parameters
+
 from rs_textseg_plugin.contract.errors import RecipeError, SceneError
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
+from controls import control
 from PIL import Image
 from rasters import texture
 
@@ -79,7 +80,7 @@ def plainly(clip: ClipModel, rgb: np.ndarray, settings: DenseSettings, words: np
 )
 def test_the_dense_map_is_that_of_a_plain_loop(clip, tile, words, changes):
     settings = replace(AS_PUBLISHED, **changes)
-    found = answer_dense(observe_dense(clip, tile, settings, 3, never), words, SCALE)
+    found = answer_dense(observe_dense(clip, tile, settings, 3, control()), words, SCALE)
     expected = plainly(clip, tile, settings, words)
     assert expected.std() > 1
     np.testing.assert_allclose(found.logits(Window(0, 0, 150, 96)), expected, atol=0.1)
@@ -87,14 +88,14 @@ def test_the_dense_map_is_that_of_a_plain_loop(clip, tile, words, changes):
 
 
 def test_the_batch_size_changes_nothing(clip, tile):
-    one, many = (observe_dense(clip, tile, AS_PUBLISHED, batch, never) for batch in (1, 64))
+    one, many = (observe_dense(clip, tile, AS_PUBLISHED, batch, control()) for batch in (1, 64))
     np.testing.assert_allclose(one.patches.astype(float), many.patches.astype(float), atol=2e-3)
     np.testing.assert_allclose(one.globals.astype(float), many.globals.astype(float), atol=2e-3)
     assert one.windows == many.windows
 
 
 def test_an_observation_says_what_it_saw_in_which_shapes(clip, tile):
-    seen = observe_dense(clip, tile, AS_PUBLISHED, 2, never)
+    seen = observe_dense(clip, tile, AS_PUBLISHED, 2, control())
     assert (seen.canvas, seen.tile) == ((72, 112), (96, 150))
     assert seen.windows == tuple(sliding_windows(112, 72, 64, 32))
     assert seen.patches.shape == (len(seen.windows), 4, 4, 32)
@@ -106,15 +107,15 @@ def test_an_observation_says_what_it_saw_in_which_shapes(clip, tile):
 
 
 def test_windows_fade_over_their_overlap_only_where_that_is_asked_for(clip, tile, words):
-    fading = observe_dense(clip, tile, replace(AS_PUBLISHED, fades=True), 4, never)
-    apart = observe_dense(clip, tile, replace(AS_PUBLISHED, fades=True, stride_px=64), 4, never)
+    fading = observe_dense(clip, tile, replace(AS_PUBLISHED, fades=True), 4, control())
+    apart = observe_dense(clip, tile, replace(AS_PUBLISHED, fades=True, stride_px=64), 4, control())
     assert (fading.overlap_px, apart.overlap_px) == (32, 0)
     assert answer_dense(fading, words, SCALE).overlap_px == 32
 
 
 def test_a_tile_smaller_than_the_window_is_padded_to_whole_patches(clip, words):
     rgb = np.ascontiguousarray(texture(40, 53).transpose(1, 2, 0))
-    seen = observe_dense(clip, rgb, replace(AS_PUBLISHED, long_side_px=0), 4, never)
+    seen = observe_dense(clip, rgb, replace(AS_PUBLISHED, long_side_px=0), 4, control())
     assert seen.windows == (Window(0, 0, 53, 40),)
     assert seen.frame == Window(-5, -4, 64, 48)
     assert answer_dense(seen, words, SCALE).logits(Window(0, 0, 53, 40)).shape == (5, 40, 53)
@@ -128,7 +129,7 @@ def test_a_cancelled_look_stops_between_two_batches(clip, tile):
         return len(asked) == 2
 
     with pytest.raises(Cancelled, match="cancelled"):
-        observe_dense(clip, tile, AS_PUBLISHED, 1, after_the_first)
+        observe_dense(clip, tile, AS_PUBLISHED, 1, control(after_the_first))
     assert len(asked) == 2
 
 

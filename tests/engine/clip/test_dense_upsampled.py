@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from controls import control
 from literal_segearth import literal_logits
 from rasters import texture
 from tiny_upsamplers import published_state
@@ -13,7 +14,6 @@ from rs_textseg_plugin.contract.errors import Cancelled
 from rs_textseg_plugin.contract.grid import Window
 from rs_textseg_plugin.engine.clip.dense import DenseSettings, answer_dense, observe_dense, sliding_windows
 from rs_textseg_plugin.engine.clip.dense_upsampled import DenseUpsampler, UpsampledFeatures, join_windows
-from rs_textseg_plugin.engine.compute.device import Budget
 from rs_textseg_plugin.engine.models.clip import ClipModel, load_clip
 from rs_textseg_plugin.engine.models.upsampler import load_upsampler
 
@@ -60,8 +60,8 @@ def whole(tile: np.ndarray) -> Window:
 @pytest.mark.parametrize("settings", [AS_PUBLISHED, UNEVEN, SMALL], ids=["as published", "uneven", "small"])
 def test_upsampled_logits_equal_the_literal_method(clip, tile, words, tmp_path, settings, is_shared):
     method, state = pair(clip, tmp_path, is_shared)
-    seen = method.observe(tile, settings, 3, Budget(CPU), never)
-    found = method.answer(seen, words, 1.0, Budget(CPU), never).logits(whole(tile))
+    seen = method.observe(tile, settings, 3, control())
+    found = method.answer(seen, words, 1.0, control()).logits(whole(tile))
     expected = literal_logits(clip.model.visual, state, tile, words, settings)
     assert expected.std() > 0.01
     np.testing.assert_allclose(found, expected, atol=1e-4)
@@ -71,7 +71,7 @@ def test_upsampled_logits_equal_the_literal_method(clip, tile, words, tmp_path, 
 @pytest.mark.parametrize("settings", [AS_PUBLISHED, UNEVEN, SMALL], ids=["as published", "uneven", "small"])
 def test_bilinear_logits_equal_the_literal_method(clip, tile, words, settings, attention):
     settings = replace(settings, attention=attention)
-    found = answer_dense(observe_dense(clip, tile, settings, 3, never), words, 1.0).logits(whole(tile))
+    found = answer_dense(observe_dense(clip, tile, settings, 3, control()), words, 1.0).logits(whole(tile))
     expected = literal_logits(clip.model.visual, None, tile, words, settings)
     np.testing.assert_allclose(found, expected, atol=1e-4)
 
@@ -80,9 +80,9 @@ def test_what_is_kept_in_half_precision_costs_little_accuracy(clip, tile, words,
     method, _ = pair(clip, tmp_path)
     maps = []
     for kept in (np.float16, np.float32):
-        seen = method.observe(tile, replace(AS_PUBLISHED, kept=kept), 3, Budget(CPU), never)
+        seen = method.observe(tile, replace(AS_PUBLISHED, kept=kept), 3, control())
         assert seen.dense.patches.dtype == kept
-        maps.append(method.answer(seen, words, 50.0, Budget(CPU), never))
+        maps.append(method.answer(seen, words, 50.0, control()))
     assert maps[0].window_logits.dtype == np.float16
     np.testing.assert_allclose(*(one.logits(whole(tile)) for one in maps), atol=0.05)
 
@@ -90,7 +90,7 @@ def test_what_is_kept_in_half_precision_costs_little_accuracy(clip, tile, words,
 def test_any_part_of_the_map_is_cut_out_of_the_whole(clip, tile, words, tmp_path):
     method, _ = pair(clip, tmp_path)
     for settings in (AS_PUBLISHED, UNEVEN):
-        found = method.answer(method.observe(tile, settings, 3, Budget(CPU), never), words, 50.0, Budget(CPU), never)
+        found = method.answer(method.observe(tile, settings, 3, control()), words, 50.0, control())
         part = Window(31, 17, 40, 50)
         np.testing.assert_allclose(
             found.logits(part), found.logits(whole(tile))[(slice(None), *part.slices)], atol=1e-4
@@ -105,24 +105,24 @@ def test_windows_fade_into_each_other_where_that_is_asked_for(clip, words, tmp_p
     steps = []
     for fades in (False, True):
         settings = replace(AS_PUBLISHED, long_side_px=0, stride_px=48, fades=fades)
-        seen = method.observe(flat, settings, 3, Budget(CPU), never)
-        logits = method.answer(seen, words, 50.0, Budget(CPU), never).logits(whole(flat))
+        seen = method.observe(flat, settings, 3, control())
+        logits = method.answer(seen, words, 50.0, control()).logits(whole(flat))
         steps.append(np.abs(np.diff(logits[..., 47:50], axis=-1)).mean())
     assert steps[1] < steps[0]
 
 
 def test_memory_that_was_given_up_changes_nothing(clip, tile, words, tmp_path):
     method, _ = pair(clip, tmp_path)
-    small = Budget(CPU, batch_divisor=2**12)
-    first, second = (method.observe(tile, AS_PUBLISHED, 3, budget, never) for budget in (Budget(CPU), small))
+    controls = (control(), control(batch_divisor=2**12))
+    first, second = (method.observe(tile, AS_PUBLISHED, 3, one) for one in controls)
     np.testing.assert_allclose(first.lengths, second.lengths, rtol=1e-4)
-    maps = [method.answer(first, words, 1.0, budget, never) for budget in (Budget(CPU), small)]
+    maps = [method.answer(first, words, 1.0, one) for one in controls]
     np.testing.assert_allclose(maps[0].window_logits, maps[1].window_logits, atol=1e-4)
 
 
 def test_an_observation_knows_its_shapes_and_its_size(clip, tile, tmp_path):
     method, _ = pair(clip, tmp_path)
-    seen = method.observe(tile, AS_PUBLISHED, 3, Budget(CPU), never)
+    seen = method.observe(tile, AS_PUBLISHED, 3, control())
     assert isinstance(seen, UpsampledFeatures)
     assert seen.lengths.shape == (len(seen.dense.windows), 64, 64)
     assert seen.canvas.shape == (72, 112, 3)
@@ -149,10 +149,10 @@ def test_joined_windows_are_the_weighted_mean_of_all_that_see_a_pixel(overlap_px
 @pytest.mark.parametrize("calls", [3, 4])
 def test_a_cancel_is_heard_between_two_windows(clip, tile, words, tmp_path, calls):
     method, _ = pair(clip, tmp_path)
-    seen = method.observe(tile, AS_PUBLISHED, 64, Budget(CPU), never)
+    seen = method.observe(tile, AS_PUBLISHED, 64, control())
     for act in (
-        lambda stop: method.observe(tile, AS_PUBLISHED, 64, Budget(CPU), stop),
-        lambda stop: method.answer(seen, words, 50.0, Budget(CPU), stop),
+        lambda stop: method.observe(tile, AS_PUBLISHED, 64, control(stop)),
+        lambda stop: method.answer(seen, words, 50.0, control(stop)),
     ):
         asked = []
         with pytest.raises(Cancelled):

@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from controls import control
 from literal_segearth import normalised
 from literal_surgery import literal_similarity, literal_surgery, literal_surgery_features
 from tiny_models import CLIP_CONFIG, open_clip, tiny_clip
@@ -30,7 +31,7 @@ def rgb(height: int, width: int) -> np.ndarray:
 
 def seen(clip, picture, window_px=64, stride_px=64):
     settings = DenseSettings(0, window_px, stride_px, "surgery", 0.0, fades=False, kept=np.float32)
-    return observe_dense(clip, picture, settings, 8, lambda: False)
+    return observe_dense(clip, picture, settings, 8, control())
 
 
 def test_the_architecture_surgery_changes_the_last_six_blocks_of_a_deeper_vit_and_no_others():

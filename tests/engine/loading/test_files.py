@@ -90,7 +90,7 @@ def test_several_checkpoints_of_a_role_are_named_and_refused(folder):
 
 def test_a_foreign_checkpoint_in_a_folder_is_refused_by_name(folder):
     torch.save({"fc.weight": torch.zeros(2, 2)}, folder / "resnet.pth")
-    with pytest.raises(ModelError, match=r"resnet\.pth is neither a SAM nor a CLIP checkpoint"):
+    with pytest.raises(ModelError, match=r"resnet\.pth is no checkpoint of a kind that is known \(SAM, .*CLIP\)"):
         resolve_set(str(folder), BOTH)
 
 

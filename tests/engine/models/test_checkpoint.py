@@ -16,13 +16,12 @@ from torch import nn
 
 from rs_textseg_plugin.contract.errors import ModelError
 from rs_textseg_plugin.engine.models.checkpoint import (
-    checkpoint_role,
     load_state_dict,
     peek_keys_and_shapes,
     read_metadata,
-    require_role,
     shapes_of,
 )
+from rs_textseg_plugin.engine.models.kinds import checkpoint_role, require_role
 from rs_textseg_plugin.engine.models.torchvision_ops import ensure_torchvision
 
 WEIGHTS = {"a.weight": torch.arange(6.0).reshape(2, 3), "a.bias": torch.tensor([1, 2], dtype=torch.float16)}

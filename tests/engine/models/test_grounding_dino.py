@@ -10,8 +10,9 @@ from tiny_detector import tiny_detector, vocabulary, write_tiny_detector
 from tiny_models import tiny_sam
 
 from rs_textseg_plugin.contract.errors import ModelError, QueryError
-from rs_textseg_plugin.engine.models.checkpoint import checkpoint_role, peek_keys_and_shapes
+from rs_textseg_plugin.engine.models.checkpoint import peek_keys_and_shapes
 from rs_textseg_plugin.engine.models.grounding_dino import GroundingDino, load_grounding_dino
+from rs_textseg_plugin.engine.models.kinds import checkpoint_role
 
 CPU = torch.device("cpu")
 

@@ -10,9 +10,10 @@ from tiny_detector import write_tiny_detector
 from tiny_owl import tiny_owl, write_tiny_owl
 
 from rs_textseg_plugin.contract.errors import ModelError, QueryError
-from rs_textseg_plugin.engine.models.checkpoint import checkpoint_role, peek_keys_and_shapes
+from rs_textseg_plugin.engine.models.checkpoint import peek_keys_and_shapes
 from rs_textseg_plugin.engine.models.detector import load_detector
 from rs_textseg_plugin.engine.models.grounding_dino import GroundingDino
+from rs_textseg_plugin.engine.models.kinds import checkpoint_role
 from rs_textseg_plugin.engine.models.owl import Owl
 
 CPU = torch.device("cpu")

@@ -9,7 +9,8 @@ from tiny_upsamplers import literal_upsampled, published_state
 
 from rs_textseg_plugin.contract.errors import ModelError
 from rs_textseg_plugin.engine.models.bilateral import Bilateral
-from rs_textseg_plugin.engine.models.checkpoint import checkpoint_role, shapes_of
+from rs_textseg_plugin.engine.models.checkpoint import shapes_of
+from rs_textseg_plugin.engine.models.kinds import checkpoint_role
 from rs_textseg_plugin.engine.models.upsampler import Upsampler, load_upsampler
 
 CPU = torch.device("cpu")

@@ -23,7 +23,7 @@ from rs_textseg_plugin.contract.request import Output, Request
 from rs_textseg_plugin.contract.scene import Scene
 from rs_textseg_plugin.engine.models.sam import load_sam
 from rs_textseg_plugin.engine.models.torchvision_ops import ensure_torchvision
-from rs_textseg_plugin.engine.pipelines.loading import load_grounding_sam
+from rs_textseg_plugin.engine.pipelines import grounding_sam
 from rs_textseg_plugin.engine.service import Engine
 from stage import ROOT
 
@@ -72,9 +72,9 @@ def result(boxes, tmp_path_factory):
     write_tiny_detector(folder)
     (folder / "sam_demo.safetensors").write_bytes((DEMO / "sam_demo.safetensors").read_bytes())
 
-    def load(order):
-        planted_at_the_output(order.detector().model, boxes)
-        return load_grounding_sam(order)
+    def load(inputs):
+        planted_at_the_output(inputs.detector().model, boxes)
+        return grounding_sam.load(inputs)
 
     side = TILE_PX * PIXEL_M
     extent = Extent(CORNER[0], CORNER[1] - side, CORNER[0] + side, CORNER[1])

@@ -10,21 +10,22 @@ import torch
 from tiny_detector import write_tiny_detector
 from tiny_models import tiny_sam
 from tiny_owl import write_tiny_owl
-from tiny_pipelines import CPU, answered, firm_sam, never, small_scene, tile_of, whole
+from tiny_pipelines import CPU, answered, firm_sam, never, settings_of, small_scene, tile_of, whole
 
 from rs_textseg_plugin.contract.errors import Cancelled, ModelError
 from rs_textseg_plugin.contract.events import Finished, Found
 from rs_textseg_plugin.contract.grid import Window
 from rs_textseg_plugin.contract.query import parse_class_list
-from rs_textseg_plugin.contract.recipe import GROUNDING_SAM, Recipe, find_preset
+from rs_textseg_plugin.contract.recipe import Recipe
 from rs_textseg_plugin.contract.request import Output, Request
 from rs_textseg_plugin.contract.scene import Scene
 from rs_textseg_plugin.engine.answers.legend import Legend
 from rs_textseg_plugin.engine.compute.device import Budget
+from rs_textseg_plugin.engine.compute.run_control import RunControl
 from rs_textseg_plugin.engine.models.grounding_dino import Caption, Detections
 from rs_textseg_plugin.engine.models.sam import SamModel
 from rs_textseg_plugin.engine.models.torchvision_ops import ensure_torchvision
-from rs_textseg_plugin.engine.pipelines.grounding_sam import GroundingSam
+from rs_textseg_plugin.engine.pipelines.grounding_sam import GroundingSam, Settings
 from rs_textseg_plugin.engine.results.vector_file import PROVENANCE_KEY
 from rs_textseg_plugin.engine.service import Engine
 
@@ -64,8 +65,8 @@ def sam() -> SamModel:
 
 
 def pipeline(sam, detector, text="building|roof, road, -shadow", **given) -> GroundingSam:
-    parameters = GROUNDING_SAM.read_parameters(given)
-    return GroundingSam(sam, detector, parameters, Legend.of(parse_class_list(text), "background", closed_list=True))
+    settings = settings_of("grounding-sam", Settings, **given)
+    return GroundingSam(sam, detector, settings, Legend.of(parse_class_list(text), "background", closed_list=True))
 
 
 BUILDING = (10, 12, 60, 70, {"roof": 0.8, "building": 0.5, "road": 0.3})
@@ -204,16 +205,14 @@ def test_eighty_classes_at_once_are_all_asked_for(sam):
 def test_a_cancel_is_heard_before_every_caption(sam):
     detector = PlantedDetector(BUILDING)
     method = pipeline(sam, detector)
-    seen = method.observe(tile_of(*TILE), Budget(CPU), never)
+    seen = method.observe(tile_of(*TILE), RunControl(Budget(CPU)))
     with pytest.raises(Cancelled):
-        method.answer(seen, Budget(CPU), lambda: True)
+        method.answer(seen, RunControl(Budget(CPU), lambda: True))
     assert detector.asked == []
 
 
 def test_the_published_preset_has_the_published_thresholds():
-    values = Recipe(
-        "grounding-sam", parameters=find_preset("grounding-published", "grounding-sam")
-    ).checked_parameters()
+    values = Recipe("grounding-sam", preset="grounding-published").checked_parameters()
     assert (values["box_threshold"], values["text_threshold"], values["multimask"]) == (0.35, 0.25, False)
 
 

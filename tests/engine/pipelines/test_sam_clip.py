@@ -7,23 +7,25 @@ import pytest
 import torch
 from planted_sam import Planted, planted_sam, wrapped
 from tiny_models import open_clip, tiny_clip, tiny_sam
+from tiny_pipelines import settings_of
 
 from rs_textseg_plugin.contract.errors import Cancelled
 from rs_textseg_plugin.contract.grid import Window
 from rs_textseg_plugin.contract.query import parse_class_list
-from rs_textseg_plugin.contract.recipe import SAM_CLIP
 from rs_textseg_plugin.engine.answers.answer import NO_CLASS, PackedMask
 from rs_textseg_plugin.engine.answers.legend import Legend
 from rs_textseg_plugin.engine.answers.soft_vote import SoftVote
 from rs_textseg_plugin.engine.clip.dense import DenseFeatures, answer_dense
 from rs_textseg_plugin.engine.compute.device import Budget
+from rs_textseg_plugin.engine.compute.run_control import RunControl
 from rs_textseg_plugin.engine.models.clip import ClipModel
 from rs_textseg_plugin.engine.models.sam import SamModel
-from rs_textseg_plugin.engine.pipelines.sam_clip import Observation, SamClip
+from rs_textseg_plugin.engine.pipelines.sam_clip import Observation, SamClip, Settings
 from rs_textseg_plugin.engine.raster.reader import TileImage
 from rs_textseg_plugin.engine.sam.proposals import Proposal
 
 CPU = torch.device("cpu")
+CONTROL = RunControl(Budget(CPU))
 TILE = (96, 128)
 
 
@@ -38,9 +40,9 @@ def never() -> bool:
 
 
 def pipeline(models, text="building|roof, road, -shadow", **given) -> SamClip:
-    parameters = SAM_CLIP.read_parameters({"templates": "1", "clip_window_px": 64, "clip_stride_px": 32, **given})
-    legend = Legend.of(parse_class_list(text), str(parameters["competitor"]), closed_list=True)
-    return SamClip(*models, parameters, legend)
+    values = {"templates": "1", "clip_window_px": 64, "clip_stride_px": 32, **given}
+    legend = Legend.of(parse_class_list(text), values.pop("competitor", "background"), closed_list=True)
+    return SamClip(*models, settings_of("sam-clip", Settings, **values), legend)
 
 
 def proposal(mask: np.ndarray, rating: float = 0.9, stability: float = 0.97) -> Proposal:
@@ -104,7 +106,7 @@ def test_the_vote_equals_its_definition_done_pixel_by_pixel(models, threshold, s
     observation = seen(masks, valid=valid)
     words = models[1].embed_words(["building", "roof", "road", "shadow"], "1")
     expected = literal_vote(method, observation, masks, threshold, share, words, np.array([0, 0, 1, 2]))
-    answer = method.answer(observation, Budget(CPU), never)
+    answer = method.answer(observation, CONTROL)
     assert [segment.label for segment in answer.segments] == [label for label, _ in expected]
     np.testing.assert_allclose([s.scores for s in answer.segments], [scores for _, scores in expected], atol=1e-4)
     assert answer.class_map is not None
@@ -112,7 +114,7 @@ def test_the_vote_equals_its_definition_done_pixel_by_pixel(models, threshold, s
 
 def test_uncovered_pixels_can_be_left_out(models):
     method = pipeline(models, vote="majority", uncovered="nothing")
-    assert method.answer(seen(random_masks(2)), Budget(CPU), never).class_map is None
+    assert method.answer(seen(random_masks(2)), CONTROL).class_map is None
 
 
 def test_a_class_that_stands_alone_needs_a_higher_probability(models):
@@ -122,7 +124,7 @@ def test_a_class_that_stands_alone_needs_a_higher_probability(models):
 
 
 def test_a_threshold_of_one_abstains_everywhere(models):
-    answer = pipeline(models, vote="majority", prob_threshold=1.0).answer(seen(random_masks(5)), Budget(CPU), never)
+    answer = pipeline(models, vote="majority", prob_threshold=1.0).answer(seen(random_masks(5)), CONTROL)
     assert {segment.label for segment in answer.segments} == {NO_CLASS}
 
 
@@ -137,9 +139,9 @@ def loose(**given):
 
 def test_observing_does_not_depend_on_the_batch(models):
     method = pipeline(models, **loose())
-    large, small = Budget(CPU), Budget(CPU, batch_divisor=64)
-    first = method.observe(tile_image(), large, lambda: False)
-    second = method.observe(tile_image(), small, lambda: False)
+    large, small = CONTROL, RunControl(Budget(CPU, batch_divisor=64))
+    first = method.observe(tile_image(), large)
+    second = method.observe(tile_image(), small)
     assert len(first.proposals) == len(second.proposals) > 0
     np.testing.assert_allclose(first.dense.patches, second.dense.patches, atol=2e-3)
 
@@ -148,8 +150,8 @@ def test_observing_does_not_depend_on_the_batch(models):
 def test_crops_are_judged_by_clips_own_picture_features(models, background):
     method = pipeline(models, "building, road, water", selector="crop", crop_background=background, **loose())
     image = tile_image()
-    observation = method.observe(image, Budget(CPU), lambda: False)
-    answer = method.answer(observation, Budget(CPU), never)
+    observation = method.observe(image, CONTROL)
+    answer = method.answer(observation, CONTROL)
     assert answer.class_map is None
     assert len(answer.segments) == len(observation.proposals) > 0
     clip, words = models[1], models[1].embed_words(["building", "road", "water"], "1")
@@ -185,23 +187,9 @@ def test_a_cancel_is_heard_while_a_tile_is_observed(models, selector):
         return len(asked) > 2
 
     with pytest.raises(Cancelled):
-        pipeline(models, selector=selector, **loose(points_per_batch=1)).observe(tile_image(), Budget(CPU), stop)
-
-
-def test_an_observation_is_kept_for_other_words_and_thresholds_but_not_for_other_proposals():
-    def key(**given):
-        return SamClip.observation_key(SAM_CLIP.read_parameters(given))
-
-    assert key() == key(prob_threshold=0.4, templates="1", vote_share=0.9, min_area_m2=5, logit_scale=7)
-    assert key() == key(vote="soft", vote_weight=3, region_min_px=50, region_max_points=7)
-    for changed in (
-        {"points_per_side": 5},
-        {"selector": "crop"},
-        {"clip_long_side_px": 0},
-        {"tile_px": 512},
-        {"region_prompts": True},
-    ):
-        assert key() != key(**changed)
+        pipeline(models, selector=selector, **loose(points_per_batch=1)).observe(
+            tile_image(), RunControl(Budget(CPU), stop)
+        )
 
 
 def literal_soft_map(method, observation, words, weight, keeps_uncovered):
@@ -239,7 +227,7 @@ def test_the_soft_vote_equals_its_definition_done_pixel_by_pixel(models, weight,
     observation = softly_seen()
     words = models[1].embed_words(["building", "roof", "road", "shadow"], "1")
     expected, means = literal_soft_map(method, observation, words, weight, uncovered == "clip")
-    answer = method.answer(observation, Budget(CPU), never)
+    answer = method.answer(observation, CONTROL)
     found = answer.class_map.probabilities(method._legend, Window(0, 0, TILE[1], TILE[0]))
     np.testing.assert_allclose(found, expected, atol=1e-4)
     assert answer.segments == ()
@@ -253,7 +241,7 @@ def test_soft_instances_take_the_best_class_of_the_map_that_they_were_drawn_into
     observation = softly_seen()
     words = models[1].embed_words(["building", "roof", "road", "shadow"], "1")
     expected, _ = literal_soft_map(method, observation, words, 4.0, True)
-    answer = method.answer(observation, Budget(CPU), never)
+    answer = method.answer(observation, CONTROL)
     assert isinstance(answer.class_map, SoftVote)
     assert len(answer.segments) == len(answer.found) == 10
     for segment in answer.segments:
@@ -268,7 +256,7 @@ def test_soft_instances_take_the_best_class_of_the_map_that_they_were_drawn_into
 @pytest.mark.parametrize("vote", ["majority", "soft"])
 def test_a_tile_without_masks_is_answered_by_the_dense_map(models, vote):
     method, whole = pipeline(models, vote=vote), Window(0, 0, TILE[1], TILE[0])
-    answer = method.answer(seen([]), Budget(CPU), never)
+    answer = method.answer(seen([]), CONTROL)
     dense = answer_dense(seen([]).dense, method._words, 50.0)
     assert answer.found == ()
     np.testing.assert_array_equal(
@@ -306,7 +294,7 @@ def asked_for_regions(clip: ClipModel, cells: int = 8, rating: float = 0.95, **g
 
 def test_each_region_of_the_dense_map_is_asked_at_its_innermost_pixel(models):
     sam, method, observation = asked_for_regions(models[1], logit_scale=500, vote="majority")
-    segments = method.answer(observation, Budget(CPU), never).segments
+    segments = method.answer(observation, CONTROL).segments
     assert sam.mask_decoder.calls == 1
     by_label = {segment.label: segment.window for segment in segments}
     assert set(by_label) == {0, 1}
@@ -318,21 +306,21 @@ def test_each_region_of_the_dense_map_is_asked_at_its_innermost_pixel(models):
 def test_small_regions_and_those_beyond_the_limit_are_not_asked(models):
     for given in ({"region_min_px": 3000}, {"region_max_points": 1}):
         _, method, observation = asked_for_regions(models[1], logit_scale=500, vote="majority", **given)
-        assert [one.label for one in method.answer(observation, Budget(CPU), never).segments] == [0]
+        assert [one.label for one in method.answer(observation, CONTROL).segments] == [0]
     sam, method, observation = asked_for_regions(models[1], vote="majority", prob_threshold=1.0)
-    assert method.answer(observation, Budget(CPU), never).segments == ()
+    assert method.answer(observation, CONTROL).segments == ()
     assert sam.mask_decoder.calls == 0
 
 
 @pytest.mark.parametrize("grid_rating", [0.9, 0.99])
 def test_of_a_region_and_a_grid_proposal_of_the_same_box_the_better_rated_stays(models, grid_rating):
     _, method, observation = asked_for_regions(models[1], logit_scale=500, vote="soft")
-    found = method.answer(observation, Budget(CPU), never).class_map.votes
+    found = method.answer(observation, CONTROL).class_map.votes
     assert len(found) == 2
     mask = np.zeros((128, 128), bool)
     mask[found[0].window.slices] = True
     same = replace(observation, proposals=(proposal(mask, grid_rating, 1.0),))
-    votes = method.answer(same, Budget(CPU), never).class_map.votes
+    votes = method.answer(same, CONTROL).class_map.votes
     assert len(votes) == 2
     (quality,) = (one.quality for one in votes if one.window == found[0].window)
     assert quality == pytest.approx(max(grid_rating, found[0].quality))
@@ -341,24 +329,24 @@ def test_of_a_region_and_a_grid_proposal_of_the_same_box_the_better_rated_stays(
 def test_a_cancel_is_heard_before_regions_are_asked(models):
     sam, method, observation = asked_for_regions(models[1], logit_scale=500, points_per_batch=1)
     with pytest.raises(Cancelled):
-        method.answer(observation, Budget(CPU), lambda: sam.mask_decoder.calls == 1)
+        method.answer(observation, RunControl(Budget(CPU), lambda: sam.mask_decoder.calls == 1))
     assert sam.mask_decoder.calls == 1
 
 
 def test_regions_are_asked_in_the_budgets_batches(models):
     sam, method, observation = asked_for_regions(models[1], logit_scale=500, points_per_batch=64)
-    method.answer(observation, Budget(CPU, batch_divisor=64), never)
+    method.answer(observation, RunControl(Budget(CPU, batch_divisor=64)))
     assert sam.mask_decoder.calls == 2
 
 
 def test_sams_features_are_kept_only_where_regions_will_be_asked(models):
     def observed(**given):
-        return pipeline(models, **loose(**given)).observe(tile_image(), Budget(CPU), never)
+        return pipeline(models, **loose(**given)).observe(tile_image(), CONTROL)
 
     plain, asking = observed(), observed(region_prompts=True)
     assert plain.embedding is None
     assert observed(region_prompts=True, selector="crop").embedding is None
     assert asking.embedding.dtype == np.float16
     assert asking.nbytes == plain.nbytes + asking.embedding.nbytes
-    answer = pipeline(models, region_prompts=True, vote="soft", **loose()).answer(asking, Budget(CPU), never)
+    answer = pipeline(models, region_prompts=True, vote="soft", **loose()).answer(asking, CONTROL)
     assert len(answer.found) > len(plain.proposals)

@@ -11,22 +11,24 @@ import torch
 from literal_segearth import literal_labels, literal_logits
 from rasters import texture
 from tiny_models import open_clip, tiny_clip
+from tiny_pipelines import settings_of
 from tiny_upsamplers import published_state
 
 from rs_textseg_plugin.contract.errors import Cancelled, ModelError
 from rs_textseg_plugin.contract.events import Finished, Warned
 from rs_textseg_plugin.contract.grid import Window
 from rs_textseg_plugin.contract.query import parse_class_list
-from rs_textseg_plugin.contract.recipe import SEGEARTH_OV, Recipe
+from rs_textseg_plugin.contract.recipe import Recipe
 from rs_textseg_plugin.contract.request import Output, Request
 from rs_textseg_plugin.contract.scene import Scene
 from rs_textseg_plugin.engine.answers.legend import Legend
 from rs_textseg_plugin.engine.clip.dense import DenseFeatures, DenseSettings
 from rs_textseg_plugin.engine.clip.dense_upsampled import UpsampledFeatures
 from rs_textseg_plugin.engine.compute.device import Budget
+from rs_textseg_plugin.engine.compute.run_control import RunControl
 from rs_textseg_plugin.engine.models.clip import ClipModel
 from rs_textseg_plugin.engine.models.upsampler import Upsampler, load_upsampler
-from rs_textseg_plugin.engine.pipelines.segearth_ov import SegEarthOv
+from rs_textseg_plugin.engine.pipelines.segearth_ov import SegEarthOv, Settings
 from rs_textseg_plugin.engine.raster.reader import TileImage
 from rs_textseg_plugin.engine.results.vector_file import PROVENANCE_KEY
 from rs_textseg_plugin.engine.service import Engine
@@ -65,13 +67,13 @@ def tile() -> TileImage:
 
 
 def pipeline(clip, upsampler=None, text="building|roof, road, -shadow", **given) -> SegEarthOv:
-    parameters = SEGEARTH_OV.read_parameters({**SMALL, **given})
-    legend = Legend.of(parse_class_list(text), str(parameters["competitor"]), closed_list=True)
-    return SegEarthOv(clip, upsampler, parameters, legend)
+    values = {**SMALL, **given}
+    legend = Legend.of(parse_class_list(text), values.pop("competitor", "background"), closed_list=True)
+    return SegEarthOv(clip, upsampler, settings_of("segearth-ov", Settings, **values), legend)
 
 
 def answered(method: SegEarthOv, tile: TileImage):
-    return method.answer(method.observe(tile, Budget(CPU), never), Budget(CPU), never)
+    return method.answer(method.observe(tile, RunControl(Budget(CPU))), RunControl(Budget(CPU)))
 
 
 @pytest.mark.parametrize("is_upsampled", [True, False])
@@ -108,29 +110,10 @@ def test_a_class_that_stands_alone_needs_a_higher_probability(clip):
     assert pipeline(clip).prob_threshold == 0.1
 
 
-@pytest.mark.parametrize(
-    ("name", "value"), [("logit_scale", 10.0), ("templates", "7"), ("prob_threshold", 0.3), ("competitor", "sea"),
-                        ("min_area_m2", 5.0), ("simplify_m", 0.0)],
-)  # fmt: skip
-def test_what_concerns_the_text_or_the_polygons_needs_no_second_look(name, value):
-    values = Recipe(pipeline="segearth-ov").checked_parameters()
-    assert SegEarthOv.observation_key({**values, name: value}) == SegEarthOv.observation_key(values)
-
-
-@pytest.mark.parametrize(
-    ("name", "value"), [("clip_long_side_px", 0), ("clip_window_px", 448), ("clip_stride_px", 56),
-                        ("window_blend", "mean"), ("attention", "gem"), ("cls_weight", 0.0), ("tile_px", 512),
-                        ("upsampling", "bilinear"), ("overlap_px", 0)],
-)  # fmt: skip
-def test_what_concerns_the_look_needs_a_second_one(name, value):
-    values = Recipe(pipeline="segearth-ov").checked_parameters()
-    assert SegEarthOv.observation_key({**values, name: value}) != SegEarthOv.observation_key(values)
-
-
 def test_the_upsampler_is_left_out_where_that_is_asked_for(clip, upsampler, tile):
-    assert isinstance(pipeline(clip, upsampler).observe(tile, Budget(CPU), never), UpsampledFeatures)
+    assert isinstance(pipeline(clip, upsampler).observe(tile, RunControl(Budget(CPU))), UpsampledFeatures)
     method = pipeline(clip, upsampler, upsampling="bilinear")
-    assert isinstance(method.observe(tile, Budget(CPU), never), DenseFeatures)
+    assert isinstance(method.observe(tile, RunControl(Budget(CPU))), DenseFeatures)
 
 
 def test_an_upsampler_of_another_backbone_is_refused_in_words(clip, tmp_path):
@@ -143,11 +126,11 @@ def test_an_upsampler_of_another_backbone_is_refused_in_words(clip, tmp_path):
 
 def test_a_cancel_is_heard_while_tiles_are_seen_and_answered(clip, upsampler, tile):
     method = pipeline(clip, upsampler)
-    seen = method.observe(tile, Budget(CPU), never)
+    seen = method.observe(tile, RunControl(Budget(CPU)))
     with pytest.raises(Cancelled):
-        method.observe(tile, Budget(CPU), lambda: True)
+        method.observe(tile, RunControl(Budget(CPU), lambda: True))
     with pytest.raises(Cancelled):
-        method.answer(seen, Budget(CPU), lambda: True)
+        method.answer(seen, RunControl(Budget(CPU), lambda: True))
 
 
 @pytest.fixture

@@ -9,21 +9,22 @@ import rasterio
 import torch
 from literal_segearth import normalised
 from literal_surgery import literal_points, literal_similarity, literal_surgery_features
-from tiny_pipelines import CPU, answered, firm_sam, never, small_clip, small_scene, tile_of, whole
+from tiny_pipelines import CPU, answered, firm_sam, never, settings_of, small_clip, small_scene, tile_of, whole
 
 from rs_textseg_plugin.contract.errors import Cancelled
 from rs_textseg_plugin.contract.events import Finished
 from rs_textseg_plugin.contract.grid import Window
 from rs_textseg_plugin.contract.query import parse_class_list
-from rs_textseg_plugin.contract.recipe import SURGERY_SAM, Recipe, find_preset
+from rs_textseg_plugin.contract.recipe import Recipe, find_preset
 from rs_textseg_plugin.contract.request import Output, Request
 from rs_textseg_plugin.contract.scene import Scene
 from rs_textseg_plugin.engine.answers.legend import Legend
 from rs_textseg_plugin.engine.compute.device import Budget
+from rs_textseg_plugin.engine.compute.run_control import RunControl
 from rs_textseg_plugin.engine.models.clip import ClipModel, load_clip
 from rs_textseg_plugin.engine.models.sam import SamModel
 from rs_textseg_plugin.engine.models.torchvision_ops import ensure_torchvision
-from rs_textseg_plugin.engine.pipelines.surgery_sam import SurgerySam
+from rs_textseg_plugin.engine.pipelines.surgery_sam import Settings, SurgerySam
 from rs_textseg_plugin.engine.service import Engine
 
 ensure_torchvision()
@@ -45,9 +46,9 @@ def sam() -> SamModel:
 
 
 def pipeline(sam, clip, text="building|roof, road, -shadow", **given) -> SurgerySam:
-    parameters = SURGERY_SAM.read_parameters({**SMALL, "objects": "instances", **given})
-    legend = Legend.of(parse_class_list(text), str(parameters["competitor"]), closed_list=True)
-    return SurgerySam(sam, clip, parameters, legend)
+    values = {**SMALL, "objects": "instances", **given}
+    legend = Legend.of(parse_class_list(text), values.pop("competitor", "background"), closed_list=True)
+    return SurgerySam(sam, clip, settings_of("surgery-sam", Settings, **values), legend)
 
 
 def test_masks_of_two_tiles_are_alike_by_the_same_overlap_as_those_of_one(sam, clip):
@@ -121,7 +122,7 @@ def test_a_threshold_that_no_mask_reaches_gives_nothing(sam, clip):
 
 def test_a_word_that_the_image_is_less_like_than_like_nothing_gets_no_mask_whatever_the_threshold(sam, clip):
     method, tile = pipeline(sam, clip, "building", prob_threshold=0.0, multimask=True), tile_of(*TILE)
-    seen = method.observe(tile, Budget(CPU), never)
+    seen = method.observe(tile, RunControl(Budget(CPU)))
     alike = seen.dense.patches.astype(np.float32).mean(axis=(0, 1, 2))
     alike /= np.linalg.norm(alike)
     seen = replace(seen, dense=replace(seen.dense, patches=np.broadcast_to(alike, seen.dense.patches.shape)))
@@ -129,7 +130,7 @@ def test_a_word_that_the_image_is_less_like_than_like_nothing_gets_no_mask_whate
     masks = {}
     for sign in (1, -1):
         method._words = np.stack([sign * alike, -alike])  # the second word only competes
-        masks[sign] = len(method.answer(seen, Budget(CPU), never).segments)
+        masks[sign] = len(method.answer(seen, RunControl(Budget(CPU))).segments)
     assert masks[1] > 0
     assert masks[-1] == 0
 
@@ -153,29 +154,11 @@ def test_eighty_classes_at_once_end_well(sam, clip):
 
 def test_a_cancel_is_heard_while_points_are_drawn(sam, clip):
     method = pipeline(sam, clip, points="published", prob_threshold=0.0)
-    seen = method.observe(tile_of(*TILE), Budget(CPU), never)
+    seen = method.observe(tile_of(*TILE), RunControl(Budget(CPU)))
     with pytest.raises(Cancelled):
-        method.answer(seen, Budget(CPU), lambda: True)
+        method.answer(seen, RunControl(Budget(CPU), lambda: True))
     with pytest.raises(Cancelled):
-        method.observe(tile_of(*TILE), Budget(CPU), lambda: True)
-
-
-@pytest.mark.parametrize(
-    ("name", "value"), [("redundant", "classes"), ("points", "published"), ("multimask", True), ("templates", "7"),
-                        ("prob_threshold", 0.3), ("result", "heat"), ("region_min_px", 3)],
-)  # fmt: skip
-def test_what_concerns_the_text_or_the_points_needs_no_second_look(name, value):
-    values = Recipe(pipeline="surgery-sam").checked_parameters()
-    assert SurgerySam.observation_key({**values, name: value}) == SurgerySam.observation_key(values)
-
-
-@pytest.mark.parametrize(
-    ("name", "value"), [("clip_long_side_px", 0), ("clip_window_px", 448), ("clip_stride_px", 56),
-                        ("window_blend", "mean"), ("heat_attention", "gem"), ("tile_px", 512), ("overlap_px", 0)],
-)  # fmt: skip
-def test_what_concerns_the_look_needs_a_second_one(name, value):
-    values = Recipe(pipeline="surgery-sam").checked_parameters()
-    assert SurgerySam.observation_key({**values, name: value}) != SurgerySam.observation_key(values)
+        method.observe(tile_of(*TILE), RunControl(Budget(CPU), lambda: True))
 
 
 @pytest.fixture
@@ -224,7 +207,7 @@ def test_the_heat_of_every_class_is_a_band_of_the_class_scores_and_the_winner_s_
     tile = tile_of(110, 150)
     clip = load_clip(tiny_models / "clip_tiny.pt", "", CPU, torch.float32)
     legend = Legend.of(request.query, "background")
-    method = SurgerySam(firm_sam(), clip, SURGERY_SAM.read_parameters(given), legend)
+    method = SurgerySam(firm_sam(), clip, settings_of("surgery-sam", Settings, **given), legend)
     expected = answered(method, tile).class_map.probabilities(legend, Window(0, 0, 150, 110))
     np.testing.assert_allclose(heat, expected[:2], atol=2e-3)  # the shadow is never output
     with rasterio.open(request.output.score_raster) as scores, rasterio.open(request.output.label_raster) as labels:

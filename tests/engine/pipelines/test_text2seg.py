@@ -9,27 +9,27 @@ import rasterio
 import torch
 from planted import Truth, labelled
 from tiny_detector import write_tiny_detector
-from tiny_pipelines import CPU, answered, firm_sam, never, small_clip, small_scene, tile_of
+from tiny_pipelines import CPU, answered, firm_sam, never, settings_of, small_clip, small_scene, tile_of, values_of
 
 from rs_textseg_plugin.contract.errors import Cancelled, ModelError, RecipeError
 from rs_textseg_plugin.contract.events import Finished
 from rs_textseg_plugin.contract.grid import Window
+from rs_textseg_plugin.contract.pipelines.text2seg import read_branches
 from rs_textseg_plugin.contract.query import parse_class_list
-from rs_textseg_plugin.contract.recipe import GROUNDING_SAM, SAM_CLIP, SURGERY_SAM, TEXT2SEG, Recipe, read_branches
+from rs_textseg_plugin.contract.recipe import Recipe, find_pipeline
 from rs_textseg_plugin.contract.request import Output, Request
 from rs_textseg_plugin.contract.scene import Scene
 from rs_textseg_plugin.engine.answers.answer import NO_CLASS, PackedMask, Segment
 from rs_textseg_plugin.engine.answers.legend import Legend
 from rs_textseg_plugin.engine.answers.mask_votes import best_scores, mean_votes, vote_map
 from rs_textseg_plugin.engine.compute.device import Budget
+from rs_textseg_plugin.engine.compute.run_control import RunControl
 from rs_textseg_plugin.engine.models.clip import ClipModel
 from rs_textseg_plugin.engine.models.grounding_dino import load_grounding_dino
 from rs_textseg_plugin.engine.models.sam import SamModel
 from rs_textseg_plugin.engine.mosaic.scene import LabelledScene
-from rs_textseg_plugin.engine.pipelines.grounding_sam import GroundingSam
-from rs_textseg_plugin.engine.pipelines.sam_clip import SamClip
-from rs_textseg_plugin.engine.pipelines.surgery_sam import SurgerySam
-from rs_textseg_plugin.engine.pipelines.text2seg import Text2Seg, union_of, vote_of
+from rs_textseg_plugin.engine.pipelines import grounding_sam, sam_clip, surgery_sam
+from rs_textseg_plugin.engine.pipelines.text2seg import Settings, Text2Seg, make_branches, union_of, vote_of
 from rs_textseg_plugin.engine.raster.reader import TileImage
 from rs_textseg_plugin.engine.service import Engine
 
@@ -67,7 +67,13 @@ def legend(text=TEXT) -> Legend:
 
 
 def pipeline(sam, clip, detector, text=TEXT, **given) -> Text2Seg:
-    return Text2Seg(sam, clip, detector, TEXT2SEG.read_parameters({**SMALL, **given}), legend(text))
+    branches = make_branches(sam, clip, detector, values_of("text2seg", **{**SMALL, **given}), legend(text))
+    return Text2Seg(sam, branches, settings_of("text2seg", Settings, **{**SMALL, **given}), legend(text))
+
+
+def own(pipeline: str, kind: type, **given):
+    """The settings of a method for itself, as far as it has the parameters of `SMALL`."""
+    return settings_of(pipeline, kind, **find_pipeline(pipeline).own(SMALL), **given)
 
 
 def described(segments):
@@ -76,11 +82,9 @@ def described(segments):
 
 def test_the_union_is_every_mask_of_the_three_methods_each_for_itself(sam, clip, detector, tile):
     alone = [
-        GroundingSam(sam, detector, GROUNDING_SAM.read_parameters(GROUNDING_SAM.own(SMALL)), legend()),
-        SurgerySam(
-            sam, clip, SURGERY_SAM.read_parameters({**SURGERY_SAM.own(SMALL), "objects": "instances"}), legend()
-        ),
-        SamClip(sam, clip, SAM_CLIP.read_parameters({**SAM_CLIP.own(SMALL), "selector": "crop"}), legend()),
+        grounding_sam.GroundingSam(sam, detector, own("grounding-sam", grounding_sam.Settings), legend()),
+        surgery_sam.SurgerySam(sam, clip, own("surgery-sam", surgery_sam.Settings, objects="instances"), legend()),
+        sam_clip.SamClip(sam, clip, own("sam-clip", sam_clip.Settings, selector="crop"), legend()),
     ]
     expected = [described(answered(one, tile).segments) for one in alone]
     assert all(expected)
@@ -269,10 +273,10 @@ def test_narrow_tiles_end_well(sam, clip, detector, combine, size):
 def test_a_cancel_is_heard(sam, clip, detector, tile):
     method = pipeline(sam, clip, detector)
     with pytest.raises(Cancelled):
-        method.observe(tile, Budget(CPU), lambda: True)
-    seen = method.observe(tile, Budget(CPU), never)
+        method.observe(tile, RunControl(Budget(CPU), lambda: True))
+    seen = method.observe(tile, RunControl(Budget(CPU)))
     with pytest.raises(Cancelled):
-        method.answer(seen, Budget(CPU), lambda: True)
+        method.answer(seen, RunControl(Budget(CPU), lambda: True))
 
 
 def test_branches_are_read_in_one_order_and_unknown_ones_are_refused():
@@ -281,22 +285,6 @@ def test_branches_are_read_in_one_order_and_unknown_ones_are_refused():
         read_branches("box")
     with pytest.raises(RecipeError, match="names none"):
         Recipe("text2seg", parameters={"branches": " , "}).checked_parameters()
-
-
-@pytest.mark.parametrize(
-    ("name", "value", "again"), [("combine", "union", False), ("least_vote", 0.5, False), ("box_threshold", 0.5, False),
-                                 ("redundant", "classes", False), ("clip_long_side_px", 0, True),
-                                 ("points_per_side", 4, True), ("overlap_px", 0, True)],
-)  # fmt: skip
-def test_what_an_observation_depends_on(sam, clip, detector, name, value, again):
-    method, values = pipeline(sam, clip, detector), TEXT2SEG.read_parameters({})
-    assert (method.observation_key({**values, name: value}) != method.observation_key(values)) is again
-
-
-def test_the_branches_are_part_of_what_an_observation_depends_on(sam, clip, detector):
-    values = TEXT2SEG.read_parameters({})
-    some = pipeline(sam, clip, detector, branches="points")
-    assert some.observation_key(values) != pipeline(sam, clip, detector).observation_key(values)
 
 
 @pytest.mark.parametrize("combine", ["vote", "union"])

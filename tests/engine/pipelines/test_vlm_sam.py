@@ -292,7 +292,7 @@ def test_a_sweep_asks_about_overlapping_views_and_joins_what_they_share(serve, t
         return says(answer(*(instance(regions == number) for number in range(1, count + 1))))
 
     engine, server = Engine(), serve(look)
-    engine.shelf.sam = lambda *_: BrightSam()
+    engine.models.get = lambda *_: BrightSam()
     views = {"view": "sweep", "tile_px": 128, "overlap_px": 32, "min_area_m2": 0.0, "simplify_m": 0.0}
     recipe = Recipe("vlm-sam", "demo", {**views, "base_url": server.base_url, "model": "scripted"})
     asked = Request(
@@ -392,7 +392,7 @@ def test_the_convention_that_was_asked_for_reaches_a_model_on_this_machine(engin
     given = {"vlm": str(folder), "max_tokens": 16, "convention": "pixels"}
     with pytest.raises(EngineError, match="No answer of vlm"):
         list(engine.run(request(tmp_path, transform, **given), lambda: False))
-    (model,) = engine.shelf._vlm.values()
+    model = engine.models.get_vlm(folder, None, torch.device("cpu"), torch.float32)
     assert (model.convention, model.most_tokens) == (Convention.PIXELS, 16)
 
 

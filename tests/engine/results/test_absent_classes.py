@@ -2,12 +2,15 @@
 
 import numpy as np
 import pytest
+import torch
 from planted import legend, scene_of, three_squares
 
 from rs_textseg_plugin.contract.errors import Cancelled
 from rs_textseg_plugin.contract.grid import PixelGrid, Transform
 from rs_textseg_plugin.contract.query import parse_class_list
 from rs_textseg_plugin.engine.answers.legend import Legend
+from rs_textseg_plugin.engine.compute.device import Budget
+from rs_textseg_plugin.engine.compute.run_control import RunControl, never_stop
 from rs_textseg_plugin.engine.results import polygons
 from rs_textseg_plugin.engine.results.absent_classes import leave_out_absent
 from rs_textseg_plugin.engine.results.polygons import Polygonizer, PolygonSettings
@@ -20,7 +23,7 @@ def small_blocks(monkeypatch):
     monkeypatch.setattr(polygons, "BLOCK_PX", 64)  # the middle square lies in two of them
 
 
-def left(labels, probabilities, folder, names=None, min_area_m2=0.0, check=lambda: None, **given):
+def left(labels, probabilities, folder, names=None, min_area_m2=0.0, least_presence=0.5, should_stop=never_stop):
     """Return the labels of the polygons from left to right, and what is said.
 
     `probabilities`: of each square from left to right, or of every pixel.
@@ -31,8 +34,8 @@ def left(labels, probabilities, folder, names=None, min_area_m2=0.0, check=lambd
         by_pixel = np.repeat(by_pixel, (35, 30, 35))[None].repeat(40, axis=0)
     scene = scene_of(labels, np.full((3, names.size), 0.1), folder, pixel_scores=np.where(labels > 0, by_pixel, 0))
     polygonizer = Polygonizer(scene, names, grid, PolygonSettings(min_area_m2, 0, 0))
-    parameters = {"least_presence": 0.5, "min_area_m2": min_area_m2, **given}
-    notes = leave_out_absent(polygonizer, names, parameters, check)
+    control = RunControl(Budget(torch.device("cpu")), should_stop)
+    notes = leave_out_absent(polygonizer, names, least_presence, min_area_m2, control)
     blocks = [polygonizer.block(window) for window in polygonizer.blocks()]
     found = [
         (polygon.bounds[0], int(label))
@@ -71,7 +74,7 @@ def test_clear_parts_of_a_class_add_up_over_blocks(tmp_path):
     assert left(three_squares((1, 2, 1)), probabilities, tmp_path, min_area_m2=2.25)[0] == []
 
 
-@pytest.mark.parametrize("least_presence", [0.0, 0.4, None])
+@pytest.mark.parametrize("least_presence", [0.0, 0.4])
 def test_what_reaches_the_threshold_stays_and_nothing_is_said(tmp_path, least_presence):
     probabilities = [0.5, np.float32(0.4), 0.45]
     assert left(three_squares((1, 2, 3)), probabilities, tmp_path, least_presence=least_presence) == ([1, 2, 3], [])
@@ -92,8 +95,5 @@ def test_everything_else_is_never_absent(tmp_path):
 
 
 def test_a_cancel_is_heard(tmp_path):
-    def cancel():
-        raise Cancelled("stop")
-
     with pytest.raises(Cancelled):
-        left(three_squares((1, 2, 3)), [0.5, 0.5, 0.5], tmp_path, check=cancel)
+        left(three_squares((1, 2, 3)), [0.5, 0.5, 0.5], tmp_path, should_stop=lambda: True)

@@ -68,22 +68,19 @@ class Drawn:
     prob_threshold: float = 0.5
     duplicate_iou: float = 1.0
 
-    def observation_key(self, parameters):
-        return "drawn"
-
     def to(self, device, dtype) -> None:
         pass
 
-    def observe(self, image, budget, should_stop) -> Seen:
+    def observe(self, image, control) -> Seen:
         return Seen(image.window)
 
-    def answer(self, observation: Seen, budget, should_stop) -> Answer:
+    def answer(self, observation: Seen, control) -> Answer:
         return Answer(self.segments, map_of(observation.window, len(self.legend.words)))
 
 
 def written(request, segments=()):
     """Run a request; return bands, descriptions and tags of the class scores, and the last event."""
-    engine = Engine({"sam-clip": lambda order: Drawn(order.legend, segments)})
+    engine = Engine({"sam-clip": lambda inputs: Drawn(inputs.legend, segments)})
     *_, finished = engine.run(request, never)
     with rasterio.open(request.output.class_scores) as file:
         return file.read(), file.descriptions, file.tags(), finished
@@ -176,7 +173,7 @@ def test_it_is_written_only_if_asked_for(request_for, tmp_path):
 
 def test_a_disk_that_is_too_small_is_told_before_the_models_are_loaded(request_for):
     loaded = []
-    engine = Engine({"sam-clip": lambda order: loaded.append(order)})
+    engine = Engine({"sam-clip": lambda inputs: loaded.append(inputs)})
     many = ", ".join(f"thing {number}" for number in range(200))
     with pytest.raises(OutputError, match=r"The scores of 200 classes over .* need about .* GB"):
         list(engine.run(request_for(many, ground_resolution_m=0.001), never))

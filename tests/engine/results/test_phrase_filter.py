@@ -139,7 +139,7 @@ def run(tmp_path, tiny_models, query):
         file.write(texture(ROWS, COLUMNS))
     recipe = Recipe("text2seg", str(tiny_models), {"tile_px": 96, "overlap_px": 32}, device="cpu")
     output = Output(str(tmp_path / "out.gpkg"), str(tmp_path / "labels.tif"), str(tmp_path / "scores.tif"))
-    engine = Engine({"text2seg": lambda order: Sure(truth(), order.legend)})
+    engine = Engine({"text2seg": lambda inputs: Sure(truth(), inputs.legend)})
     events = list(engine.run(Request(Scene(str(path)), query, recipe, output), lambda: False))
     with rasterio.open(tmp_path / "labels.tif") as file:
         labels = file.read(1)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from controls import control
 from tiny_models import tiny_sam
 
 from rs_textseg_plugin.contract.errors import Cancelled
@@ -50,7 +51,7 @@ def predictor(sam, rgb):
 
 
 def drawing(multimask=False, batch=64, stop=False) -> Drawing:
-    return Drawing(multimask, batch, lambda: stop)
+    return Drawing(multimask, batch, control(lambda: stop))
 
 
 def whole(proposal) -> np.ndarray:

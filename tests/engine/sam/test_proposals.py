@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from controls import control
 from planted_sam import RATING_CUT, Planted, embedding_for, plant, planted_sam, wrapped
 from segment_anything import SamAutomaticMaskGenerator
 from tiny_models import tiny_sam
@@ -96,7 +97,7 @@ def test_the_masks_are_those_of_the_reference_generator(
     sam = planted_sam(planted, model_px, tile_size)
     settings = ProposalSettings(points_per_side, points_per_batch=7)
     model = wrapped(sam)
-    ours = propose(model, embedding_for(model, tile_size), settings, None, never)
+    ours = propose(model, embedding_for(model, tile_size), settings, None, control())
     theirs = generated(sam, settings, np.zeros((*tile_size, 3), np.uint8))
     assert_same(ours, theirs, tile_size)
     assert len(ours) > 1
@@ -110,7 +111,7 @@ def test_the_stability_test_is_that_of_the_reference_generator(offset, threshold
     sam, tile_size = planted_sam(planted, 256, (240, 256)), (240, 256)
     settings = ProposalSettings(5, stability_score_offset=offset, stability_score_thresh=threshold)
     model = wrapped(sam)
-    ours = propose(model, embedding_for(model, tile_size), settings, None, never)
+    ours = propose(model, embedding_for(model, tile_size), settings, None, control())
     assert_same(ours, generated(sam, settings, np.zeros((*tile_size, 3), np.uint8)), tile_size)
     assert ours
 
@@ -121,7 +122,7 @@ def test_duplicates_are_removed_as_in_the_reference_generator(box_nms_thresh):
     sam, tile_size = planted_sam(planted, 256, (256, 200)), (256, 200)
     settings = ProposalSettings(6, box_nms_thresh=box_nms_thresh)
     model = wrapped(sam)
-    ours = propose(model, embedding_for(model, tile_size), settings, None, never)
+    ours = propose(model, embedding_for(model, tile_size), settings, None, control())
     assert_same(ours, generated(sam, settings, np.zeros((*tile_size, 3), np.uint8)), tile_size)
 
 
@@ -140,7 +141,7 @@ def test_a_real_architecture_gives_the_masks_of_the_reference_generator(make, se
     settings = ProposalSettings(3, 4, pred_iou_thresh=0, stability_score_thresh=0.01, stability_score_offset=0.02)
     settings = replace(settings, box_nms_thresh=1.0)
     model = wrapped(sam)
-    ours = propose(model, model.embed(rgb), settings, None, never)
+    ours = propose(model, model.embed(rgb), settings, None, control())
     theirs = generated(sam, settings, rgb)
     assert_same(ours, theirs, tile_size)
     assert len(ours) >= 9
@@ -150,19 +151,19 @@ def test_a_real_architecture_gives_the_masks_of_the_reference_generator(make, se
 def test_nothing_is_found_where_no_mask_is_rated_well():
     planted = plant(4, 64, pass_rate=0, seed=0)
     model = wrapped(planted_sam(planted, 256, (256, 256)))
-    assert propose(model, embedding_for(model, (256, 256)), ProposalSettings(4), None, never) == []
+    assert propose(model, embedding_for(model, (256, 256)), ProposalSettings(4), None, control()) == []
 
 
 def test_nothing_is_found_where_every_mask_is_empty():
     planted = Planted(torch.full((16, 3, 64, 64), -5.0), torch.ones(16, 3))
     model = wrapped(planted_sam(planted, 256, (256, 256)))
     settings = ProposalSettings(4, stability_score_thresh=0.0)
-    assert propose(model, embedding_for(model, (256, 256)), settings, None, never) == []
+    assert propose(model, embedding_for(model, (256, 256)), settings, None, control()) == []
 
 
 def test_the_best_rated_comes_first():
     model = wrapped(planted_sam(plant(6, 64, 0.7, seed=3), 256, (256, 256)))
-    found = propose(model, embedding_for(model, (256, 256)), ProposalSettings(6), None, never)
+    found = propose(model, embedding_for(model, (256, 256)), ProposalSettings(6), None, control())
     ratings = [one.predicted_iou for one in found]
     assert ratings == sorted(ratings, reverse=True)
     assert len(set(ratings)) > 1
@@ -178,7 +179,7 @@ def test_points_without_data_are_not_asked():
     model = wrapped(planted_sam(planted, 256, (200, 256)))
     valid = np.zeros((200, 256), bool)
     valid[:50, 64:] = True  # the upper row of points but its first
-    found = propose(model, embedding_for(model, (200, 256)), ProposalSettings(4), valid, never)
+    found = propose(model, embedding_for(model, (200, 256)), ProposalSettings(4), valid, control())
     assert sorted(one.window.col // 64 for one in found) == [1, 2, 3]
     assert {one.window.row // 50 for one in found} == {0}
 
@@ -187,7 +188,7 @@ def test_a_tile_without_data_never_reaches_the_decoder():
     sam = planted_sam(plant(4, 64, 1, seed=0), 256, (256, 256))
     model = wrapped(sam)
     valid = np.zeros((256, 256), bool)
-    assert propose(model, embedding_for(model, (256, 256)), ProposalSettings(4), valid, never) == []
+    assert propose(model, embedding_for(model, (256, 256)), ProposalSettings(4), valid, control()) == []
     assert sam.mask_decoder.calls == 0
 
 
@@ -198,7 +199,7 @@ def test_the_batch_changes_nothing_but_the_number_of_calls():
         sam = planted_sam(planted, 256, (256, 256))
         model = wrapped(sam)
         settings = ProposalSettings(4).with_batch(batch)
-        found = propose(model, embedding_for(model, (256, 256)), settings, None, never)
+        found = propose(model, embedding_for(model, (256, 256)), settings, None, control())
         results.append([(one.window, one.predicted_iou, one.mask.bits.tobytes()) for one in found])
         assert sam.mask_decoder.calls == -(-16 // batch)
     assert results[0] == results[1] == results[2]
@@ -209,7 +210,7 @@ def test_a_run_is_cancelled_between_batches():
     model = wrapped(sam)
     embedding = embedding_for(model, (256, 256))
     with pytest.raises(Cancelled):
-        propose(model, embedding, ProposalSettings(4, 4), None, lambda: sam.mask_decoder.calls == 2)
+        propose(model, embedding, ProposalSettings(4, 4), None, control(lambda: sam.mask_decoder.calls == 2))
     assert sam.mask_decoder.calls == 2
 
 
@@ -218,14 +219,14 @@ def test_points_that_are_given_are_asked_as_those_of_the_grid_are():
     model = wrapped(sam)
     embedding, settings = embedding_for(model, (256, 256)), ProposalSettings(4, 4)
     points = grid_points(4, (256, 256))
-    assert windows(propose_at(points, model, embedding, settings, never)) == windows(
-        propose(model, embedding, settings, None, never)
+    assert windows(propose_at(points, model, embedding, settings, control())) == windows(
+        propose(model, embedding, settings, None, control())
     )
-    some = propose_at(points[[3, 9]], model, embedding, settings, never)
-    assert 0 < len(some) < len(propose_at(points, model, embedding, settings, never))
-    assert propose_at(np.empty((0, 2)), model, embedding, settings, never) == []
+    some = propose_at(points[[3, 9]], model, embedding, settings, control())
+    assert 0 < len(some) < len(propose_at(points, model, embedding, settings, control()))
+    assert propose_at(np.empty((0, 2)), model, embedding, settings, control()) == []
     with pytest.raises(Cancelled):
-        propose_at(points, model, embedding, settings, lambda: True)
+        propose_at(points, model, embedding, settings, control(lambda: True))
 
 
 def windows(proposals: list[Proposal]) -> list[Window]:

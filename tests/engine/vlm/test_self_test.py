@@ -6,6 +6,7 @@ import random
 
 import numpy as np
 import pytest
+from controls import control
 
 from rs_textseg_plugin.contract.errors import Cancelled, EngineError
 from rs_textseg_plugin.engine.vlm.coordinates import Drift, from_picture
@@ -46,7 +47,7 @@ class LookingModel:
     def shown_size(self, width_px, height_px):
         return self._shown or (width_px, height_px)
 
-    def ask(self, picture, asked, should_stop):
+    def ask(self, picture, asked, control):
         self.questions.append(asked)
         size = picture.shape[1], picture.shape[0]
         shown = self.shown_size(*size)
@@ -81,12 +82,12 @@ class SayingModel(LookingModel):
         super().__init__()
         self.reply = Reply(text, SIZE, **more)
 
-    def ask(self, picture, asked, should_stop):
+    def ask(self, picture, asked, control):
         return self.reply
 
 
 def result_of(model, size=SIZE):
-    return run_self_test(model, size, lambda: False)
+    return run_self_test(model, size, control())
 
 
 @pytest.mark.parametrize(("size", "seed"), [((640, 480), 0), ((64, 64), 1), ((1024, 300), 2), ((101, 777), 3)])
@@ -245,9 +246,9 @@ def test_a_picture_too_small_for_marks_is_not_result_of():
 @pytest.mark.parametrize("error", [Cancelled("stopped"), EngineError("no connection")])
 def test_a_model_that_cannot_be_asked_is_the_caller_s_to_handle(error):
     class Failing(LookingModel):
-        def ask(self, picture, asked, should_stop):
-            assert should_stop()
+        def ask(self, picture, asked, control):
+            assert control.should_stop()
             raise error
 
     with pytest.raises(type(error), match=str(error)):
-        run_self_test(Failing(), SIZE, lambda: True)
+        run_self_test(Failing(), SIZE, control(lambda: True))

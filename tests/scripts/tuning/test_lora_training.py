@@ -8,6 +8,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from controls import control
 from tiny_qwen import FAMILIES, save_tiny_qwen
 from tuning_data import picture_of, square
 
@@ -90,11 +91,11 @@ def test_the_question_of_a_lesson_is_fed_as_it_is_when_the_model_is_asked(folder
 
 
 def test_a_new_adapter_changes_nothing_until_it_is_trained(qwen3, tmp_path):
-    plain = loaded(qwen3).ask(lesson(0).picture, ASKED, lambda: False)
+    plain = loaded(qwen3).ask(lesson(0).picture, ASKED, control())
     model = loaded(qwen3)
     LoraTraining(model, 4, lesson, tmp_path, QUICK)
     model.model.eval()
-    assert model.ask(lesson(0).picture, ASKED, lambda: False) == plain
+    assert model.ask(lesson(0).picture, ASKED, control()) == plain
 
 
 def test_only_the_language_models_projections_are_trained(folder, tmp_path):
@@ -109,10 +110,10 @@ def test_the_saved_adapter_is_the_trained_one_and_changes_the_answer(folder, tmp
     training = trained(folder, tmp_path / "work")
     training.save_adapter(tmp_path / "adapter")
     picture = lesson(0).picture
-    tuned = loaded(folder, tmp_path / "adapter").ask(picture, ASKED, lambda: False)
-    assert tuned.text != loaded(folder).ask(picture, ASKED, lambda: False).text
+    tuned = loaded(folder, tmp_path / "adapter").ask(picture, ASKED, control())
+    assert tuned.text != loaded(folder).ask(picture, ASKED, control()).text
     training._model.model.eval()
-    assert training._model.ask(picture, ASKED, lambda: False).text == tuned.text
+    assert training._model.ask(picture, ASKED, control()).text == tuned.text
     config = (tmp_path / "adapter" / "adapter_config.json").read_text()
     assert json.loads(config)["base_model_name_or_path"] == folder.name
     card = (tmp_path / "adapter" / "README.md").read_text()
@@ -126,7 +127,7 @@ def test_what_was_learned_is_answered_word_for_word_and_ends_there(folder, tmp_p
     wanted = lesson(1)
     LoraTraining(model, 1, lambda number: wanted, tmp_path, Settings(epochs=60, rank=8, batch=1, rate=2e-2)).run()
     model.most_tokens = 40
-    reply = model.ask(wanted.picture, ASKED, lambda: False)
+    reply = model.ask(wanted.picture, ASKED, control())
     assert (reply.text, reply.is_truncated) == ('{"instances": [1]}', False)
 
 

@@ -80,7 +80,7 @@ class Knowing:
     def shown_size(self, width_px: int, height_px: int) -> tuple[int, int]:
         return width_px, height_px
 
-    def ask(self, picture, asked, should_stop) -> Reply:
+    def ask(self, picture, asked, control) -> Reply:
         return Reply(self._replies.pop(0), (picture.shape[1], picture.shape[0]))
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Generic, TypeVar
 
-from rs_textseg_plugin.contract.errors import Cancelled
+from rs_textseg_plugin.engine.compute.run_control import RunControl
 
 T = TypeVar("T")
 
@@ -17,32 +17,27 @@ _ASK_AGAIN_S = 0.1
 _LAST_WORDS_S = 1.0  # a cancelled connection closes within milliseconds
 
 
-def run_cancellable(work: Callable[[], Coroutine[Any, Any, T]], should_stop: Callable[[], bool]) -> T:
+def run_cancellable(work: Callable[[], Coroutine[Any, Any, T]], control: RunControl) -> T:
     """Run a coroutine in an event loop of its own and return what it returns; what it raises is raised here.
 
     The loop lives in a daemon thread, so that it works where the caller's thread has a loop already, and so that
     nothing, not even a name server that does not answer, can keep the caller or the process waiting.
 
     Args:
-        work: makes the coroutine; not called if `should_stop` says so from the beginning.
-        should_stop: asked ten times a second, from the caller's thread.
+        work: makes the coroutine; not called if the user gave up before.
+        control: is asked ten times a second, from the caller's thread.
 
     Raises:
-        Cancelled: `should_stop` said so. The coroutine was cancelled, with its connections.
+        Cancelled: the user has given up. The coroutine was cancelled, with its connections.
     """
-    _stop_if(should_stop)
+    control.check()
     call = _Call(work)
     try:
         while not call.is_done_within(_ASK_AGAIN_S):
-            _stop_if(should_stop)
+            control.check()
         return call.result()
     finally:
         call.end()
-
-
-def _stop_if(should_stop: Callable[[], bool]) -> None:
-    if should_stop():
-        raise Cancelled("The run was cancelled; nothing was written.")
 
 
 class _Call(Generic[T]):

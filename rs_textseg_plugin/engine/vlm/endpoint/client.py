@@ -7,7 +7,7 @@ import base64
 import io
 import logging
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from PIL import Image
 from rs_textseg_plugin.contract.errors import EngineError, RecipeError
 from rs_textseg_plugin.contract.server.api_key import checked_key
 from rs_textseg_plugin.contract.server.server_address import can_be_overheard, is_this_machine, parse_address
+from rs_textseg_plugin.engine.compute.run_control import RunControl
 from rs_textseg_plugin.engine.vlm.endpoint.cancellable import run_cancellable
 from rs_textseg_plugin.engine.vlm.endpoint.dialect import Dialect, Message
 from rs_textseg_plugin.engine.vlm.endpoint.errors import (
@@ -115,17 +116,17 @@ class Endpoint:
         """Return about how many tokens a picture costs; see `estimate_picture_tokens`."""
         return estimate_picture_tokens(self._server.model, width_px, height_px)
 
-    def ask(self, picture: NDArray[np.uint8], asked: Asked, should_stop: Callable[[], bool]) -> Reply:
+    def ask(self, picture: NDArray[np.uint8], asked: Asked, control: RunControl) -> Reply:
         """Send a picture ``(H, W, 3)`` uint8 as PNG, with the question, and wait for the answer.
 
         Raises:
-            Cancelled: `should_stop` said so; it is asked ten times a second. The connection was closed.
+            Cancelled: the user has given up, which is looked for ten times a second. The connection was closed.
             EngineError: there is no answer; in words.
         """
         height_px, width_px = picture.shape[:2]
         shown_px = self.shown_size(width_px, height_px)
         messages = _messages(picture, asked)
-        return run_cancellable(lambda: self._answer(messages, asked.schema, shown_px), should_stop)
+        return run_cancellable(lambda: self._answer(messages, asked.schema, shown_px), control)
 
     async def _answer(self, messages: Sequence[Message], schema: Mapping[str, Any], shown_px: tuple[int, int]) -> Reply:
         """Ask, in simpler and simpler words until the server understands."""

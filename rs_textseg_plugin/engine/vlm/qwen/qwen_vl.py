@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,9 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from rs_textseg_plugin.contract.errors import Cancelled, EngineError, ModelError
+from rs_textseg_plugin.contract.errors import EngineError, ModelError
 from rs_textseg_plugin.engine.compute.device import is_memory_error
+from rs_textseg_plugin.engine.compute.run_control import RunControl
 from rs_textseg_plugin.engine.models.checkpoint import peek_keys_and_shapes
 from rs_textseg_plugin.engine.models.torchvision_ops import ensure_torchvision
 from rs_textseg_plugin.engine.vlm.model import Asked, Convention, Reply
@@ -145,16 +146,16 @@ class QwenVl:
         return shown_s + self._speed.single_s * (read + head) * new_tokens
 
     @torch.inference_mode()
-    def ask(self, picture: NDArray[np.uint8], asked: Asked, should_stop: Callable[[], bool]) -> Reply:
+    def ask(self, picture: NDArray[np.uint8], asked: Asked, control: RunControl) -> Reply:
         """Show a picture ``(H, W, 3)`` uint8 and ask; the schema is not enforced.
 
         Raises:
-            Cancelled: `should_stop` said so; it is asked before every product with weights.
+            Cancelled: the user has given up, which is looked for before every product with weights.
             EngineError: the picture is more than 200 times as long as wide.
         """
         with _explained_shape(picture.shape[1], picture.shape[0]):
             inputs = self.encode(picture, asked)
-        with _stopping(self.model, should_stop):
+        with _stopping(self.model, control):
             ids = self.model.generate(**inputs, max_new_tokens=self.most_tokens)
         shown = inputs["input_ids"].shape[1]
         answer: list[int] = ids[0, shown:].tolist()
@@ -313,12 +314,11 @@ def _explained_shape(width_px: int, height_px: int) -> Iterator[None]:
 
 
 @contextmanager
-def _stopping(model: nn.Module, should_stop: Callable[[], bool]) -> Iterator[None]:
+def _stopping(model: nn.Module, control: RunControl) -> Iterator[None]:
     """Ask before every product with weights: before the first token, a large picture on a CPU takes minutes."""
 
     def stop_if_asked(module: nn.Module, inputs: object) -> None:
-        if should_stop():
-            raise Cancelled("The run was cancelled.")
+        control.check()
 
     linear = [module for module in model.modules() if isinstance(module, nn.Linear)]
     handles = [module.register_forward_pre_hook(stop_if_asked) for module in linear]

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from controls import control
 from endpoint_questions import ASKED, PICTURE, ask, endpoint_of, never
 from openai_server import (
     Dripping,
@@ -27,6 +28,7 @@ from rs_textseg_plugin.engine.vlm.endpoint.client import Endpoint
 from rs_textseg_plugin.engine.vlm.model import Reply
 
 STAGED = Path(rs_textseg_plugin.__file__).parent.parent
+HELPERS = str(Path(control.__code__.co_filename).parent)
 SOON_S = 2.0
 
 
@@ -49,7 +51,7 @@ def cancelled_after_s(endpoint: Endpoint, when: Callable[[], object]) -> float:
     """Ask, stop when told, and return how long it took from then until the caller was back."""
     stop = Stop(when)
     with pytest.raises(Cancelled, match="nothing was written"):
-        endpoint.ask(PICTURE, ASKED, stop)
+        endpoint.ask(PICTURE, ASKED, control(stop))
     return time.monotonic() - stop.said_s
 
 
@@ -84,7 +86,7 @@ def test_a_connection_that_is_not_made_in_time_is_explained():
     with socket.create_server(("127.0.0.1", 0)) as listener:
         endpoint = Endpoint(f"https://127.0.0.1:{listener.getsockname()[1]}", "m", "", timeout_s=0.5)
         with pytest.raises(EngineError, match=r"(was not reached|did not answer) within 0\.5 s"):
-            endpoint.ask(PICTURE, ASKED, never)
+            endpoint.ask(PICTURE, ASKED, control())
 
 
 @pytest.mark.parametrize("failure", [fails(429, "slow down", Retry_After="30"), fails(503, "busy", Retry_After="30")])
@@ -106,8 +108,9 @@ def test_nothing_is_sent_where_the_run_was_cancelled_before(serve):
 def test_a_name_server_that_does_not_answer_keeps_neither_the_run_nor_the_process():
     code = f"""
 import socket, sys, time
-sys.path.insert(0, {str(STAGED)!r})
+sys.path[:0] = [{str(STAGED)!r}, {HELPERS!r}]
 import numpy as np
+from controls import control
 from rs_textseg_plugin.contract.errors import Cancelled
 from rs_textseg_plugin.engine.vlm.endpoint.client import Endpoint
 from rs_textseg_plugin.engine.vlm.model import Asked
@@ -115,7 +118,8 @@ from rs_textseg_plugin.engine.vlm.model import Asked
 asked = []
 socket.getaddrinfo = lambda *_, **__: (asked.append(time.monotonic()), time.sleep(60))
 try:
-    Endpoint("http://vlm.test/v1", "m", "").ask(np.zeros((8, 8, 3), np.uint8), Asked("", "?", {{}}), lambda: asked)
+    endpoint = Endpoint("http://vlm.test/v1", "m", "")
+    endpoint.ask(np.zeros((8, 8, 3), np.uint8), Asked("", "?", {{}}), control(lambda: asked))
 except Cancelled:
     print(time.monotonic() - asked[0], flush=True)
 """
@@ -129,7 +133,8 @@ except Cancelled:
 def test_work_that_does_not_let_go_keeps_neither_the_run_nor_the_process():
     code = f"""
 import sys, time
-sys.path.insert(0, {str(STAGED)!r})
+sys.path[:0] = [{str(STAGED)!r}, {HELPERS!r}]
+from controls import control
 from rs_textseg_plugin.contract.errors import Cancelled
 from rs_textseg_plugin.engine.vlm.endpoint.cancellable import run_cancellable
 
@@ -139,7 +144,7 @@ async def stuck():
 
 begun = []
 try:
-    run_cancellable(stuck, lambda: begun)
+    run_cancellable(stuck, control(lambda: begun))
 except Cancelled:
     print(time.monotonic() - begun[0], flush=True)
 """
@@ -153,7 +158,7 @@ except Cancelled:
 def test_the_caller_is_asked_at_least_twice_a_second_whether_to_stop(serve):
     endpoint, stop = endpoint_of(serve(hangs()), timeout_s=2.0), Stop(never)
     with pytest.raises(EngineError):
-        endpoint.ask(PICTURE, ASKED, stop)
+        endpoint.ask(PICTURE, ASKED, control(stop))
     assert len(stop.asked_s) >= 4
     assert np.diff(stop.asked_s).max() < 0.5
 
@@ -181,5 +186,5 @@ def test_an_error_of_the_caller_ends_the_connection_too(serve):
         return False
 
     with pytest.raises(KeyboardInterrupt):
-        endpoint_of(server).ask(PICTURE, ASKED, stop)
+        endpoint_of(server).ask(PICTURE, ASKED, control(stop))
     assert server.left.wait(SOON_S)

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from endpoint_questions import ASKED, KEY, PICTURE, SCHEMA, ask, endpoint_of, never
+from controls import control
+from endpoint_questions import ASKED, KEY, PICTURE, SCHEMA, ask, endpoint_of
 from openai_server import (
     as_json,
     completion,
@@ -25,6 +26,7 @@ from rs_textseg_plugin.contract.errors import EngineError, InputError, RecipeErr
 from rs_textseg_plugin.engine.vlm.endpoint.client import Endpoint
 from rs_textseg_plugin.engine.vlm.model import Convention, Reply
 
+HELPERS = str(Path(control.__code__.co_filename).parent)
 STAGED = Path(rs_textseg_plugin.__file__).parent.parent
 
 
@@ -77,11 +79,11 @@ def test_what_the_environment_says_of_openais_own_server_goes_to_no_other(serve,
 def test_a_query_in_the_address_goes_with_every_question_and_is_shown_nowhere(serve):
     server = serve(says("{}"), fails(403, "no"))
     endpoint = Endpoint(f"{server.base_url}/?api-version=2&code=secret", "m", KEY)
-    endpoint.ask(PICTURE, ASKED, never)
+    endpoint.ask(PICTURE, ASKED, control())
     assert server.received[0].path == "/v1/chat/completions?api-version=2&code=secret"
     assert endpoint.name == f"m at {server.base_url}"
     with pytest.raises(EngineError) as caught:
-        endpoint.ask(PICTURE, ASKED, never)
+        endpoint.ask(PICTURE, ASKED, control())
     assert "secret" not in str(caught.value)
 
 
@@ -170,7 +172,7 @@ def test_what_the_numbers_mean_goes_by_the_models_name_unless_it_is_given():
 
 def test_the_size_of_the_picture_is_the_one_that_the_models_pixels_refer_to(serve):
     endpoint = endpoint_of(serve(says("{}")), model="qwen2.5vl:7b")
-    assert endpoint.ask(PICTURE, ASKED, never).shown_px == endpoint.shown_size(60, 40) == (56, 28)
+    assert endpoint.ask(PICTURE, ASKED, control()).shown_px == endpoint.shown_size(60, 40) == (56, 28)
 
 
 def test_nothing_of_a_question_is_logged_whatever_the_environment_wants(serve, caplog, monkeypatch):
@@ -178,7 +180,7 @@ def test_nothing_of_a_question_is_logged_whatever_the_environment_wants(serve, c
         monkeypatch.setattr(logging.getLogger(name), "level", logging.DEBUG)
     server = serve(fails(500, "boom"), says("{}"))
     with caplog.at_level(logging.DEBUG):
-        Endpoint(f"{server.base_url}?code=secret", "m", KEY).ask(PICTURE, ASKED, never)
+        Endpoint(f"{server.base_url}?code=secret", "m", KEY).ask(PICTURE, ASKED, control())
     assert KEY not in caplog.text
     assert "secret" not in caplog.text
     assert "iVBOR" not in caplog.text
@@ -187,8 +189,9 @@ def test_nothing_of_a_question_is_logged_whatever_the_environment_wants(serve, c
 def test_the_engine_runs_without_the_client_and_says_how_to_install_it():
     code = f"""
 import sys
-sys.path.insert(0, {str(STAGED)!r})
+sys.path[:0] = [{str(STAGED)!r}, {HELPERS!r}]
 import numpy as np
+from controls import control
 from rs_textseg_plugin.contract.errors import EngineError
 from rs_textseg_plugin.engine.vlm.endpoint.client import Endpoint
 from rs_textseg_plugin.engine.vlm.model import Asked
@@ -197,7 +200,7 @@ endpoint = Endpoint("http://localhost/v1", "m", "")
 assert "openai" not in sys.modules
 sys.modules["openai"] = None
 try:
-    endpoint.ask(np.zeros((8, 8, 3), np.uint8), Asked("", "?", {{}}), lambda: False)
+    endpoint.ask(np.zeros((8, 8, 3), np.uint8), Asked("", "?", {{}}), control())
 except EngineError as error:
     print(error)
 """

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from endpoint_questions import ASKED, PICTURE, ask, endpoint_of, never, why_not
+from controls import control
+from endpoint_questions import ASKED, PICTURE, ask, endpoint_of, why_not
 from openai_server import (
     fails,
     knows_no_schemas,
@@ -20,7 +21,7 @@ def test_a_server_that_knows_no_schemas_is_asked_without_and_remembered(serve, s
     endpoint = endpoint_of(server)
     assert endpoint.notes == ()
     for _ in range(2):
-        assert endpoint.ask(PICTURE, ASKED, never).text == "{}"
+        assert endpoint.ask(PICTURE, ASKED, control()).text == "{}"
     assert ["response_format" in received.json for received in server.received] == [True, False, False]
     assert len(endpoint.notes) == 1
     assert "no JSON schema" in endpoint.notes[0]
@@ -30,8 +31,8 @@ def test_a_server_that_refuses_for_another_reason_is_asked_with_a_schema_next_ti
     server = serve(fails(400, "bad"), fails(400, "bad"), says("{}"))
     endpoint = endpoint_of(server)
     with pytest.raises(EngineError, match="refused the request \\(400: bad\\)"):
-        endpoint.ask(PICTURE, ASKED, never)
-    endpoint.ask(PICTURE, ASKED, never)
+        endpoint.ask(PICTURE, ASKED, control())
+    endpoint.ask(PICTURE, ASKED, control())
     assert ["response_format" in received.json for received in server.received] == [True, False, True]
     assert endpoint.notes == ()
 
@@ -46,11 +47,11 @@ def test_a_model_that_reasons_gets_the_limit_by_its_other_name_and_no_temperatur
 
     server = serve(picky)
     endpoint = endpoint_of(server)
-    assert endpoint.ask(PICTURE, ASKED, never).text == "{}"
+    assert endpoint.ask(PICTURE, ASKED, control()).text == "{}"
     assert server.received[-1].json["max_completion_tokens"] == 4096
     assert "response_format" in server.received[-1].json
     assert "no temperature" in endpoint.notes[0]
-    endpoint.ask(PICTURE, ASKED, never)
+    endpoint.ask(PICTURE, ASKED, control())
     assert len(server.received) == 4
 
 

@@ -10,7 +10,8 @@ import traceback
 from pathlib import Path
 
 import pytest
-from endpoint_questions import ASKED, KEY, PICTURE, ask, never, why_not
+from controls import control
+from endpoint_questions import ASKED, KEY, PICTURE, ask, why_not
 from openai_server import (
     Answer,
     Dripping,
@@ -24,8 +25,8 @@ from openai_server import (
     says,
 )
 
-from rs_textseg_plugin.contract.server.api_key import VARIABLE
 from rs_textseg_plugin.contract.errors import EngineError
+from rs_textseg_plugin.contract.server.api_key import VARIABLE
 from rs_textseg_plugin.engine.vlm.endpoint.client import Endpoint
 
 
@@ -115,7 +116,7 @@ def test_a_server_that_sends_a_byte_now_and_then_is_left_in_time_too():
     with Dripping(0.2) as port:
         start_s = time.monotonic()
         with pytest.raises(EngineError, match="did not answer within 1 s"):
-            Endpoint(f"http://127.0.0.1:{port}", "m", "", timeout_s=1).ask(PICTURE, ASKED, never)
+            Endpoint(f"http://127.0.0.1:{port}", "m", "", timeout_s=1).ask(PICTURE, ASKED, control())
         assert time.monotonic() - start_s < 10
 
 
@@ -128,19 +129,19 @@ def test_a_refused_connection_is_explained_and_not_tried_again():
     start_s = time.monotonic()
     url = f"http://127.0.0.1:{closed_port()}/v1"
     with pytest.raises(EngineError, match=f"{url}.* the connection was refused. Start the server"):
-        Endpoint(url, "m", KEY, tries=10).ask(PICTURE, ASKED, never)
+        Endpoint(url, "m", KEY, tries=10).ask(PICTURE, ASKED, control())
     assert time.monotonic() - start_s < 10
 
 
 def test_an_unknown_host_is_explained():
     with pytest.raises(EngineError, match=r"no address is known for vlm\.invalid"):
-        Endpoint("http://vlm.invalid/v1", "m", KEY).ask(PICTURE, ASKED, never)
+        Endpoint("http://vlm.invalid/v1", "m", KEY).ask(PICTURE, ASKED, control())
 
 
 def test_plain_http_behind_an_https_address_is_explained(serve):
     url = serve(says("{}")).base_url.replace("http:", "https:")
     with pytest.raises(EngineError, match=r"has no safe connection .*: if the server speaks plain HTTP"):
-        Endpoint(url, "m", KEY).ask(PICTURE, ASKED, never)
+        Endpoint(url, "m", KEY).ask(PICTURE, ASKED, control())
 
 
 @pytest.fixture(scope="module")
@@ -181,7 +182,7 @@ def test_a_redirect_is_not_followed_and_its_target_is_named(serve, status):
 def test_the_proxy_of_the_environment_is_used(serve, monkeypatch):
     proxy = serve(says("{}"))
     monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{proxy.port}")
-    Endpoint("http://vlm.invalid/v1", "m", KEY).ask(PICTURE, ASKED, never)
+    Endpoint("http://vlm.invalid/v1", "m", KEY).ask(PICTURE, ASKED, control())
     assert proxy.received[0].path == "http://vlm.invalid/v1/chat/completions"
 
 
@@ -203,5 +204,5 @@ def test_a_proxy_that_lets_nobody_through_is_explained(serve, monkeypatch):
     proxy = serve(says("{}"))
     monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.port}")
     with pytest.raises(EngineError, match=r"The connection to the server https://vlm\.invalid.* broke \(ProxyError\)"):
-        Endpoint("https://vlm.invalid/v1", "m", KEY, tries=1).ask(PICTURE, ASKED, never)
+        Endpoint("https://vlm.invalid/v1", "m", KEY, tries=1).ask(PICTURE, ASKED, control())
     assert proxy.received == []

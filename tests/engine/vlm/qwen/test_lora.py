@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from controls import control
 from safetensors.torch import load_file, save_file
 from tiny_qwen import peft, save_tiny_adapter, save_tiny_qwen, tiny_qwen
 
@@ -53,11 +54,11 @@ def never() -> bool:
 
 def test_an_adapter_changes_the_answer_as_peft_itself_does(folder, adapter):
     tuned = loaded(folder, adapter)
-    reply = tuned.ask(PICTURE, ASKED, never)
-    assert reply.text != loaded(folder, None).ask(PICTURE, ASKED, never).text
+    reply = tuned.ask(PICTURE, ASKED, control())
+    assert reply.text != loaded(folder, None).ask(PICTURE, ASKED, control()).text
     plain = loaded(folder, None)
     plain.model = peft.PeftModel.from_pretrained(plain.model, str(adapter)).merge_and_unload()
-    assert plain.ask(PICTURE, ASKED, never).text == reply.text
+    assert plain.ask(PICTURE, ASKED, control()).text == reply.text
     assert tuned.name == "tiny+ships"
     assert not any(value.requires_grad for name, value in tuned.model.named_parameters() if "lora" in name)
 
@@ -72,7 +73,7 @@ def test_an_adapter_has_the_models_precision(folder, adapter):
     tuned = load_qwen_vl(folder, adapter, CPU, torch.bfloat16)
     assert {value.dtype for value in tuned.model.parameters()} == {torch.bfloat16}
     tuned.most_tokens = 3
-    assert tuned.ask(PICTURE, ASKED, never).tokens_out == 3
+    assert tuned.ask(PICTURE, ASKED, control()).tokens_out == 3
 
 
 def test_nothing_is_warned_of_that_a_user_cannot_mend(folder, adapter):

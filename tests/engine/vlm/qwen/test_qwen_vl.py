@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from controls import control
 from safetensors.torch import load_file, save_file
 from tiny_qwen import FAMILIES, save_tiny_qwen, tiny_processor, tiny_qwen
 
@@ -82,16 +83,16 @@ def test_an_answer_is_that_of_the_models_own_greedy_generation(folder, model):
     )
     inputs = processor(text=[text], images=[picture()], return_tensors="pt")
     expected = plain.generate(**inputs, do_sample=False, max_new_tokens=12)[0, inputs["input_ids"].shape[1] :]
-    reply = model.ask(picture(), ASKED, never)
+    reply = model.ask(picture(), ASKED, control())
     assert reply.text == processor.tokenizer.decode(expected, skip_special_tokens=True)
     assert (reply.tokens_in, reply.tokens_out) == (inputs["input_ids"].shape[1], 12)
     assert reply.text
 
 
 def test_the_same_question_gets_the_same_answer_and_another_picture_another_one(model):
-    first = model.ask(picture(), ASKED, never)
-    assert model.ask(picture(), ASKED, never) == first
-    assert model.ask(255 - picture(), ASKED, never).text != first.text
+    first = model.ask(picture(), ASKED, control())
+    assert model.ask(picture(), ASKED, control()) == first
+    assert model.ask(255 - picture(), ASKED, control()).text != first.text
 
 
 def test_sampling_and_penalties_of_the_folder_do_not_count(folder, model, tmp_path):
@@ -99,12 +100,12 @@ def test_sampling_and_penalties_of_the_folder_do_not_count(folder, model, tmp_pa
     changed(copy, "generation_config.json", do_sample=True, temperature=9.0, repetition_penalty=5.0)
     sampling = load_qwen_vl(copy, None, CPU, torch.float32)
     sampling.most_tokens = 12
-    assert sampling.ask(picture(), ASKED, never).text == model.ask(picture(), ASKED, never).text
+    assert sampling.ask(picture(), ASKED, control()).text == model.ask(picture(), ASKED, control()).text
 
 
 @pytest.mark.parametrize(("height", "width"), [(60, 100), (100, 60), (64, 64), (1, 1), (3, 40), (500, 700)])
 def test_tokens_and_the_shown_picture_are_told_as_the_model_has_them(folder, model, height, width):
-    reply = model.ask(picture(height, width), ASKED, never)
+    reply = model.ask(picture(height, width), ASKED, control())
     inputs = model.encode(picture(height, width), ASKED)
     marks = int((inputs["input_ids"] == model.model.config.image_token_id).sum())
     assert model.tokens_of(width, height) == marks
@@ -116,9 +117,9 @@ def test_tokens_and_the_shown_picture_are_told_as_the_model_has_them(folder, mod
 
 def test_the_shown_picture_has_the_shape_of_the_picture_and_the_models_limit(folder, model):
     cell = 2 * patch_px(folder)
-    shown = model.ask(picture(2 * cell, 3 * cell), ASKED, never).shown_px
+    shown = model.ask(picture(2 * cell, 3 * cell), ASKED, control()).shown_px
     assert shown == (3 * cell, 2 * cell)
-    wide = model.ask(picture(10 * cell, 40 * cell), ASKED, never).shown_px  # 400 cells, of which it sees 64
+    wide = model.ask(picture(10 * cell, 40 * cell), ASKED, control()).shown_px  # 400 cells, of which it sees 64
     assert wide == (16 * cell, 4 * cell)
 
 
@@ -129,7 +130,7 @@ def test_each_generation_has_its_convention(folder, model):
 
 
 def test_an_answer_at_the_limit_is_told_to_be_cut_off(model):
-    reply = model.ask(picture(), ASKED, never)
+    reply = model.ask(picture(), ASKED, control())
     assert reply.is_truncated
     assert reply.tokens_out == 12
 
@@ -142,10 +143,10 @@ def test_an_answer_ends_at_the_models_own_mark_and_is_whole(folder, model, tmp_p
     changed(copy, "generation_config.json", eos_token_id=[258, int(ids[end])])
     loaded = load_qwen_vl(copy, None, CPU, torch.float32)
     loaded.most_tokens = 12
-    reply = loaded.ask(picture(), ASKED, never)
+    reply = loaded.ask(picture(), ASKED, control())
     assert (reply.tokens_out, reply.is_truncated) == (end + 1, False)
     loaded.most_tokens = end + 1  # it ends with the very last token that it may have
-    assert not loaded.ask(picture(), ASKED, never).is_truncated
+    assert not loaded.ask(picture(), ASKED, control()).is_truncated
 
 
 def test_it_stops_before_the_next_product_with_weights(model):
@@ -156,7 +157,7 @@ def test_it_stops_before_the_next_product_with_weights(model):
         return len(asked) == 10
 
     with pytest.raises(Cancelled, match="cancelled"):
-        model.ask(picture(), ASKED, at_the_tenth)
+        model.ask(picture(), ASKED, control(at_the_tenth))
     assert len(asked) == 10
 
 
@@ -167,7 +168,7 @@ def test_it_is_asked_whether_to_stop_for_each_token_and_no_more_afterwards(model
         calls.append(1)
         return False
 
-    model.ask(picture(), ASKED, count)
+    model.ask(picture(), ASKED, control(count))
     assert len(calls) > 12 * 14  # two layers of seven products
     before = len(calls)
     model.model.generate(**model.encode(picture(), ASKED), do_sample=False, max_new_tokens=2)
@@ -178,12 +179,12 @@ def test_marks_in_a_question_stay_words(model):
     odd = Asked("Say.", "the <|image_pad|> and <|im_end|> thing", {})
     inputs = model.encode(picture(), odd)
     assert int((inputs["input_ids"] == model.model.config.image_token_id).sum()) == model.tokens_of(100, 60)
-    assert model.ask(picture(), odd, never).tokens_out > 0
+    assert model.ask(picture(), odd, control()).tokens_out > 0
 
 
 def test_a_picture_that_is_all_length_is_refused_in_words(model):
     with pytest.raises(EngineError, match="cannot be shown a picture of 500 x 2 pixels"):
-        model.ask(picture(2, 500), ASKED, never)
+        model.ask(picture(2, 500), ASKED, control())
     with pytest.raises(EngineError, match="cannot be shown a picture of 2 x 500 pixels"):
         model.tokens_of(2, 500)
     with pytest.raises(EngineError, match="cannot be shown a picture of 2 x 500 pixels"):
@@ -201,7 +202,7 @@ def test_reduced_precision_is_held_and_answers(folder):
     reduced = load_qwen_vl(folder, None, CPU, torch.bfloat16)
     reduced.most_tokens = 4
     assert {value.dtype for value in reduced.model.parameters()} == {torch.bfloat16}
-    assert reduced.ask(picture(), ASKED, never).tokens_out == 4
+    assert reduced.ask(picture(), ASKED, control()).tokens_out == 4
 
 
 def test_weights_in_several_files_are_loaded(folder, model, tmp_path):
@@ -212,7 +213,7 @@ def test_weights_in_several_files_are_loaded(folder, model, tmp_path):
     assert len(files) > 1
     loaded = load_qwen_vl(copy, None, CPU, torch.float32)
     loaded.most_tokens = 12
-    assert loaded.ask(picture(), ASKED, never).text == model.ask(picture(), ASKED, never).text
+    assert loaded.ask(picture(), ASKED, control()).text == model.ask(picture(), ASKED, control()).text
     files[1].unlink()
     with pytest.raises(ModelError, match=f"There is no {files[1].name} in .*: fetch all files"):
         load_qwen_vl(copy, None, CPU, torch.float32)
@@ -231,7 +232,7 @@ def test_a_folder_in_the_older_published_layout_is_loaded(folder, model, tmp_pat
     (copy / "preprocessor_config.json").write_text(json.dumps(told))
     loaded = load_qwen_vl(copy, None, CPU, torch.float32)
     loaded.most_tokens = 12
-    assert loaded.ask(picture(500, 700), ASKED, never) == model.ask(picture(500, 700), ASKED, never)
+    assert loaded.ask(picture(500, 700), ASKED, control()) == model.ask(picture(500, 700), ASKED, control())
 
 
 @pytest.mark.parametrize("name", ["processor_config.json", "tokenizer.json"])

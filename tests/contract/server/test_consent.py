@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rs_textseg_plugin.contract.errors import QueryError, RecipeError
-from rs_textseg_plugin.engine.job.request_check import require_consent
+from rs_textseg_plugin.contract.server.consent import require_consent
 
 URL = "https://vlm.example/v1"
 
@@ -13,28 +13,25 @@ URL = "https://vlm.example/v1"
 @pytest.mark.parametrize("consent", ["", "https://other.example/v1", f"{URL}/"])
 def test_pictures_go_nowhere_but_to_the_address_that_was_agreed_to(consent):
     with pytest.raises(QueryError, match=f"Nothing was sent: .* for {URL}, and nobody agreed"):
-        require_consent({"base_url": URL}, consent)
+        require_consent(URL, consent)
 
 
-@pytest.mark.parametrize(
-    "parameters", [{}, {"base_url": ""}, {"base_url": URL, "clicks": "a.geojson"}, {"base_url": None}]
-)
-def test_where_no_picture_leaves_the_machine_nobody_needs_to_agree(parameters):
-    assert require_consent(parameters, "") is None
+def test_where_no_picture_leaves_the_machine_nobody_needs_to_agree():
+    assert require_consent("", "") is None
 
 
 def test_what_was_agreed_to_is_let_through():
-    assert require_consent({"base_url": URL}, URL) is None
+    assert require_consent(URL, URL) is None
 
 
 def test_a_query_of_the_address_is_not_shown():
     with pytest.raises(QueryError) as caught:
-        require_consent({"base_url": f"{URL}?code=secret"}, "")
+        require_consent(f"{URL}?code=secret", "")
     assert "secret" not in str(caught.value)
 
 
 @pytest.mark.parametrize("url", ["https://me:secret@vlm.example/v1", "vlm.example?secret"])
 def test_an_address_that_cannot_be_used_is_refused_even_with_consent(url):
     with pytest.raises(RecipeError) as caught:
-        require_consent({"base_url": url}, url)
+        require_consent(url, url)
     assert "secret" not in str(caught.value)

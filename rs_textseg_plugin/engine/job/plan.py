@@ -1,0 +1,92 @@
+"""A request resolved once: every choice made, every name looked up, before the raster or a model is opened."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import torch
+
+from rs_textseg_plugin.contract.recipe import PipelineInfo, Values, find_pipeline
+from rs_textseg_plugin.contract.request import Request
+from rs_textseg_plugin.contract.server.consent import require_consent
+from rs_textseg_plugin.contract.tables.shared import COMPETITOR
+from rs_textseg_plugin.engine.answers.legend import Legend
+from rs_textseg_plugin.engine.compute.device import choose_device, choose_dtype
+from rs_textseg_plugin.engine.job.request_check import check_request
+from rs_textseg_plugin.engine.loading.files import ResolvedSet, resolve_set
+from rs_textseg_plugin.engine.pipelines.settings import make_settings
+from rs_textseg_plugin.engine.results.polygons import PolygonSettings
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """What a run reads of a method's parameters, whatever the method; a table that lacks one has its default here.
+
+    Attributes:
+        polygons: what becomes of traced regions.
+        tile_px, overlap_px: of the tiles, in working pixels.
+        makes_instances: whether objects of one class stay apart where they touch.
+        competitor, closed_list: what competes with the classes, see `Legend.of`.
+        least_presence: see `absent_classes.leave_out_absent`; 0: no class is left out.
+        view, view_px: whether the extent is seen as one picture, see `scene_tiles.open_scene_tiles`.
+    """
+
+    polygons: PolygonSettings
+    tile_px: int
+    overlap_px: int
+    makes_instances: bool
+    competitor: str = str(COMPETITOR.default)
+    closed_list: bool = False
+    least_presence: float = 0.0
+    view: str = "sweep"
+    view_px: int = 0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run does.
+
+    Attributes:
+        request: what was asked for.
+        info: the method's table.
+        values: of all its parameters: defaults < model set < preset < user.
+        settings: those of them that the run itself reads.
+        models: the checkpoints, one for each role.
+        legend: the competing classes.
+        device: where models run, until memory runs out.
+        dtype: the autocast type of models there.
+    """
+
+    request: Request
+    info: PipelineInfo
+    values: Values
+    settings: RunSettings
+    models: ResolvedSet
+    legend: Legend
+    device: torch.device
+    dtype: torch.dtype
+
+    @property
+    def missing_models(self) -> list[str]:
+        """What a result says of models that the method would use and the set lacks."""
+        roles = self.info.optional_roles.items()
+        return [note for role, note in roles if note and role not in self.models.checkpoints]
+
+
+def make_plan(request: Request) -> Plan:
+    """Resolve a request.
+
+    Raises:
+        InputError: something of it cannot be done.
+    """
+    check_request(request)
+    recipe, info = request.recipe, find_pipeline(request.recipe.pipeline)
+    models = resolve_set(recipe.models, info.roles, info.optional_roles)
+    values = recipe.checked_parameters(models.parameters)
+    require_consent(info.pictures_go_to(values), request.consent_to_send)
+    settings = make_settings(info, RunSettings, values)
+    legend = Legend.of(request.query, settings.competitor, settings.closed_list)
+    device = choose_device(recipe.device)
+    dtype = choose_dtype(recipe.precision, device)
+    return Plan(request, info, MappingProxyType(values), settings, models, legend, device, dtype)

@@ -1,0 +1,146 @@
+"""The kinds of model that a checkpoint can be, one row each.
+
+A new kind is an adapter, a module in this folder, and a row here. Files are recognised, named, loaded and cached
+by these rows alone. Adapters are imported when they load something, since each brings its own packages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+
+from rs_textseg_plugin.contract.errors import ModelError
+from rs_textseg_plugin.engine.models.checkpoint import Shapes, first_names
+
+UPSAMPLER_PREFIX = "upsampler."  # before every name, where a training saved it
+
+_SAM_PARTS = ("image_encoder.", "prompt_encoder.", "mask_decoder.")
+_UPSAMPLERS = ("up.range_temp", "up1.range_temp")  # SimFeatUp's and FeatUp's JBU stack
+_DETECTOR_PARTS = ("model.backbone.", "model.text_backbone.", "model.decoder.")  # transformers' Grounding DINO
+_OWL_PARTS = ("class_head.", "box_head.", "owl")  # transformers' OWLv2 and OWL-ViT
+_CLIP_TEXT = ("token_embedding.weight", "text.")  # open_clip
+# What a folder of Hugging Face holds beside the weights; not every folder has all of them.
+_HUGGING_FACE = (
+    "config.json", "preprocessor_config.json", "processor_config.json", "tokenizer.json", "tokenizer_config.json",
+    "special_tokens_map.json", "vocab.txt", "vocab.json", "merges.txt",
+)  # fmt: skip
+
+
+class Model(Protocol):
+    """A loaded model."""
+
+    def to(self, device: torch.device, dtype: torch.dtype) -> None:
+        """Move to another device and precision."""
+
+
+Load = Callable[[Path, str, torch.device, torch.dtype], Any]
+
+
+@dataclass(frozen=True)
+class ModelKind:
+    """A kind of model.
+
+    Attributes:
+        role: its name in manifests and in the tables of methods.
+        title: its name in sentences.
+        recognises: whether names and shapes of weights are in a published layout of it.
+        load: from file, open_clip's name of the architecture (may be empty), device and autocast type to the model.
+        files_beside: names of files that belong to it in the same folder, as far as they exist.
+        own_folder_file: name of its weights where it lies in its own folder inside a model set; empty: it does not.
+    """
+
+    role: str
+    title: str
+    recognises: Callable[[Shapes], bool]
+    load: Load
+    files_beside: tuple[str, ...] = ()
+    own_folder_file: str = ""
+
+
+def _begins(shapes: Shapes, *parts: str) -> bool:
+    """Whether each of the parts is the beginning of some name."""
+    return all(any(key.startswith(part) for key in shapes) for part in parts)
+
+
+def _is_sam(shapes: Shapes) -> bool:
+    return _begins(shapes, *_SAM_PARTS)
+
+
+def _is_upsampler(shapes: Shapes) -> bool:
+    return any(name in shapes or UPSAMPLER_PREFIX + name in shapes for name in _UPSAMPLERS)
+
+
+def _is_detector(shapes: Shapes) -> bool:
+    return _begins(shapes, *_DETECTOR_PARTS) or _begins(shapes, *_OWL_PARTS)
+
+
+def _is_clip(shapes: Shapes) -> bool:
+    return _begins(shapes, "visual.") and any(key.startswith(_CLIP_TEXT) for key in shapes)
+
+
+def _load_sam(path: Path, architecture: str, device: torch.device, dtype: torch.dtype) -> Model:
+    from rs_textseg_plugin.engine.models.sam import load_sam
+
+    return load_sam(path, device, dtype)
+
+
+def _load_clip(path: Path, architecture: str, device: torch.device, dtype: torch.dtype) -> Model:
+    from rs_textseg_plugin.engine.models.clip import load_clip
+
+    return load_clip(path, architecture, device, dtype)
+
+
+def _load_upsampler(path: Path, architecture: str, device: torch.device, dtype: torch.dtype) -> Model:
+    from rs_textseg_plugin.engine.models.upsampler import load_upsampler
+
+    return load_upsampler(path, device, dtype)
+
+
+def _load_detector(path: Path, architecture: str, device: torch.device, dtype: torch.dtype) -> Model:
+    from rs_textseg_plugin.engine.models.detector import load_detector
+
+    return load_detector(path, device, dtype)
+
+
+_ROWS = (
+    ModelKind("sam", "SAM", _is_sam, _load_sam),
+    ModelKind("upsampler", "SimFeatUp or FeatUp", _is_upsampler, _load_upsampler),
+    ModelKind("detector", "Grounding DINO or OWLv2", _is_detector, _load_detector, _HUGGING_FACE, "model.safetensors"),
+    ModelKind("clip", "CLIP", _is_clip, _load_clip),
+)
+KINDS = {kind.role: kind for kind in _ROWS}
+
+
+def kind_of(shapes: Shapes) -> ModelKind | None:
+    """Return the first kind that recognises weights by their names and shapes; None: none does."""
+    return next((kind for kind in KINDS.values() if kind.recognises(shapes)), None)
+
+
+def checkpoint_role(shapes: Shapes) -> str | None:
+    """Return the role of weights by their names and shapes; None: they are of no kind that is known."""
+    kind = kind_of(shapes)
+    return kind.role if kind else None
+
+
+def require_role(shapes: Shapes, role: str, path: Path) -> None:
+    """Check that weights are of that role.
+
+    Raises:
+        ModelError: they are of another model.
+    """
+    found = kind_of(shapes)
+    if found is None or found.role != role:
+        content = f"holds a {found.title} model" if found else f"holds {first_names(shapes)}"
+        raise ModelError(
+            f"The file {path} is not a {KINDS[role].title} checkpoint, it {content}: choose another file or model set."
+        )
+
+
+def kinds_in_words() -> str:
+    """Return the titles of all kinds, for sentences: ``SAM, ... or CLIP``."""
+    *first, last = (kind.title for kind in KINDS.values())
+    return f"{', '.join(first)} or {last}"
