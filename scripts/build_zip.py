@@ -3,7 +3,9 @@
 
 The same files give the same bytes: entries are sorted, dates and permissions are fixed.
 
-    scripts/build_zip.py [OUT.zip]
+    scripts/build_zip.py [OUT.zip] [--release]
+
+A release is refused while the addresses in metadata.txt are placeholders.
 """
 
 from __future__ import annotations
@@ -32,22 +34,25 @@ REQUIRED_KEYS = (
     "tracker",
     "repository",
 )
+ADDRESSES = ("email", "homepage", "repository", "tracker")
+PLACEHOLDER = "example."
 FORBIDDEN_PARTS = ("__pycache__", "__MACOSX", ".git", "..")
 ICON_SUFFIXES = (".png", ".jpg", ".jpeg")
 FIXED_DATE = (1980, 1, 1, 0, 0, 0)  # the earliest that the format knows
 
 
-def build_zip(out: Path) -> Path:
+def build_zip(out: Path, is_release: bool = False) -> Path:
     """Stage the plugin, pack it into `out`, and return `out`.
 
     Raises:
-        ValueError: the zip breaks rules of the plugin site; it is left in place for inspection.
+        ValueError: the zip breaks rules of the plugin site, or is a release with placeholders; it is left in place for
+            inspection.
         OSError: something is missing from the checkout, or `out` cannot be written.
     """
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         _pack(stage(Path(folder)), out)
-    problems = find_problems(out)
+    problems = find_problems(out) + (find_placeholders(ROOT / "metadata.txt") if is_release else [])
     if problems:
         raise ValueError(f"{out} would be refused by the plugin site:\n" + "\n".join(f"- {line}" for line in problems))
     return out
@@ -75,6 +80,18 @@ def find_problems(path: Path) -> list[str]:
         if f"{PACKAGE}/metadata.txt" in names:
             problems += _problems_of_metadata(archive.read(f"{PACKAGE}/metadata.txt"), names)
     return problems
+
+
+def find_placeholders(metadata: Path) -> list[str]:
+    """Return the keys of metadata.txt that name a domain which is reserved for examples, one sentence each."""
+    parser = configparser.ConfigParser(interpolation=None)
+    parser.read(metadata, encoding="utf-8")
+    values = {key: parser["general"].get(key, "") for key in ADDRESSES}
+    return [
+        f"{key}={value} is a placeholder: write the real address"
+        for key, value in values.items()
+        if PLACEHOLDER in value
+    ]
 
 
 def _problems_of_names(names: list[str]) -> list[str]:
@@ -112,8 +129,10 @@ def main() -> int:
     """Run the command."""
     parser = argparse.ArgumentParser(description="Builds the plugin's zip.")
     parser.add_argument("out", type=Path, nargs="?", default=ROOT / "build" / f"{PACKAGE}.zip")
+    parser.add_argument("--release", action="store_true", help="refuse placeholder addresses")
+    options = parser.parse_args()
     try:
-        out = build_zip(parser.parse_args().out)
+        out = build_zip(options.out, options.release)
     except (OSError, ValueError) as error:
         print(error, file=sys.stderr)
         return 1
