@@ -15,6 +15,7 @@ from rs_textseg_plugin.contract.errors import MemoryExhausted, SceneError
 from rs_textseg_plugin.contract.events import Event, Found, Progress, Warned
 from rs_textseg_plugin.contract.grid import TileGrid
 from rs_textseg_plugin.engine.answers.answer import Answer
+from rs_textseg_plugin.engine.answers.placed import place_answer, window_of_data
 from rs_textseg_plugin.engine.compute.device import is_memory_error
 from rs_textseg_plugin.engine.job.run import MODELS_SHARE, Run
 from rs_textseg_plugin.engine.mosaic.scene import Mosaic
@@ -107,10 +108,12 @@ def _names_found(run: Run, answer: Answer) -> list[str]:
 
 
 def _answer(run: Run, pipeline: Pipeline[Any], image: TileImage) -> Answer:
-    """Run the models over a tile, with less at a time whenever memory runs out."""
+    """Run the models over the part of a tile that holds data, with less at a time whenever memory runs out."""
+    part, size = window_of_data(image.valid), (image.window.height, image.window.width)
+    seen = image if (part.height, part.width) == size else image.cut(part)
     while True:
         try:
-            return pipeline.answer(_observation(run, pipeline, image), run.control)
+            return place_answer(pipeline.answer(_observation(run, pipeline, seen), run.control), part, size)
         except (RuntimeError, MemoryError) as error:
             if not is_memory_error(error):
                 raise

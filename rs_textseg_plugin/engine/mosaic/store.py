@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from rs_textseg_plugin.contract.grid import Tile, Window
 from rs_textseg_plugin.engine.answers.answer import Answer, PackedMask, RemarkMap, Segment
 from rs_textseg_plugin.engine.answers.class_map import ClassMap, ProbabilityMap
+from rs_textseg_plugin.engine.answers.placed import PlacedMap
 from rs_textseg_plugin.engine.answers.soft_vote import SoftVote, Vote
 
 _KEPT = 12  # a core is painted from at most nine tiles
@@ -128,6 +129,8 @@ def _masks(prefix: str, arrays: dict[str, NDArray[Any]]) -> Iterator[tuple[Windo
 
 
 def _map_arrays(class_map: ProbabilityMap | None) -> dict[str, NDArray[Any]]:
+    if isinstance(class_map, PlacedMap):
+        return {**_map_arrays(class_map.inner), "map_place": _window_array([class_map.window])}
     if isinstance(class_map, SoftVote):
         return {
             **_map_arrays(class_map.dense),
@@ -152,6 +155,10 @@ def _map_arrays(class_map: ProbabilityMap | None) -> dict[str, NDArray[Any]]:
 def _map(arrays: dict[str, NDArray[Any]]) -> ProbabilityMap | None:
     if "map_logits" not in arrays:
         return None
+    if "map_place" in arrays:
+        (place,) = _windows(arrays["map_place"])
+        inner = _map({name: array for name, array in arrays.items() if name != "map_place"})
+        return inner and PlacedMap(inner, place)
     dense = _class_map(arrays)
     if "vote_weight" not in arrays:
         return dense

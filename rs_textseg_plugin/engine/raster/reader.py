@@ -54,6 +54,11 @@ class TileImage:
     valid: NDArray[np.bool_]
     window: Window
 
+    def cut(self, part: Window) -> TileImage:
+        """Return a part of it, given relative to its own corner."""
+        rgb, valid = (np.ascontiguousarray(pixels[part.slices]) for pixels in (self.rgb, self.valid))
+        return TileImage(rgb, valid, part.moved(self.window.col, self.window.row))
+
 
 class SceneReader:
     """An open scene. One reader thread at a time reads; others wait.

@@ -115,10 +115,9 @@ def _chunks(length: int, size: int) -> Iterator[tuple[int, int]]:
 
 
 def _with_collar(survey: Survey, collar: NDArray[np.bool_], darkest: int) -> Survey:
-    note = (
-        f"About {100 * collar.mean():.2g} % of the raster is a black collar that no nodata value declares: "
-        "it is left out."
-    )
+    percent = 100 * float(collar.mean())
+    share = f"{percent:.0f}" if percent >= 10 else f"{percent:.2g}"
+    note = f"About {share} % of the raster is a black collar that no nodata value declares: it is left out."
     found = Collar.grown(collar, survey.step_px, darkest)
     return Survey(survey.levels, survey.valid, survey.step_px, found, (note,))
 
