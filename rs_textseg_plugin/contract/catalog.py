@@ -105,7 +105,7 @@ class ModelSet:
     @property
     def size_bytes(self) -> int:
         """Sum of the files' sizes."""
-        return sum(file.size_bytes for one in self.files for file in one.with_beside)
+        return sum(file.size_bytes for checkpoint in self.files for file in checkpoint.with_beside)
 
 
 def _neighbour_of(path: str, name: str) -> str:
@@ -161,7 +161,7 @@ def _read_set(data: Mapping[str, Any], files: tuple[ModelFile, ...]) -> ModelSet
 def is_installed(model_set: ModelSet) -> bool:
     """Whether every file of a catalogue set lies in its folder (their content is verified before loading)."""
     folder = set_folder(model_set.id)
-    files = [file for one in model_set.files for file in one.with_beside]
+    files = [file for checkpoint in model_set.files for file in checkpoint.with_beside]
     return folder is not None and all((folder / file.name).is_file() for file in files)
 
 

@@ -144,16 +144,16 @@ class WorkerProcessClient:
         while True:
             self._stop_if_cancelled()
             try:
-                said = process.read(deadline_s)
+                output = process.read(deadline_s)
             except queue.Empty:
                 raise EngineUnavailable(
                     f"The engine was not ready {self._start_timeout_s:g} s after its start with "
                     f"{str(self._interpreter)!r}: run again, and look into the log if it happens once more."
                 ) from None
-            if isinstance(said, Ended):
+            if isinstance(output, Ended):
                 self._stop_if_cancelled()
-                raise EngineUnavailable(self._why_no_start(said))
-            message = self._understand(said)
+                raise EngineUnavailable(self._why_no_start(output))
+            message = self._understand(output)
             if isinstance(message, Ready):
                 _check_protocol(message)
                 return
@@ -165,15 +165,15 @@ class WorkerProcessClient:
                 process.write(encode(Cancel(run_id)))
                 deadline_s = time.monotonic() + self._grace_s
             try:
-                said = process.read(deadline_s)
+                output = process.read(deadline_s)
             except queue.Empty:
                 raise Cancelled(
                     f"The run was cancelled; the engine did not stop within {self._grace_s:g} s and was ended."
                 ) from None
-            if isinstance(said, Ended):
+            if isinstance(output, Ended):
                 self._stop_if_cancelled()
-                raise self._crash(said)
-            message = self._understand(said)
+                raise self._crash(output)
+            message = self._understand(output)
             if isinstance(message, RunEvent) and message.id == run_id:
                 yield message.event
                 if isinstance(message.event, (Finished, Failed)):
@@ -185,14 +185,14 @@ class WorkerProcessClient:
         if self._cancelled:
             raise Cancelled("The run was cancelled.")
 
-    def _understand(self, said: Output) -> Message | None:
+    def _understand(self, output: Output) -> Message | None:
         """Return the message in a line; what is none (a library that prints) goes to the log."""
-        if not isinstance(said, str):
+        if not isinstance(output, str):
             return None
         try:
-            return decode(said)
+            return decode(output)
         except WireError:
-            self._log.append(said)
+            self._log.append(output)
             return None
 
     def _why_no_start(self, ended: Ended) -> str:

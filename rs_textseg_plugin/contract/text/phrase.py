@@ -119,7 +119,9 @@ class Reading:
     def not_read(self) -> tuple[str, ...]:
         """Words that probably say where or which, and were taken for a part of what to look for."""
         described = (self.target, *(relation.others for relation in self.relations))
-        return tuple(dict.fromkeys(word.lower() for one in described for word in _NOT_READ.findall(one.words)))
+        return tuple(
+            dict.fromkeys(word.lower() for phrase_part in described for word in _NOT_READ.findall(phrase_part.words))
+        )
 
     def __str__(self) -> str:
         where = " and ".join(map(str, self.relations))
@@ -148,8 +150,8 @@ def parse_referring(text: str) -> Query:
     """
     reading = read_phrase(text)
     named: dict[str, str] = {}
-    for one in (reading.target, *(relation.others for relation in reading.relations)):
-        named.setdefault(one.name.casefold(), one.words)
+    for described in (reading.target, *(relation.others for relation in reading.relations)):
+        named.setdefault(described.name.casefold(), described.words)
     return Query(text.strip(), parse_class_list(", ".join(named.values())).classes, phrase=text.strip())
 
 

@@ -25,7 +25,7 @@ def best_score_answer(segments: Sequence[Segment], legend: Legend, size: tuple[i
         size: ``(height, width)`` of the tile.
     """
     votes = mean_votes([best_scores(segments, size)], size)
-    return Answer((), vote_map(votes, legend, size), tuple(one.label for one in segments))
+    return Answer((), vote_map(votes, legend, size), tuple(segment.label for segment in segments))
 
 
 def best_scores(segments: Sequence[Segment], size: tuple[int, int]) -> Scores:

@@ -52,9 +52,9 @@ def fetch_set(name: str) -> Path:
         ModelError: no such set, or a file that is not the one listed.
         EngineError: the network or the disk failed.
     """
-    entry = next((one for one in load_catalog() if one.id == name), None)
+    entry = next((listed for listed in load_catalog() if listed.id == name), None)
     if entry is None:
-        names = ", ".join(one.id for one in load_catalog())
+        names = ", ".join(listed.id for listed in load_catalog())
         raise ModelError(f"The catalogue has no model set {name!r} to fetch: choose one of {names}.")
     folder = set_folder(name) or models_home() / name
     try:
@@ -64,8 +64,8 @@ def fetch_set(name: str) -> Path:
             f"The folder {folder} cannot be made ({error}): make room for it, "
             "or name another place for models in RS_TEXTSEG_MODELS."
         ) from error
-    for one in entry.files:
-        for file in one.with_beside:
+    for checkpoint in entry.files:
+        for file in checkpoint.with_beside:
             fetch_file(file, folder)
     return folder
 
@@ -106,7 +106,9 @@ def verify_set(name: str) -> str:
     for checkpoint in resolved.checkpoints.values():
         checkpoint.load(torch.device("cpu"), torch.float32)
         lines.append(f"{checkpoint.role}: {checkpoint.path} is whole, SHA-256 {checkpoint.sha256}")
-    lines += _verify_vlm(next((one.path.parent for one in resolved.checkpoints.values()), Path()) / VLM_FOLDER)
+    lines += _verify_vlm(
+        next((checkpoint.path.parent for checkpoint in resolved.checkpoints.values()), Path()) / VLM_FOLDER
+    )
     served = [info.name for info in PIPELINES.values() if set(info.roles) <= set(resolved.checkpoints)]
     if not served:
         needs = "; ".join(f"{info.name}: {' and '.join(info.roles)}" for info in PIPELINES.values())
@@ -147,8 +149,8 @@ def import_set(name: str, files: Sequence[Path]) -> Path:
     for file, role in roles.items():
         shutil.copyfile(file, folder / file.name)
         _copy_beside(file, KINDS[role].files_beside, folder)
-    for one in vlm:
-        _copy_files(one, folder / VLM_FOLDER)
+    for model_folder in vlm:
+        _copy_files(model_folder, folder / VLM_FOLDER)
     return folder
 
 

@@ -84,8 +84,8 @@ def _grouping(block: Any, x: Tensor) -> Tensor:
     value = projections[2]
     sharpness = x.norm(dim=-1).mean(dim=-1)[:, None, None, None]
     mixed = []
-    for one in projections:
-        unit = F.normalize(one, dim=-1)
+    for projection in projections:
+        unit = F.normalize(projection, dim=-1)
         gathered = F.normalize(_self_attention(unit, unit, sharpness), dim=-1)
         mixed.append(_self_attention(gathered, value, sharpness))
     return _joined_heads(block, torch.stack(mixed).mean(dim=0))

@@ -73,18 +73,20 @@ def _transform(transformer: Any, tokens: Tensor, cells: Tensor, positions: Tenso
             placed = queries + tokens
             queries = queries + layer.self_attn(q=placed, k=placed, v=queries)
         queries = layer.norm1(queries)
-        seen = _ask_image(layer.cross_attn_token_to_image, queries + tokens, cells, positions)
+        seen = _attend_to_image(layer.cross_attn_token_to_image, queries + tokens, cells, positions)
         queries = layer.norm2(queries + seen)
         queries = layer.norm3(queries + layer.mlp(queries))
-        cells = layer.norm4(_told_image(layer.cross_attn_image_to_token, cells, positions, queries + tokens, queries))
-    seen = _ask_image(transformer.final_attn_token_to_image, queries + tokens, cells, positions)
+        cells = layer.norm4(
+            _image_attends(layer.cross_attn_image_to_token, cells, positions, queries + tokens, queries)
+        )
+    seen = _attend_to_image(transformer.final_attn_token_to_image, queries + tokens, cells, positions)
     return transformer.norm_final_attn(queries + seen), cells
 
 
-def _ask_image(attention: Any, asking: Tensor, cells: Tensor, positions: Tensor) -> Tensor:
+def _attend_to_image(attention: Any, tokens: Tensor, cells: Tensor, positions: Tensor) -> Tensor:
     """Attention from tokens ``(N, T, C)`` to the image ``(1 or N, P, C)``; return ``(N, T, C)``."""
     heads = attention.num_heads
-    query = _split(attention.q_proj(asking), heads)
+    query = _split(attention.q_proj(tokens), heads)
     brought = torch.einsum("nhtd,hdc->nhtc", query, _by_head(attention.k_proj.weight, heads)) * query.shape[-1] ** -0.5
     brought = brought.flatten(1, 2)
     attended = F.softmax(_dot(brought, cells) + brought @ positions[0].T, dim=-1)
@@ -93,7 +95,7 @@ def _ask_image(attention: Any, asking: Tensor, cells: Tensor, positions: Tensor)
     return attention.out_proj(answer.transpose(1, 2).flatten(2) + attention.v_proj.bias)
 
 
-def _told_image(attention: Any, cells: Tensor, positions: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+def _image_attends(attention: Any, cells: Tensor, positions: Tensor, keys: Tensor, values: Tensor) -> Tensor:
     """Add to the image ``(1 or N, P, C)`` its attention to tokens ``(N, T, C)``; return ``(N, P, C)``."""
     heads = attention.num_heads
     key, value = _split(attention.k_proj(keys), heads), _split(attention.v_proj(values), heads)
@@ -105,8 +107,8 @@ def _told_image(attention: Any, cells: Tensor, positions: Tensor, keys: Tensor, 
     attended = scores.unflatten(2, (heads, -1)).softmax(dim=-1).flatten(2)
     outward = attention.out_proj.weight.unflatten(1, (heads, -1))
     # Every head's weights sum to 1, so that the bias can travel in equal parts with the tokens.
-    told = torch.einsum("nhtd,chd->nhtc", value, outward).flatten(1, 2) + attention.out_proj.bias / heads
-    return torch.baddbmm(cells.expand(len(keys), -1, -1), attended, told)
+    update = torch.einsum("nhtd,chd->nhtc", value, outward).flatten(1, 2) + attention.out_proj.bias / heads
+    return torch.baddbmm(cells.expand(len(keys), -1, -1), attended, update)
 
 
 def _split(x: Tensor, heads: int) -> Tensor:

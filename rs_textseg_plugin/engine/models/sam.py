@@ -237,11 +237,11 @@ def _config_of(path: Path, shapes: Shapes) -> SamConfig:
 
 
 def _read_config(written: str) -> dict[str, Any]:
-    told = dict(json.loads(written))
-    unknown = set(told) - {field.name for field in fields(SamConfig)}
+    given = dict(json.loads(written))
+    unknown = set(given) - {field.name for field in fields(SamConfig)}
     if unknown:
         raise ValueError(f"its {METADATA_KEY} has unknown fields: {', '.join(sorted(unknown))}")
-    return told
+    return given
 
 
 @contextmanager

@@ -64,19 +64,19 @@ class SamConfig:
     pixel_std: tuple[float, ...] = (58.395, 57.12, 57.375)
 
     @classmethod
-    def from_shapes(cls, shapes: Shapes, told: Mapping[str, Any] | None = None) -> SamConfig:
+    def from_shapes(cls, shapes: Shapes, written: Mapping[str, Any] | None = None) -> SamConfig:
         """Read the architecture off the weights' shapes.
 
         Args:
             shapes: names and shapes in the published layout.
-            told: fields that were written down; they come before what the shapes say. Necessary for an encoder
+            written: fields that were written down; they come before what the shapes say. Necessary for an encoder
                 without relative positions (`encoder_heads`, `window_size`, `global_blocks`).
 
         Raises:
             KeyError: weights of the published layout are missing.
-            TypeError, ValueError: the shapes do not fit together or do not tell, or `told` has an unknown field.
+            TypeError, ValueError: the shapes do not fit together or do not tell, or `written` has an unknown field.
         """
-        values = {**_encoder_values(shapes), **_decoder_values(shapes), **(told or {})}
+        values = {**_encoder_values(shapes), **_decoder_values(shapes), **(written or {})}
         for name in ("global_blocks", "pixel_mean", "pixel_std"):
             if name in values:
                 values[name] = tuple(values[name])

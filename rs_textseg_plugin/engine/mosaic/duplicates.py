@@ -10,19 +10,19 @@ from rs_textseg_plugin.contract.grid import Tile, Window
 from rs_textseg_plugin.engine.answers.answer import NO_CLASS, Segment
 
 
-def are_alike(first: Tile, one: Segment, second: Tile, other: Segment, duplicate_iou: float) -> bool:
+def are_alike(first: Tile, segment: Segment, second: Tile, other: Segment, duplicate_iou: float) -> bool:
     """Whether segments of two tiles have one class, and boxes in the scene with a larger IoU than that."""
-    if one.label == NO_CLASS or one.label != other.label:
+    if segment.label == NO_CLASS or segment.label != other.label:
         return False
-    boxes = (segment.window.moved(t.window.col, t.window.row) for t, segment in ((first, one), (second, other)))
+    boxes = (segment.window.moved(t.window.col, t.window.row) for t, segment in ((first, segment), (second, other)))
     return box_iou(*boxes) > duplicate_iou
 
 
-def box_iou(one: Window, other: Window) -> float:
+def box_iou(first: Window, second: Window) -> float:
     """Return the intersection over union of two boxes."""
-    common = one.intersection(other)
+    common = first.intersection(second)
     shared_px = common.width * common.height
-    return shared_px / (one.width * one.height + other.width * other.height - shared_px)
+    return shared_px / (first.width * first.height + second.width * second.height - shared_px)
 
 
 def find_duplicates(pairs: Sequence[tuple[int, int]], rank: Callable[[int], Any]) -> list[int]:
@@ -33,9 +33,9 @@ def find_duplicates(pairs: Sequence[tuple[int, int]], rank: Callable[[int], Any]
         rank: key of a number, the lower the better; all are different.
     """
     rivals: dict[int, list[int]] = defaultdict(list)
-    for one, other in pairs:
-        rivals[one].append(other)
-        rivals[other].append(one)
+    for first, second in pairs:
+        rivals[first].append(second)
+        rivals[second].append(first)
     dropped: set[int] = set()
     for number in sorted(rivals, key=rank):
         if number not in dropped:

@@ -194,10 +194,10 @@ class MaskTable:
         pairs, which = np.unique(masks, axis=0, return_inverse=True)
         areas = np.bincount(which.ravel(), weights=np.array(self._areas, np.float64), minlength=len(pairs))
         rising = np.lexsort((areas, pairs[:, 1] > 0))  # what comes last is what stays; an empty remark never wins
-        said = np.zeros(count, np.int32)
-        said[pairs[rising, 0]] = pairs[rising, 1]
-        said[0] = 0
-        return said
+        latest = np.zeros(count, np.int32)
+        latest[pairs[rising, 0]] = pairs[rising, 1]
+        latest[0] = 0
+        return latest
 
 
 def _direction(origin: Tile, towards: Tile) -> int:

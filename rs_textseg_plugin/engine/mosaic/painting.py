@@ -126,15 +126,15 @@ class Painter:
 
     def _said(self, cell: Cell) -> NDArray[np.int32]:
         """Return the number of what is said of each pixel of a cell: by its own tile, else by one that sees it too."""
-        said = np.zeros((cell.window.height, cell.window.width), np.int32)
+        remarks = np.zeros((cell.window.height, cell.window.width), np.int32)
         for index in cell.sources:
             stored = self._store.get(index)
             remarks = stored.answer.remarks
             if remarks is not None:
                 part = cell.window.relative_to(stored.tile.window)
                 numbers = self._texts.numbers_of(remarks.texts)[remarks.numbers[part.slices]]
-                said = np.where(said > 0, said, numbers)
-        return said
+                remarks = np.where(remarks > 0, remarks, numbers)
+        return remarks
 
     def _labels(self, probabilities: NDArray[np.float32], objects: NDArray[np.int64]) -> NDArray[np.uint8]:
         best = probabilities.argmax(axis=0)

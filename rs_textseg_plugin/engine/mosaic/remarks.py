@@ -45,10 +45,10 @@ class RemarkCounts:
 
     def add(self, numbers: NDArray[np.int64], remarks: NDArray[np.int32]) -> None:
         """Count a core's pixels; both ``(h, w)``, 0 for no component and for no remark."""
-        said = (numbers > 0) & (remarks > 0)
-        if not said.any():
+        has_remark = (numbers > 0) & (remarks > 0)
+        if not has_remark.any():
             return
-        own, texts = numbers[said], remarks[said]
+        own, texts = numbers[has_remark], remarks[has_remark]
         first = int(own.min())
         present = np.flatnonzero(np.bincount(texts))
         position = np.zeros(int(present[-1]) + 1, np.int64)

@@ -116,9 +116,9 @@ def _remark_map(arrays: dict[str, NDArray[Any]]) -> RemarkMap | None:
 
 def _mask_arrays(prefix: str, masks: Sequence[Segment | Vote]) -> dict[str, NDArray[Any]]:
     return {
-        f"{prefix}windows": _window_array([one.window for one in masks]),
-        f"{prefix}bits": np.concatenate([np.empty(0, np.uint8), *(one.mask.bits for one in masks)]),
-        f"{prefix}sizes": np.array([len(one.mask.bits) for one in masks], np.int64),
+        f"{prefix}windows": _window_array([mask.window for mask in masks]),
+        f"{prefix}bits": np.concatenate([np.empty(0, np.uint8), *(mask.mask.bits for mask in masks)]),
+        f"{prefix}sizes": np.array([len(mask.mask.bits) for mask in masks], np.int64),
     }
 
 

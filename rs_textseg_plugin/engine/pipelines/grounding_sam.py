@@ -149,9 +149,9 @@ class GroundingSam:
         draw = draw_middles if self._is_rough else draw_boxes
         drawn = draw(boxes.corners_px, self._sam, embedding, drawing)
         segments = tuple(
-            Segment(one.window, one.mask, int(label), scores)
-            for one, label, scores in zip(drawn, boxes.labels, boxes.scores)
-            if one is not None and (one.mask.unpack() & observation.valid[one.window.slices]).any()
+            Segment(mask.window, mask.mask, int(label), scores)
+            for mask, label, scores in zip(drawn, boxes.labels, boxes.scores)
+            if mask is not None and (mask.mask.unpack() & observation.valid[mask.window.slices]).any()
         )
         if self._is_rough:
             segments = self._once_each(segments)
@@ -161,9 +161,9 @@ class GroundingSam:
 
     def _once_each(self, segments: tuple[Segment, ...]) -> tuple[Segment, ...]:
         """Return masks without those of an object that several rough boxes found."""
-        windows = (one.window for one in segments)
+        windows = (segment.window for segment in segments)
         corners = np.array([(w.col, w.row, w.col_stop, w.row_stop) for w in windows], np.float64).reshape(-1, 4)
-        scores = np.array([one.scores for one in segments], np.float32).reshape(-1, self._legend.size)
+        scores = np.array([segment.scores for segment in segments], np.float32).reshape(-1, self._legend.size)
         return tuple(segments[number] for number in self._best_of(Boxes(corners, scores)))
 
     def _found(self, observation: Observation, control: RunControl) -> Boxes:
@@ -173,7 +173,9 @@ class GroundingSam:
             control.check()
             found = self._detector.detect(observation.rgb, caption, self._settings.box_threshold)
             parts.append(Boxes(_clipped(found.boxes_px, observation.valid.shape), self._by_class(found, caption)))
-        boxes = Boxes(np.concatenate([one.corners_px for one in parts]), np.concatenate([one.scores for one in parts]))
+        boxes = Boxes(
+            np.concatenate([part.corners_px for part in parts]), np.concatenate([part.scores for part in parts])
+        )
         named = boxes.scores.max(axis=1, initial=0) > self._settings.text_threshold
         sides = boxes.corners_px[:, 2:] - boxes.corners_px[:, :2]
         return boxes.chosen(named & (sides > 0).all(axis=1))

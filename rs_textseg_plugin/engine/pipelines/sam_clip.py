@@ -149,7 +149,7 @@ class SamClip:
         valid = observation.valid
         probabilities = class_map.probabilities(self._legend, _whole(valid))
         proposals = self._with_regions(observation, probabilities, control)
-        proposals = [one for one in proposals if _inside(one, valid).any()]
+        proposals = [proposal for proposal in proposals if _inside(proposal, valid).any()]
         if self._settings.vote == "soft":
             return self._softly_voted(proposals, valid, class_map, probabilities)
         segments = tuple(self._voted(proposals, valid, probabilities))
@@ -190,7 +190,9 @@ class SamClip:
     ) -> Answer:
         """Let every mask draw its pixels towards its mean probabilities; see `SoftVote`."""
         means = _means(probabilities, proposals, valid)
-        votes = tuple(Vote(one.window, one.mask, mean, _quality(one)) for one, mean in zip(proposals, means))
+        votes = tuple(
+            Vote(proposal.window, proposal.mask, mean, _quality(proposal)) for proposal, mean in zip(proposals, means)
+        )
         drawn = SoftVote(class_map, votes, self._settings.vote_weight, self._paints_uncovered)
         if not self._settings.makes_instances:
             return Answer((), drawn, tuple(map(int, self._best(means.T))))
@@ -200,8 +202,8 @@ class SamClip:
     def _labelled(self, proposals: Sequence[Proposal], scores: NDArray[np.float32]) -> tuple[Segment, ...]:
         """Give every mask the best class of its scores ``(N, K)``."""
         return tuple(
-            Segment(one.window, one.mask, int(label), own)
-            for one, label, own in zip(proposals, self._best(scores.T), scores)
+            Segment(proposal.window, proposal.mask, int(label), own)
+            for proposal, label, own in zip(proposals, self._best(scores.T), scores)
         )
 
     def _voted(
@@ -209,9 +211,9 @@ class SamClip:
     ) -> Iterator[Segment]:
         """Give every mask the majority class of its pixels (Sosa et al. 2026, contrastive branch, step 4)."""
         labels = self._best(probabilities)
-        for one, scores in zip(proposals, _means(probabilities, proposals, valid)):
-            label = self._majority(labels[one.window.slices][_inside(one, valid)])
-            yield Segment(one.window, one.mask, label, scores)
+        for proposal, scores in zip(proposals, _means(probabilities, proposals, valid)):
+            label = self._majority(labels[proposal.window.slices][_inside(proposal, valid)])
+            yield Segment(proposal.window, proposal.mask, label, scores)
 
     def _majority(self, labels: NDArray[np.int64]) -> int:
         counts = np.bincount(labels - NO_CLASS, minlength=self._legend.size + 1)
@@ -237,7 +239,9 @@ class SamClip:
         for start in range(0, len(proposals), batch):
             control.check()
             chosen = proposals[start : start + batch]
-            features.append(self._clip.embed_pictures(np.stack([self._crop(rgb, one, size) for one in chosen])))
+            features.append(
+                self._clip.embed_pictures(np.stack([self._crop(rgb, proposal, size) for proposal in chosen]))
+            )
         return np.concatenate(features).astype(np.float16)
 
     def _crop(self, rgb: NDArray[np.uint8], proposal: Proposal, size_px: int) -> NDArray[np.uint8]:
@@ -261,8 +265,8 @@ def _means(
 ) -> NDArray[np.float32]:
     """Return the mean of ``(K, H, W)`` inside each mask, ``(N, K)``; every mask holds data."""
     means = np.zeros((len(proposals), len(probabilities)), np.float32)
-    for row, one in zip(means, proposals):
-        row[:] = probabilities[(slice(None), *one.window.slices)][:, _inside(one, valid)].mean(axis=1)
+    for row, proposal in zip(means, proposals):
+        row[:] = probabilities[(slice(None), *proposal.window.slices)][:, _inside(proposal, valid)].mean(axis=1)
     return means
 
 

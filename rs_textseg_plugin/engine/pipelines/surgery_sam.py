@@ -138,7 +138,7 @@ class SurgerySam:
         batch = control.batch(self._settings.prompts_per_batch)
         drawing = Drawing(self._settings.multimask, batch, control)
         drawn = draw_point_sets([points for _, points in asked], self._sam, embedding, drawing)
-        found = [(label, one) for (label, _), one in zip(asked, drawn) if one is not None]
+        found = [(label, mask) for (label, _), mask in zip(asked, drawn) if mask is not None]
         segments = self._kept(found, probabilities, observation.valid)
         if self._settings.makes_instances:
             return Answer(segments, None)
@@ -183,15 +183,15 @@ class SurgerySam:
     ) -> tuple[Segment, ...]:
         """Return masks whose class is probable enough in them; of two alike the one that SAM rates best stays."""
         segments = {}
-        for label, one in found:
-            inside = one.mask.unpack() & valid[one.window.slices]
+        for label, proposal in found:
+            inside = proposal.mask.unpack() & valid[proposal.window.slices]
             if not inside.any():
                 continue
-            scores = probabilities[(slice(None), *one.window.slices)][:, inside].mean(axis=1)
+            scores = probabilities[(slice(None), *proposal.window.slices)][:, inside].mean(axis=1)
             if scores[label] >= self.prob_threshold:
-                segments[id(one)] = (one, Segment(one.window, one.mask, label, scores))
-        kept = without_duplicates([one for one, _ in segments.values()], self._settings.box_nms_thresh)
-        return tuple(segments[id(one)][1] for one in kept)
+                segments[id(proposal)] = (proposal, Segment(proposal.window, proposal.mask, label, scores))
+        kept = without_duplicates([proposal for proposal, _ in segments.values()], self._settings.box_nms_thresh)
+        return tuple(segments[id(proposal)][1] for proposal in kept)
 
 
 def _dense_settings(settings: Settings) -> DenseSettings:

@@ -139,25 +139,25 @@ class Text2Seg:
         return vote_of(answers, self._legend, observation.size, self._weights)
 
 
-def union_of(said: Mapping[str, Sequence[Segment]]) -> Answer:
+def union_of(by_branch: Mapping[str, Sequence[Segment]]) -> Answer:
     """Return every segment of every branch, each with its branch's name as the remark."""
-    return Answer(tuple(replace(one, remark=name) for name, found in said.items() for one in found), None)
+    return Answer(tuple(replace(segment, remark=name) for name, found in by_branch.items() for segment in found), None)
 
 
 def vote_of(
-    said: Mapping[str, Sequence[Segment]], legend: Legend, size: tuple[int, int], weights: Mapping[str, float]
+    by_branch: Mapping[str, Sequence[Segment]], legend: Legend, size: tuple[int, int], weights: Mapping[str, float]
 ) -> Answer:
     """Return the branches' mean as a class map, with the branches that found a pixel's class as the remark.
 
     Args:
-        said: the segments of each branch, by its name.
+        by_branch: the segments of each branch, by its name.
         legend: the competing classes.
         size: ``(height, width)`` of the tile.
         weights: how much each branch counts, by its name.
     """
-    scores = {name: best_scores(found, size) for name, found in said.items()}
+    scores = {name: best_scores(found, size) for name, found in by_branch.items()}
     means = mean_votes(tuple(scores.values()), size, [weights[name] for name in scores])
-    labels = tuple(one.label for found in said.values() for one in found)
+    labels = tuple(segment.label for found in by_branch.values() for segment in found)
     return Answer((), vote_map(means, legend, size), labels, branches_of(scores, means, size))
 
 

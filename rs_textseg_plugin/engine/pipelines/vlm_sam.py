@@ -158,7 +158,7 @@ class VlmSam:
     @property
     def instances(self) -> list[Instance]:
         """What was found in all views so far, on the working grid."""
-        return [one for found in self._by_view.values() for one in found]
+        return [instance for found in self._by_view.values() for instance in found]
 
     def to(self, device: torch.device, dtype: torch.dtype) -> None:
         """Move the models."""
@@ -199,8 +199,10 @@ class VlmSam:
         """
         instances = self._found(observation, control)
         masks = draw_instances(instances, observation.rgb, self._sam, self._policy, control)
-        rated = [(one, mask) for one, mask in zip(instances, masks) if mask and _has_data(mask, observation.valid)]
-        segments = [self._segment(one, mask, observation.rgb) for one, mask in rated]
+        rated = [
+            (instance, mask) for instance, mask in zip(instances, masks) if mask and _has_data(mask, observation.valid)
+        ]
+        segments = [self._segment(instance, mask, observation.rgb) for instance, mask in rated]
         kept = [segment for segment in segments if segment is not None]
         self._dropped[observation.window] = len(segments) - len(kept)
         return Answer(tuple(without_alike(kept, self.duplicate_iou)), None)
@@ -211,12 +213,14 @@ class VlmSam:
             found = inside_picture(self._clicks, observation.window)
         else:
             found = self._conversation.ask(observation.rgb, observation.window, control)
-        self._by_view[observation.window] = [one.moved(observation.window.col, observation.window.row) for one in found]
+        self._by_view[observation.window] = [
+            instance.moved(observation.window.col, observation.window.row) for instance in found
+        ]
         return found
 
-    def _segment(self, one: Instance, mask: Proposal, rgb: NDArray[np.uint8]) -> Segment | None:
+    def _segment(self, instance: Instance, mask: Proposal, rgb: NDArray[np.uint8]) -> Segment | None:
         """Give a mask its score; None: CLIP does not see in it what was asked for."""
-        score = min(max(mask.predicted_iou, 0.0), 1.0) * (1.0 if one.confidence is None else one.confidence)
+        score = min(max(mask.predicted_iou, 0.0), 1.0) * (1.0 if instance.confidence is None else instance.confidence)
         if self._verifier:
             probability = self._verifier.probability(rgb, mask)
             if probability < self._verifier.threshold:
@@ -224,13 +228,13 @@ class VlmSam:
             score *= probability
         scores = np.zeros(self._legend.size, np.float32)
         scores[_PHRASE] = score
-        return Segment(mask.window, mask.mask, _PHRASE, scores, one.words)
+        return Segment(mask.window, mask.mask, _PHRASE, scores, instance.words)
 
 
 def without_alike(segments: Sequence[Segment], most: float) -> list[Segment]:
     """Return segments, surest first, without those whose overlap (IoU) with a surer one is above `most`."""
     kept: list[Segment] = []
-    for segment in sorted(segments, key=lambda one: -float(one.scores[_PHRASE])):
+    for segment in sorted(segments, key=lambda rival: -float(rival.scores[_PHRASE])):
         if all(_iou(segment, other) <= most for other in kept):
             kept.append(segment)
     return kept
@@ -240,7 +244,7 @@ def _iou(first: Segment, second: Segment) -> float:
     common = first.window.intersection(second.window)
     if common.is_empty:
         return 0.0
-    parts = [one.mask.unpack()[common.relative_to(one.window).slices] for one in (first, second)]
+    parts = [segment.mask.unpack()[common.relative_to(segment.window).slices] for segment in (first, second)]
     both = int(np.count_nonzero(parts[0] & parts[1]))
     return both / (first.mask.area_px + second.mask.area_px - both)
 

@@ -140,7 +140,7 @@ def _in_metres(polygons: NDArray[Any], grid: PixelGrid) -> NDArray[Any]:
 
 def _notes(reading: Reading, things: Things, chosen: int) -> list[str]:
     described = [reading.target, *(relation.others for relation in reading.relations)]
-    counts = {f"'{one.words}'": len(things.called(one)) for one in described}
+    counts = {f"'{kind.words}'": len(things.called(kind)) for kind in described}
     found = ", ".join(f"{count} x {words}" for words, count in counts.items())
     notes = [f"The phrase was read as: {reading}. Found: {found}; {chosen} of them fit."]
     if reading.not_read:

@@ -196,7 +196,7 @@ def _extremes(coarse: Tensor, which: Tensor, rows: _Axis, columns: _Axis) -> tup
     lines = (which[:, None] * height + rows.cells.flatten()).flatten()
     strips = coarse.view(-1, width).index_select(0, lines).view(-1, *rows.cells.shape, width)
     # What is taken together lies in the last but one dimension, where torch reduces fastest.
-    lowest, highest = (one.transpose(1, 2).contiguous() for one in (strips.amin(dim=2), strips.amax(dim=2)))
+    lowest, highest = (extreme.transpose(1, 2).contiguous() for extreme in (strips.amin(dim=2), strips.amax(dim=2)))
     cells, shape = columns.cells.flatten(), columns.cells.shape
     lowest = lowest.index_select(1, cells).unflatten(1, shape).amin(dim=2)
     highest = highest.index_select(1, cells).unflatten(1, shape).amax(dim=2)

@@ -140,8 +140,8 @@ def draw_together(
 def _alike(sets: Sequence[PointSet], batch: int) -> list[list[int]]:
     """Return the numbers of the sets in batches of one length."""
     by_length: dict[int, list[int]] = defaultdict(list)
-    for number, one in enumerate(sets):
-        by_length[len(one.points_px)].append(number)
+    for number, point_set in enumerate(sets):
+        by_length[len(point_set.points_px)].append(number)
     return [numbers[i : i + batch] for numbers in by_length.values() for i in range(0, len(numbers), batch)]
 
 
@@ -161,7 +161,7 @@ def _best_masks(
     rows = torch.arange(len(best), device=best.device)
     own_ratings = ratings[rows, best].tolist()
     drawn: list[Proposal | None] = [None] * len(own_ratings)
-    for one in find_stable_masks(logits[rows, best], rows, frame, _STABILITY_OFFSET, 0.0):
-        mask = PackedMask.of(one.inside)
-        drawn[one.index] = Proposal(one.window, mask, own_ratings[one.index], one.stability)
+    for stable in find_stable_masks(logits[rows, best], rows, frame, _STABILITY_OFFSET, 0.0):
+        mask = PackedMask.of(stable.inside)
+        drawn[stable.index] = Proposal(stable.window, mask, own_ratings[stable.index], stable.stability)
     return drawn

@@ -131,13 +131,16 @@ def _good_masks(logits: Tensor, ratings: Tensor, frame: CoarseFrame, settings: P
     rated = (ratings > lowest).nonzero()[:, 0]
     found = find_stable_masks(logits, rated, frame, settings.stability_score_offset, settings.stability_score_thresh)
     own_ratings = ratings.tolist()
-    return [Proposal(one.window, PackedMask.of(one.inside), own_ratings[one.index], one.stability) for one in found]
+    return [
+        Proposal(stable.window, PackedMask.of(stable.inside), own_ratings[stable.index], stable.stability)
+        for stable in found
+    ]
 
 
 def without_duplicates(candidates: Sequence[Proposal], box_nms_thresh: float) -> list[Proposal]:
     """Return proposals best rated first, without those whose box overlaps a better one's by more (IoU)."""
     # segment_anything's boxes end at the last pixel, not after it, so a line of pixels has no area.
-    corners = [(w.col, w.row, w.col_stop - 1, w.row_stop - 1) for w in (one.window for one in candidates)]
+    corners = [(w.col, w.row, w.col_stop - 1, w.row_stop - 1) for w in (candidate.window for candidate in candidates)]
     boxes = torch.tensor(corners, dtype=torch.float32).reshape(-1, 4)
-    ratings = torch.tensor([one.predicted_iou for one in candidates], dtype=torch.float32)
+    ratings = torch.tensor([candidate.predicted_iou for candidate in candidates], dtype=torch.float32)
     return [candidates[i] for i in greedy_nms(boxes, ratings, box_nms_thresh).tolist()]

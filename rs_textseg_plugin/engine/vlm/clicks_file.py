@@ -32,7 +32,9 @@ _KINDS = ("box", "inside", "outside")
 
 def write_clicks(path: Path, instances: Sequence[Instance], grid: PixelGrid) -> None:
     """Write instances, given in the pixels of a working grid."""
-    features = [feature for number, one in enumerate(instances, start=1) for feature in _features(number, one, grid)]
+    features = [
+        feature for number, instance in enumerate(instances, start=1) for feature in _features(number, instance, grid)
+    ]
     collection = {
         "type": "FeatureCollection",
         **_crs_members(grid.crs_wkt),
@@ -41,16 +43,16 @@ def write_clicks(path: Path, instances: Sequence[Instance], grid: PixelGrid) -> 
     path.write_text(json.dumps(collection, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 
 
-def _features(number: int, one: Instance, grid: PixelGrid) -> Iterator[dict[str, Any]]:
-    if one.box is not None:
-        left, top, right, bottom = one.box
+def _features(number: int, instance: Instance, grid: PixelGrid) -> Iterator[dict[str, Any]]:
+    if instance.box is not None:
+        left, top, right, bottom = instance.box
         corners = [(left, top), (right, top), (right, bottom), (left, bottom)]
         ring = shapely.Polygon([grid.transform.to_map(*corner) for corner in corners])
-        about = {"kind": "box", "instance": number, "words": one.words, "confidence": one.confidence}
+        about = {"kind": "box", "instance": number, "words": instance.words, "confidence": instance.confidence}
         yield {"properties": about, "geometry": mapping(ring)}
-    for kind, points in (("inside", one.inside), ("outside", one.outside)):
+    for kind, points in (("inside", instance.inside), ("outside", instance.outside)):
         for point in points:
-            about = {"kind": kind, "instance": number, "words": one.words, "confidence": one.confidence}
+            about = {"kind": kind, "instance": number, "words": instance.words, "confidence": instance.confidence}
             yield {"properties": about, "geometry": mapping(shapely.Point(grid.transform.to_map(*point)))}
 
 
@@ -91,7 +93,7 @@ def read_clicks(path: Path, grid: PixelGrid) -> list[Instance]:
     for position, feature in enumerate(data["features"], start=1):
         _gather(path, position, feature, grid, numbered, loose)
     own = [_place_loose(kind, point, list(numbered.values())) for kind, point in loose]
-    return [one.instance() for one in (*numbered.values(), *filter(None, own))]
+    return [gathered.instance() for gathered in (*numbered.values(), *filter(None, own))]
 
 
 def _load(path: Path) -> dict[str, Any]:
@@ -140,13 +142,13 @@ def _gather(
     if kind != "box" and number is None:
         loose += [(kind, place) for place in places]
         return
-    one = numbered.setdefault(("box", position) if number is None else number, _Gathered())
-    one.words = one.words or str(about.get("words") or "")
-    one.confidence = _confidence(about.get("confidence")) if one.confidence is None else one.confidence
+    gathered = numbered.setdefault(("box", position) if number is None else number, _Gathered())
+    gathered.words = gathered.words or str(about.get("words") or "")
+    gathered.confidence = _confidence(about.get("confidence")) if gathered.confidence is None else gathered.confidence
     if kind == "box":
-        one.box = _bounds(places)
+        gathered.box = _bounds(places)
     else:
-        one.points[kind] += places
+        gathered.points[kind] += places
 
 
 def _bounds(places: Iterable[Point]) -> Box:
@@ -161,9 +163,13 @@ def _confidence(value: Any) -> float | None:
 
 def _place_loose(kind: str, point: Point, instances: Sequence[_Gathered]) -> _Gathered | None:
     """Give a point without a number to the box around it; return what is an object of its own."""
-    for one in instances:
-        if one.box is not None and one.box[0] <= point[0] <= one.box[2] and one.box[1] <= point[1] <= one.box[3]:
-            one.points[kind].append(point)
+    for gathered in instances:
+        if (
+            gathered.box is not None
+            and gathered.box[0] <= point[0] <= gathered.box[2]
+            and gathered.box[1] <= point[1] <= gathered.box[3]
+        ):
+            gathered.points[kind].append(point)
             return None
     alone = _Gathered()
     alone.points[kind].append(point)

@@ -160,7 +160,7 @@ class Conversation:
             problems.append("It was cut off at the limit of tokens: raise max_tokens, or take smaller views.")
         if problems:
             notes.append(f"{_place(view)}: {_some(problems)}")
-        return [self._drift.correct(one, (view.width, view.height)) for one in reading.instances]
+        return [self._drift.correct(instance, (view.width, view.height)) for instance in reading.instances]
 
     def _note_fruitless(self, problem: str, view: Window, notes: list[str]) -> None:
         account = self._account

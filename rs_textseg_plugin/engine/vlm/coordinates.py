@@ -108,37 +108,37 @@ def fit_drift(expected: Sequence[Point], answered: Sequence[Point]) -> Drift:
     """
     if not expected:
         return Drift()
-    true, said = np.array(expected, np.float64), np.array(answered, np.float64)
-    kept = _without_wild(true, said)
-    return _fit(true[kept], said[kept])
+    true, answered_px = np.array(expected, np.float64), np.array(answered, np.float64)
+    kept = _without_wild(true, answered_px)
+    return _fit(true[kept], answered_px[kept])
 
 
-def _fit(true: NDArray[np.float64], said: NDArray[np.float64]) -> Drift:
-    (scale_x, dx_px), (scale_y, dy_px) = (_fit_axis(true[:, axis], said[:, axis]) for axis in (0, 1))
+def _fit(true: NDArray[np.float64], answered_px: NDArray[np.float64]) -> Drift:
+    (scale_x, dx_px), (scale_y, dy_px) = (_fit_axis(true[:, axis], answered_px[:, axis]) for axis in (0, 1))
     return Drift(dx_px, dy_px, scale_x, scale_y)
 
 
-def _fit_axis(true: NDArray[np.float64], said: NDArray[np.float64]) -> tuple[float, float]:
+def _fit_axis(true: NDArray[np.float64], answered_px: NDArray[np.float64]) -> tuple[float, float]:
     """Return scale and shift; the scale is 1 where the marks do not tell it."""
-    spread = said - said.mean()
+    spread = answered_px - answered_px.mean()
     is_scale_known = len(true) >= 3 and float(np.abs(spread).max()) > 1.0
     scale = float(spread @ (true - true.mean()) / (spread @ spread)) if is_scale_known else 1.0
-    return scale, float(true.mean() - scale * said.mean())
+    return scale, float(true.mean() - scale * answered_px.mean())
 
 
-def _without_wild(true: NDArray[np.float64], said: NDArray[np.float64]) -> NDArray[np.bool_]:
+def _without_wild(true: NDArray[np.float64], answered_px: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Return which marks to fit: all, or all but one that is far off what the others agree on."""
     everything = np.ones(len(true), bool)
     if len(true) < 4:
         return everything
     others = [np.arange(len(true)) != number for number in range(len(true))]
-    errors = [_errors(_fit(true[kept], said[kept]), true, said) for kept in others]
+    errors = [_errors(_fit(true[kept], answered_px[kept]), true, answered_px) for kept in others]
     rests = [float(error[kept].max()) for error, kept in zip(errors, others)]
     wild = int(np.argmin(rests))
     is_wild = errors[wild][wild] > max(_WILD_PX, _WILD_TIMES * rests[wild])
     return others[wild] if is_wild else everything
 
 
-def _errors(drift: Drift, true: NDArray[np.float64], said: NDArray[np.float64]) -> NDArray[np.float64]:
-    moved = said * (drift.scale_x, drift.scale_y) + (drift.dx_px, drift.dy_px)
+def _errors(drift: Drift, true: NDArray[np.float64], answered_px: NDArray[np.float64]) -> NDArray[np.float64]:
+    moved = answered_px * (drift.scale_x, drift.scale_y) + (drift.dx_px, drift.dy_px)
     return np.hypot(*(moved - true).T)

@@ -30,11 +30,16 @@ class Policy:
     points: bool
     multimask: bool
 
-    def applied(self, one: Instance) -> Instance:
+    def applied(self, instance: Instance) -> Instance:
         """Return an instance with what SAM is given of it."""
-        box = one.box if self.boxes or not one.inside else None
-        has_points = self.points or one.box is None
-        return replace(one, box=box, inside=one.inside if has_points else (), outside=one.outside if has_points else ())
+        box = instance.box if self.boxes or not instance.inside else None
+        has_points = self.points or instance.box is None
+        return replace(
+            instance,
+            box=box,
+            inside=instance.inside if has_points else (),
+            outside=instance.outside if has_points else (),
+        )
 
 
 def draw_instances(
@@ -58,9 +63,9 @@ def draw_instances(
     """
     looks = _Looks(sam, rgb)
     drawn: list[Proposal | None] = []
-    for one in instances:
+    for instance in instances:
         control.check()
-        prompt = policy.applied(one)
+        prompt = policy.applied(instance)
         bounds = bounds_of(prompt)
         drawn.append(_drawn(prompt, bounds, looks, policy.multimask) if bounds else None)
     return drawn

@@ -37,32 +37,32 @@ def _along(centre_px: float, side_px: int, length_px: int) -> tuple[int, int]:
     return min(max(first, 0), length_px - side_px), side_px
 
 
-def bounds_of(one: Instance) -> Box | None:
+def bounds_of(instance: Instance) -> Box | None:
     """Return what bounds an instance's box and points; None where it has neither."""
-    xs, ys = [x for x, _ in one.inside], [y for _, y in one.inside]
-    if one.box is not None:
-        xs, ys = [*xs, one.box[0], one.box[2]], [*ys, one.box[1], one.box[3]]
+    xs, ys = [x for x, _ in instance.inside], [y for _, y in instance.inside]
+    if instance.box is not None:
+        xs, ys = [*xs, instance.box[0], instance.box[2]], [*ys, instance.box[1], instance.box[3]]
     return (min(xs), min(ys), max(xs), max(ys)) if xs else None
 
 
 def inside_picture(instances: Sequence[Instance], picture: Window) -> list[Instance]:
     """Return what of instances on a working grid lies in a picture of it, in the picture's own pixels."""
-    parts = (_part(one, picture) for one in instances)
+    parts = (_part(instance, picture) for instance in instances)
     return [part for part in parts if part is not None]
 
 
-def _part(one: Instance, picture: Window) -> Instance | None:
+def _part(instance: Instance, picture: Window) -> Instance | None:
     inside, outside = (
         tuple(
             (x - picture.col, y - picture.row)
             for x, y in points
             if picture.col <= x < picture.col_stop and picture.row <= y < picture.row_stop
         )
-        for points in (one.inside, one.outside)
+        for points in (instance.inside, instance.outside)
     )
     box = None
-    if one.box is not None:
-        left, right = (min(max(x - picture.col, 0.0), picture.width) for x in (one.box[0], one.box[2]))
-        top, bottom = (min(max(y - picture.row, 0.0), picture.height) for y in (one.box[1], one.box[3]))
+    if instance.box is not None:
+        left, right = (min(max(x - picture.col, 0.0), picture.width) for x in (instance.box[0], instance.box[2]))
+        top, bottom = (min(max(y - picture.row, 0.0), picture.height) for y in (instance.box[1], instance.box[3]))
         box = (left, top, right, bottom) if right > left and bottom > top else None
-    return Instance(one.words, box, inside, outside, one.confidence) if box or inside else None
+    return Instance(instance.words, box, inside, outside, instance.confidence) if box or inside else None

@@ -172,7 +172,7 @@ def _judged(reply: Reply, convention: Convention, marks: Sequence[Mark], size_px
 def _pairs(instances: Sequence[Instance], marks: Sequence[Mark]) -> Iterator[tuple[Mark, Point]]:
     """Return each mark that the answer has, with where it says that it is; of several the first counts."""
     for mark in marks:
-        places = [_place(one) for one in instances if _is_called(one.words, mark.name)]
+        places = [_place(instance) for instance in instances if _is_called(instance.words, mark.name)]
         if places:
             yield mark, places[0]
 
@@ -183,12 +183,12 @@ def _is_called(words: str, name: str) -> bool:
     return spoken & {mark.split()[0] for mark, *_ in _MARKS} == {name.split()[0]}
 
 
-def _place(one: Instance) -> Point:
+def _place(instance: Instance) -> Point:
     """Return the middle of a box, which is more precise than a point that need only lie on the mark."""
-    if one.box is not None:
-        left, top, right, bottom = one.box
+    if instance.box is not None:
+        left, top, right, bottom = instance.box
         return (left + right) / 2, (top + bottom) / 2
-    return one.inside[0]
+    return instance.inside[0]
 
 
 def _drift(pairs: Sequence[tuple[Mark, Point]], count: int) -> Drift:

@@ -35,18 +35,18 @@ class Dialect:
             body["response_format"] = {"type": "json_schema", "json_schema": form}
         return body
 
-    def simpler(self, status: int, said: str) -> Dialect | None:
+    def simpler(self, status: int, words: str) -> Dialect | None:
         """Return what to try after a refusal; None: it was about something else.
 
         Args:
             status: the HTTP status.
-            said: the server's words.
+            words: the server's words.
         """
         if status not in _NOT_UNDERSTOOD:
             return None
-        if self.limit_name == "max_tokens" and "max_completion_tokens" in said:
+        if self.limit_name == "max_tokens" and "max_completion_tokens" in words:
             return replace(self, limit_name="max_completion_tokens")
-        if self.has_temperature and "temperature" in said:
+        if self.has_temperature and "temperature" in words:
             return replace(self, has_temperature=False)
         return replace(self, has_schemas=False) if self.has_schemas else None
 

@@ -52,8 +52,8 @@ class Server:
 
 def explain_status(error: openai.APIStatusError, server: Server) -> EngineError:
     """Return what an HTTP status that is no success means, and what to do about it."""
-    status, said = error.status_code, server.words_of(error.body)
-    because = f" ({status}: {said})" if said else f" ({status})"
+    status, words = error.status_code, server.words_of(error.body)
+    because = f" ({status}: {words})" if words else f" ({status})"
     if 300 <= status < 400:
         return _redirected(error, server)
     if status == 401:  # some servers send back a part of the key

@@ -49,11 +49,11 @@ def _doubled(first_s: float, attempt: int) -> float:
 
 def retry_after_s(headers: Mapping[str, str]) -> float | None:
     """Return the wait that a server asks for, in seconds, by Retry-After (seconds or a date); None: it does not."""
-    said = headers.get("retry-after", "")
+    retry_after = headers.get("retry-after", "")
     try:
-        seconds = float(said)
+        seconds = float(retry_after)
     except ValueError:
-        seconds = _seconds_until(said)
+        seconds = _seconds_until(retry_after)
     return max(0.0, seconds) if math.isfinite(seconds) else None
 
 

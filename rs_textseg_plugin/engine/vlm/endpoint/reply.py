@@ -67,8 +67,8 @@ def _words(content: object) -> str:
 def _refusal(choice: Mapping[str, Any], message: Mapping[str, Any]) -> str:
     if choice.get("finish_reason") == "content_filter":
         return "The server's content filter held the answer back."
-    said = message.get("refusal")
-    return said if isinstance(said, str) else ""
+    refusal = message.get("refusal")
+    return refusal if isinstance(refusal, str) else ""
 
 
 def _tokens(usage: object) -> tuple[int | None, int | None]:

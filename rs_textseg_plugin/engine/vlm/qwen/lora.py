@@ -58,8 +58,8 @@ def import_peft() -> Any:
 
 def _config_of(folder: Path) -> Any:
     try:
-        told = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-        kind = told["peft_type"]
+        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        kind = config["peft_type"]
         if kind != "LORA":
             raise ModelError(f"The adapter in {folder} is of the kind {kind}: take a LoRA adapter.")
         return import_peft().LoraConfig.from_pretrained(str(folder))

@@ -296,8 +296,8 @@ def _require_same_marks(processor: Any, model: Any, folder: Path) -> None:
 
 def _be_greedy(model: Any, end_token: int) -> None:
     """Leave of a folder's generation_config.json only which tokens end an answer."""
-    told = model.generation_config.eos_token_id
-    others = told if isinstance(told, list) else [told]
+    end_ids = model.generation_config.eos_token_id
+    others = end_ids if isinstance(end_ids, list) else [end_ids]
     ends = list(dict.fromkeys([end_token, *(token for token in others if token is not None)]))
     config: Any = transformers.GenerationConfig
     model.generation_config = config(do_sample=False, eos_token_id=ends, pad_token_id=ends[0])

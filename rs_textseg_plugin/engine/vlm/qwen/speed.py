@@ -41,7 +41,7 @@ def measure(layer: nn.Module, device: torch.device) -> LinearSpeed:
 
 
 def _best_s(linear: Sequence[nn.Linear], rows: int, device: torch.device) -> float:
-    inputs = [torch.ones(rows, one.in_features, dtype=one.weight.dtype, device=device) for one in linear]
+    inputs = [torch.ones(rows, layer.in_features, dtype=layer.weight.dtype, device=device) for layer in linear]
     return min(_run_s(linear, inputs, device) for _ in range(_RUNS))
 
 

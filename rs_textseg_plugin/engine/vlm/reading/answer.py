@@ -186,11 +186,13 @@ def _without_duplicates(all_built: list[_Built]) -> tuple[list[Instance], list[s
     instances: list[Instance] = []
     sentences: list[str] = []
     for number, built in enumerate(all_built, start=1):
-        one = built.instance
-        first = seen.setdefault((one.box, one.box is None and one.inside), number) if one else number
-        if one and first == number:
-            instances.append(one)
-        elif one:
+        instance = built.instance
+        first = (
+            seen.setdefault((instance.box, instance.box is None and instance.inside), number) if instance else number
+        )
+        if instance and first == number:
+            instances.append(instance)
+        elif instance:
             built = replace(built, instance=None, faults=[f"it repeats instance {first}"])
         sentences += built.sentences(number)
     return instances, sentences

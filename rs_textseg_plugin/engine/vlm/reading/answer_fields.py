@@ -147,16 +147,16 @@ def _read_box(fields: Fields, value: Any) -> None:
 
 
 def _read_points(fields: Fields, value: Any, is_inside: bool) -> None:
-    for one in _single_points(value):
-        numbers = numbers_in(one)
-        if len(numbers) == 3 and isinstance(one, list) and numbers[2] in (-1, 0, 1):  # x, y and a sign
+    for point in _single_points(value):
+        numbers = numbers_in(point)
+        if len(numbers) == 3 and isinstance(point, list) and numbers[2] in (-1, 0, 1):  # x, y and a sign
             numbers, is_positive = numbers[:2], numbers[2] == 1
         else:
-            is_positive = not (isinstance(one, dict) and _is_negative(one))
+            is_positive = not (isinstance(point, dict) and _is_negative(point))
         if len(numbers) == 2 and _are_usable(numbers):
             (fields.inside if is_inside and is_positive else fields.outside).append((numbers[0], numbers[1]))
         else:
-            fields.faults.append(f"the point {shown(one)} has {_count(numbers)}, not 2")
+            fields.faults.append(f"the point {shown(point)} has {_count(numbers)}, not 2")
 
 
 def _single_points(value: Any) -> Iterator[Any]:

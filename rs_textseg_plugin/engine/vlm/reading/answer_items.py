@@ -63,7 +63,7 @@ def find_items(text: str) -> Items:
     """
     parts = _parts(text)
     items = [_items_of(part) for part in parts]
-    return next((one for one in items if one.is_answer), items[-1])
+    return next((item for item in items if item.is_answer), items[-1])
 
 
 def _parts(text: str) -> list[str]:
@@ -94,11 +94,11 @@ def _without_thoughts(text: str) -> str:
 def _items_of(text: str) -> Items:
     found = find_values(text)
     candidates = [_candidate(value, found) for value in found.values]
-    best = max((one.rank for one in candidates), default=_Rank.NONE)
-    chosen = [one for one in candidates if one.rank == best]
+    best = max((candidate.rank for candidate in candidates), default=_Rank.NONE)
+    chosen = [candidate for candidate in candidates if candidate.rank == best]
     earlier = chosen[:-1] if best is _Rank.LIST else []
     chosen = chosen[len(earlier) :] if best > _Rank.NONE else []
-    instances = [members for one in chosen for members in one.instances]
+    instances = [members for candidate in chosen for members in candidate.instances]
     return Items(instances, bool(chosen), _is_cut(found, chosen), tuple(_on_earlier(earlier)))
 
 
@@ -106,19 +106,19 @@ def _is_cut(found: Found, chosen: list[_Candidate]) -> bool:
     """Whether the text ends within the answer, and not within a bracket that someone forgot to close in a sentence."""
     if not found.unfinished:
         return False
-    is_chosen = any(one.value is found.unfinished[0] for one in chosen)
+    is_chosen = any(candidate.value is found.unfinished[0] for candidate in chosen)
     return is_chosen or any(isinstance(value, dict) and value for value in found.unfinished)
 
 
 def _on_earlier(earlier: list[_Candidate]) -> Iterator[str]:
-    count = sum(len(one.instances) for one in earlier)
+    count = sum(len(item.instances) for item in earlier)
     if count:
         yield f"The reply has several lists of instances; the last one was read, and {count} instances before it not."
 
 
 def _candidate(value: Container, found: Found) -> _Candidate:
     def is_unfinished(part: Any) -> bool:
-        return any(part is one for one in found.unfinished)
+        return any(part is unfinished for unfinished in found.unfinished)
 
     instances = [*_instances(value, is_unfinished)]
     return _Candidate(value, instances, _rank(value, instances, is_unfinished))

@@ -77,7 +77,7 @@ class _Reading:
     def run(self) -> Found:
         while self._skip():
             self._step(self._text[self._at])
-        self._found.unfinished = [one.value for one in self._open]
+        self._found.unfinished = [container.value for container in self._open]
         return self._found
 
     def _skip(self) -> bool:
