@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 from qgis.core import QgsRasterLayer, QgsVectorLayer
 from qgis.gui import QgsCollapsibleGroupBox
@@ -118,7 +120,8 @@ def test_a_preset_is_picked_for_the_method_and_shown_in_the_parameters(dock, mod
 
 def test_presets_are_offered_where_the_method_has_some(dock, model, monkeypatch):
     assert dock.form.preset.isVisible()
-    monkeypatch.setattr("rs_textseg_plugin.gui.query.query_form.presets_of", lambda pipeline: {})
+    without = dataclasses.replace(PIPELINES["segearth-ov"], presets={})
+    monkeypatch.setitem(PIPELINES, "segearth-ov", without)  # every method has one by now
     model.update(pipeline="segearth-ov")
     assert not dock.form.preset.isVisible()
 
@@ -222,7 +225,7 @@ def test_the_dock_fits_a_small_screen(dock):
 
 @pytest.mark.parametrize("pipeline", PIPELINES)
 def test_the_dock_can_be_used_at_320_pixels(qtbot, dock, model, pipeline):
-    model.update(pipeline=pipeline, asks="phrase")
+    model.update(pipeline=pipeline, question_kind="phrase")
     model.take_finished(Finished("x.gpkg", (ClassSummary("road", "#ff0000", 3, 5.0, 0.8),), ("A note.",)))
     dock.findChild(QgsCollapsibleGroupBox, "advancedGroup").setCollapsed(False)
     dock.resize(320, 900)

@@ -83,13 +83,13 @@ def result_in_words(finished: Finished) -> str:
     return f"{found} " + tr("These are demo models, which only show how the product works.")
 
 
-def _found(finished: Finished, many: str, one: str) -> str:
+def _found(finished: Finished, plural: str, singular: str) -> str:
     """Fill in count, seconds and device, in what takes that much."""
     count = sum(row.count for row in finished.classes)
     if not count:
         return tr("Nothing was found: try other words, or lower the probability threshold.")
     device = finished.device or tr("an unnamed device")
-    return (many if count > 1 else one).format(count, max(1, round(finished.seconds)), device)
+    return (plural if count > 1 else singular).format(count, max(1, round(finished.seconds)), device)
 
 
 def reading_in_words(phrase: str) -> str:

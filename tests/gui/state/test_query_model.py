@@ -160,10 +160,11 @@ def test_a_failure_is_kept_until_the_next_run_and_a_cancelled_run_is_none(ready)
     assert ready.run.failed is None
 
 
-def test_a_preset_goes_into_the_request_with_all_its_values_and_the_users_own_win(ready):
+def test_a_preset_goes_into_the_request_by_its_name_and_the_users_own_values_win(ready):
     ready.update(pipeline="segearth-ov", preset="native", parameters={"cls_weight": 0.1})
     (request,) = submitted_by(ready)
-    assert request.recipe.parameters == {**PRESETS["native"].values, "cls_weight": 0.1}
+    assert (request.recipe.preset, request.recipe.parameters) == ("native", {"cls_weight": 0.1})
+    assert request.recipe.chosen_parameters == {**PRESETS["native"].values, "cls_weight": 0.1}
 
 
 def test_another_method_forgets_preset_and_parameters(ready):
@@ -173,14 +174,14 @@ def test_another_method_forgets_preset_and_parameters(ready):
 
 
 def test_phrase_and_choice_are_remembered(ready, project):
-    ready.update(pipeline="text2seg", asks="phrase", phrase="house near a road")
+    ready.update(pipeline="text2seg", question_kind="phrase", phrase="house near a road")
     submitted_by(ready)
     remembered = QueryModel(project, lambda: None).state
     assert (remembered.kind, remembered.question) == ("phrase", "house near a road")
 
 
 def test_a_method_that_answers_class_lists_is_asked_the_class_list(ready):
-    ready.update(asks="phrase", phrase="house near a road")
+    ready.update(question_kind="phrase", phrase="house near a road")
     (request,) = submitted_by(ready)
     assert request.query.phrase == ""
     assert [spec.name for spec in request.query.classes] == ["building", "road"]

@@ -77,7 +77,7 @@ def test_consent_is_told_and_can_be_taken_back(qtbot, form, model):
     assert "Nothing is sent before you agree" in form.consent.text()
     assert not form.take_back.isVisible()
     consent(URL)
-    model.changed.emit()
+    model.refresh()
     assert form.consent.text() == "Pictures may be sent to this address."
     qtbot.mouseClick(form.take_back, Qt.MouseButton.LeftButton)
     assert not model.has_consent

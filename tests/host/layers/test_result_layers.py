@@ -154,7 +154,9 @@ def test_scores_run_from_see_through_to_red(project, run, rasters):
 
 def test_a_heat_map_is_called_so_and_drawn(project, run, rasters):
     finished, request = run(
-        "road", output={"score_raster": rasters["score_raster"]}, recipe={"parameters": {"result": "heat"}}
+        "road",
+        output={"score_raster": rasters["score_raster"]},
+        recipe={"pipeline": "surgery-sam", "parameters": {"result": "heat"}},
     )
     add_rasters(project, finished, request)
     (node,) = nodes(project)
