@@ -56,11 +56,11 @@ class ModelPicker(QWidget):
         super().showEvent(event)
         self.looked_at.emit()
 
-    def changeEvent(self, event: QEvent) -> None:  # noqa: N802 (Qt's name)
+    def event(self, event: QEvent) -> bool:
         """Tell that the user comes back from another window, such as a terminal in which a set was fetched."""
-        super().changeEvent(event)
-        if event.type() == QEvent.Type.ActivationChange and self.isActiveWindow() and self.isVisible():
+        if event.type() == QEvent.Type.WindowActivate:
             self.looked_at.emit()
+        return bool(super().event(event))
 
     def _make_combo(self) -> QComboBox:
         combo = _OpenedCombo(self)

@@ -66,11 +66,6 @@ def test_a_set_that_ships_has_its_own_values():
     assert find_models("demo").parameters["points_per_side"] == 12
 
 
-def test_a_set_of_the_catalogue_has_its_own_values_before_it_is_here(models_folder):
-    entry = next(entry for entry in load_catalog() if entry.parameters and not entry.is_demo)
-    assert find_models(entry.id).parameters == entry.parameters
-
-
 def test_a_folder_with_a_manifest_has_its_own_values(tmp_path):
     write_manifest(tmp_path, points_per_side=7)
     assert find_models(str(tmp_path)).parameters == {"points_per_side": 7}
