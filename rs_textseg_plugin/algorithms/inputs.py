@@ -196,7 +196,7 @@ class Inputs:
             bands=self._text(BANDS),
             stretch=self._text(STRETCH),
             nodata=self._text(NODATA),
-            resolution=self._resolution(),
+            resolution=self._text(RESOLUTION),
             agrees_to_send=bool(self._algorithm.parameterAsBool(self._values, CONSENT, self._context)),
         )
 
@@ -209,11 +209,6 @@ class Inputs:
     def _text(self, name: str) -> str:
         """Return a value as it was given; of a choice that does not exist too, which QGIS would replace in silence."""
         return str(self._algorithm.parameterAsString(self._values, name, self._context))
-
-    def _resolution(self) -> str:
-        if self._values.get(RESOLUTION) in (None, ""):
-            return ""
-        return f"{self._algorithm.parameterAsDouble(self._values, RESOLUTION, self._context):.12g}"
 
     def _scene(self) -> Scene:
         layer = self._algorithm.parameterAsRasterLayer(self._values, INPUT, self._context)

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from qgis.core import QgsMapLayer
 
-from rs_textseg_plugin.contract.errors import QueryError, RecipeError
+from rs_textseg_plugin.contract.errors import InputError, QueryError
 from rs_textseg_plugin.contract.recipe import find_pipeline
+from rs_textseg_plugin.contract.scene import Scene
 from rs_textseg_plugin.gui.state.query_state import DRAWN_AREA, QueryState
 from rs_textseg_plugin.gui.state.snapshot import Snapshot
 from rs_textseg_plugin.host.layers.scene_from_layer import layer_support
@@ -57,10 +58,11 @@ def _text_problem(state: QueryState) -> str:
 
 
 def _parameter_problem(state: QueryState, snapshot: Snapshot) -> str:
-    """Return what is wrong with the recipe beside the vision-language model, which has a problem of its own."""
+    """Return what is wrong with resolution, device and parameters; the vision-language model has its own problem."""
     typed = dataclasses.replace(state.typed(), parameters=state.parameters)
     try:
+        typed.scene(Scene(""))
         typed.recipe().checked_parameters(snapshot.models.parameters)
-    except RecipeError as error:
+    except InputError as error:
         return str(error)
     return ""
