@@ -80,7 +80,7 @@ def declare() -> list[QgsProcessingParameterDefinition]:
 
 
 def _declare_server() -> list[QgsProcessingParameterDefinition]:
-    """Return what a language model behind an endpoint needs; one on this computer is among the method's parameters."""
+    """Return the parameters for a language model behind an endpoint; the method has those for one on this computer."""
     return [
         QgsProcessingParameterString(BASE_URL, tr("Language model: address of the server"), optional=True),
         QgsProcessingParameterString(MODEL, tr("Language model: its name on the server"), optional=True),
@@ -178,7 +178,7 @@ class Inputs:
         return key_for(request, self._text(AUTHCFG).strip())
 
     def _typed(self) -> TypedRequest:
-        """Return what was asked for, as typed.
+        """Return the values as the one builder of requests takes them.
 
         Raises:
             RecipeError: a parameter is no ``key=value``, or is given twice.
@@ -201,7 +201,7 @@ class Inputs:
         )
 
     def _parameters(self) -> dict[str, str]:
-        """Return what PARAMETERS, BASE_URL and MODEL say."""
+        """Return the method's values by name, as text, from PARAMETERS, BASE_URL and MODEL."""
         server = {"base_url": self._text(BASE_URL).strip(), "model": self._text(MODEL).strip()}
         entries = [f"{name}={value}" for name, value in server.items() if value]
         return parse_parameters([*split_parameters(self._text(PARAMETERS)), *entries])

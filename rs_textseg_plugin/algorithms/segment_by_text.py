@@ -92,7 +92,7 @@ class SegmentByText(QgsProcessingAlgorithm):
         return tr(HELP)
 
     def helpUrl(self) -> str:  # noqa: N802 (QGIS's name)
-        """Return where the manual is."""
+        """Return the address of the manual."""
         return HELP_URL
 
     def tags(self) -> list[str]:

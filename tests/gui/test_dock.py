@@ -9,7 +9,7 @@ from qgis.PyQt.QtCore import Qt
 from qgis.PyQt.QtWidgets import QLabel, QWidget
 
 from rs_textseg_plugin.contract.events import ClassSummary, Failed, Finished, Found, Progress
-from rs_textseg_plugin.contract.recipe import PIPELINES
+from rs_textseg_plugin.contract.recipe import DEVICES, PIPELINES
 from rs_textseg_plugin.gui.dock import RsTextSegDock
 
 
@@ -97,6 +97,13 @@ def test_the_widgets_change_the_model(dock, model):
     assert model.state.ground_resolution_m == 0.5
     assert model.state.parameters == {"points_per_side": 8}
     assert model.state.models == "/models"
+
+
+def test_every_device_can_be_chosen(dock, model):
+    device = dock.form.device
+    assert [device.itemData(row) for row in range(device.count())] == list(DEVICES)
+    device.setCurrentText("MPS (Apple GPU)")
+    assert model.state.typed().device == "mps"
 
 
 def test_a_preset_is_picked_for_the_method_and_shown_in_the_parameters(dock, model):

@@ -73,8 +73,8 @@ class QueryForm(QWidget):
     def _raster_group(self) -> QGroupBox:
         group, form = _group("rasterGroup", tr("Raster"))
         _add_row(form, tr("Layer"), self.layer, tr("The raster layer that is segmented"), self.layer_problem)
-        about = tr("The whole layer, the part that the map canvas shows, or a rectangle that you draw on it")
-        _add_row(form, tr("Extent"), self.extent, about, self.extent_problem)
+        tooltip = tr("The whole layer, the part that the map canvas shows, or a rectangle that you draw on it")
+        _add_row(form, tr("Extent"), self.extent, tooltip, self.extent_problem)
         return group
 
     def _method_group(self) -> QGroupBox:

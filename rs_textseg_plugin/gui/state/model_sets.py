@@ -62,7 +62,7 @@ def find_sets() -> tuple[OfferedSet, ...]:
 
 
 def sets_for(pipeline: str, sets: Iterable[OfferedSet]) -> tuple[OfferedSet, ...]:
-    """Return those that serve a method, and those of which that is not known."""
+    """Return the sets that serve a method; an imported set is taken to serve all of them."""
     return tuple(entry for entry in sets if entry.pipelines is None or pipeline in entry.pipelines)
 
 

@@ -1,4 +1,4 @@
-"""What speaks against a run."""
+"""The problems of a choice: sentences that say why it cannot be run."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Problems:
 
 
 def find_problems(state: QueryState, snapshot: Snapshot, layer: QgsMapLayer | None, has_area: bool) -> Problems:
-    """Return what speaks against a choice. An empty text is no problem, there is just nothing to do yet.
+    """Return the problems of a choice. An empty text is none: there is just nothing to do yet.
 
     Args:
         state: the choice.
@@ -58,7 +58,7 @@ def _text_problem(state: QueryState) -> str:
 
 
 def _parameter_problem(state: QueryState, snapshot: Snapshot) -> str:
-    """Return what is wrong with resolution, device and parameters; the vision-language model has its own problem."""
+    """Return the sentence on resolution, device or parameters; the vision-language model's have a field of their own."""
     typed = dataclasses.replace(state.typed(), parameters=state.parameters)
     try:
         typed.scene(Scene(""))

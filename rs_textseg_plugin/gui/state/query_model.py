@@ -99,7 +99,7 @@ class QueryModel(QObject):
 
     @property
     def problems(self) -> Problems:
-        """What speaks against a run, as it was when the choice was last another one."""
+        """The problems of the choice, a sentence a field; found when the choice changed or `refresh` was called."""
         return self._problems
 
     @property
@@ -286,11 +286,11 @@ class QueryModel(QObject):
         return Sending(address, is_this_machine(address), views)
 
     def _resolved(self, recipe: Recipe) -> dict[str, ParameterValue]:
-        """Return the values of all parameters, as the engine will have them."""
+        """Return the values of all parameters by name, as the engine resolves them."""
         return recipe.checked_parameters(self._snapshot.models.parameters)
 
     def _rasters(self, recipe: Recipe) -> tuple[str, ...]:
-        """Return what is written beside the polygons: the user's choice, and a map of scores where that is all."""
+        """Return the names of the rasters in `Output`: those chosen, and the scores where they are the whole result."""
         needed = {"score_raster"} if self.pipeline.makes_heat(self._resolved(recipe)) else set()
         return tuple(name for name in RASTER_SUFFIXES if name in {*self.state.rasters, *needed})
 

@@ -1,4 +1,4 @@
-"""What the user has chosen in the dock, as plain values, and how it is remembered."""
+"""The user's choices in the dock as plain values, and how they are remembered."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DRAWN_AREA = "area"
 
 @dataclass(frozen=True)
 class QueryState:
-    """What the user has chosen.
+    """The user's choices.
 
     Attributes:
         layer_id: id of a layer of the project; empty: none.
@@ -60,7 +60,7 @@ class QueryState:
 
     @property
     def kind(self) -> str:
-        """What is asked: the user's choice, where the method leaves one."""
+        """`CLASSES` or `PHRASE`: the user's choice, where the method leaves one."""
         kinds = self.info.question_kinds
         return self.question_kind if self.question_kind in kinds else kinds[0]
 
@@ -70,7 +70,7 @@ class QueryState:
         return self.phrase if self.kind == PHRASE else self.text
 
     def typed(self, agrees_to_send: bool = False) -> TypedRequest:
-        """Return what was asked for, as the builder of requests takes it."""
+        """Return the choices as the one builder of requests takes them."""
         is_phrase = self.kind == PHRASE
         return TypedRequest(
             text="" if is_phrase else self.text,
@@ -87,9 +87,9 @@ class QueryState:
 
 @dataclass(frozen=True)
 class RunState:
-    """What the engine is doing, or how it ended last; `failed` is None where the user stopped it.
+    """The run under way, or the last one; `failed` is None where the user stopped it.
 
-    `answers` is what a vision-language model said of each object.
+    `answers` are the words of a vision-language model, an entry for each object.
     """
 
     is_running: bool = False
@@ -103,7 +103,7 @@ class RunState:
 
 @dataclass(frozen=True)
 class Sending:
-    """What leaves the plugin, before the user agrees to it.
+    """Pictures that will be sent once the user agrees.
 
     Attributes:
         base_url: address of the server.

@@ -1,4 +1,4 @@
-"""What disk and settings say about the user's choice, as they were when they were last looked at.
+"""Sets, folders and consents that the dock decides by, as they were when disk and settings were last read.
 
 Widgets show themselves with every letter and every event of a run, and none of that may read a file.
 """
@@ -17,7 +17,7 @@ from rs_textseg_plugin.host.server.consent import consented_addresses
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What was found.
+    """Sets, folders and consents as they were found.
 
     Attributes:
         sets: the model sets there are.

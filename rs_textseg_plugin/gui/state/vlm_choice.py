@@ -51,7 +51,7 @@ class VlmChoice:
         return tuple(folder for folder in (self.folder.strip(), self.adapter.strip()) if folder)
 
     def problem(self, has_vlm: bool, missing_folders: Collection[str]) -> str:
-        """Return why the choice cannot be used and what to do; empty: nothing speaks against it.
+        """Return a sentence on why the choice cannot be used and what to do; empty: it can be.
 
         Args:
             has_vlm: whether the model set holds a model.

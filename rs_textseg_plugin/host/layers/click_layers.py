@@ -43,13 +43,13 @@ class ClickLayers:
     points: str
 
     def found_in(self, project: QgsProject) -> list[QgsVectorLayer]:
-        """Return those that are still there."""
+        """Return the layers of the answer that are still in the project."""
         layers = (project.mapLayer(layer_id) for layer_id in (self.boxes, self.points))
         return [layer for layer in layers if layer is not None]
 
 
 def read_answers(path: str) -> list[str]:
-    """Return what the model said of each object, in the order of its answer: its words, and how sure it is.
+    """Return the model's words and confidence for each object, in the order of its answer.
 
     Raises:
         QueryError: the file cannot be read.

@@ -80,7 +80,7 @@ def written_rasters(finished: Finished) -> dict[str, str]:
 
 
 def raster_title(kind: str, request: Request) -> str:
-    """Return what a raster of that name in `Output` is called."""
+    """Return the title of the raster that has this name in `Output`."""
     titles = {
         "label_raster": tr("Labels"),
         "score_raster": tr("Heat") if is_heat(request) else tr("Scores"),

@@ -83,7 +83,7 @@ def scene_from_layer(
 
 
 def _gdal_name(layer: QgsRasterLayer) -> str:
-    """Return what GDAL opens: the layer's source without the open options that QGIS appends."""
+    """Return the name that GDAL opens: the layer's source without the open options that QGIS appends."""
     source = str(layer.source())
     parts = QgsProviderRegistry.instance().decodeUri("gdal", source)
     is_plain = not parts.get("layerName") and not parts.get("vsiPrefix")

@@ -43,7 +43,7 @@ def _size(layer: QgsRasterLayer) -> tuple[float, float]:
 
 
 def _coarser(layer: QgsRasterLayer, ground_resolution_m: float | None) -> float | None:
-    """Return how many of the raster's pixels make a working pixel, along an axis."""
+    """Return the side of a working pixel in pixels of the raster; None: not known."""
     if ground_resolution_m is None:
         return 1.0
     if QgsUnitTypes.encodeUnit(layer.crs().mapUnits()) != _METRES:
