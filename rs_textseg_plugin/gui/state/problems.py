@@ -58,7 +58,7 @@ def _text_problem(state: QueryState) -> str:
 
 
 def _parameter_problem(state: QueryState, snapshot: Snapshot) -> str:
-    """Return the sentence on resolution, device or parameters; the vision-language model's have a field of their own."""
+    """Return the sentence on resolution, device or parameters; the language model has a field of its own."""
     typed = dataclasses.replace(state.typed(), parameters=state.parameters)
     try:
         typed.scene(Scene(""))
