@@ -25,26 +25,24 @@ from qgis.core import (
     QgsRectangle,
 )
 
-from rs_textseg_plugin.algorithms.parameter_text import parse_bands, parse_parameters
 from rs_textseg_plugin.contract.errors import OutputError, QueryError, SceneError
-from rs_textseg_plugin.contract.query import Query, parse_class_list
-from rs_textseg_plugin.contract.recipe import PIPELINES, PRESETS, Recipe, find_pipeline, find_preset
+from rs_textseg_plugin.contract.recipe import DEVICES, PIPELINES, PRECISIONS, PRESETS, Recipe
 from rs_textseg_plugin.contract.request import Output, Request
 from rs_textseg_plugin.contract.scene import Scene
-from rs_textseg_plugin.contract.server.server_address import shown_url
-from rs_textseg_plugin.contract.text.phrase import parse_phrase_for
-from rs_textseg_plugin.contract.text.word_list import find_word_list, known_word_lists
+from rs_textseg_plugin.contract.text.typed_request import TypedRequest
+from rs_textseg_plugin.contract.text.typed_values import parse_parameters, split_parameters
+from rs_textseg_plugin.contract.text.word_list import known_word_lists
 from rs_textseg_plugin.host.layers.scene_from_layer import scene_from_layer
 from rs_textseg_plugin.host.server.endpoint_key import key_for
 from rs_textseg_plugin.host.translate import tr
 
 INPUT, TEXT, PHRASE, WORD_LIST = "INPUT", "TEXT", "PHRASE", "WORD_LIST"
 PRESET, PIPELINE, MODELS, EXTENT, OUTPUT = "PRESET", "PIPELINE", "MODELS", "EXTENT", "OUTPUT"
-PARAMETERS, BANDS, RESOLUTION, DEVICE = "PARAMETERS", "BANDS", "RESOLUTION", "DEVICE"
+PARAMETERS, BANDS, STRETCH, NODATA, RESOLUTION = "PARAMETERS", "BANDS", "STRETCH", "NODATA", "RESOLUTION"
+DEVICE, PRECISION = "DEVICE", "PRECISION"
 LABEL_RASTER, SCORE_RASTER, CLASS_SCORES = "LABEL_RASTER", "SCORE_RASTER", "CLASS_SCORES"
 CLICKS = "CLICKS"
 BASE_URL, MODEL, AUTHCFG, CONSENT = "BASE_URL", "MODEL", "AUTHCFG", "CONSENT"
-DEVICES = ["auto", "cpu", "cuda", "mps"]
 
 _RASTERS = {
     LABEL_RASTER: "Label raster",
@@ -82,7 +80,7 @@ def declare() -> list[QgsProcessingParameterDefinition]:
 
 
 def _declare_server() -> list[QgsProcessingParameterDefinition]:
-    """Return what a language model behind an endpoint needs; one on this computer is among the method's parameters."""
+    """Return the parameters for a language model behind an endpoint; the method has those for one on this computer."""
     return [
         QgsProcessingParameterString(BASE_URL, tr("Language model: address of the server"), optional=True),
         QgsProcessingParameterString(MODEL, tr("Language model: its name on the server"), optional=True),
@@ -106,8 +104,7 @@ def _declare_advanced() -> list[QgsProcessingParameterDefinition]:
         RESOLUTION,
         tr("Ground resolution in metres (empty: as the raster)"),
         QgsProcessingParameterNumber.Type.Double,
-        optional=True,
-        minValue=0.001,
+        optional=True,  # without a smallest value: what is wrong with a number is said by `contract.text`
     )
     return [
         QgsProcessingParameterEnum(
@@ -115,8 +112,17 @@ def _declare_advanced() -> list[QgsProcessingParameterDefinition]:
         ),
         QgsProcessingParameterString(PARAMETERS, tr("Parameters of the method (key=value;key=value)"), optional=True),
         QgsProcessingParameterString(BANDS, tr("Red, green and blue band (empty: the first three)"), optional=True),
+        QgsProcessingParameterString(
+            STRETCH,
+            tr("Stretch to 8 bits (empty: auto; else none, percentile:2:98, range:0:4000)"),
+            optional=True,
+        ),
+        QgsProcessingParameterString(
+            NODATA, tr("Value that marks missing pixels (empty: what the file declares)"), optional=True
+        ),
         resolution,
-        _enum(DEVICE, tr("Device"), DEVICES, Recipe().device),
+        _enum(DEVICE, tr("Device"), list(DEVICES), Recipe().device),
+        _enum(PRECISION, tr("Precision"), list(PRECISIONS), Recipe().precision),
     ]
 
 
@@ -147,12 +153,7 @@ class Inputs:
         Raises:
             TextSegError: the first thing that is.
         """
-        find_pipeline(self._pipeline())
-        self._query()
-        recipe = self._recipe()
-        recipe.checked_parameters()
-        self._agreed(recipe)
-        parse_bands(self._text(BANDS))
+        self._typed().check()
         destination = self._values.get(OUTPUT)
         if isinstance(destination, str) and destination.startswith(("memory:", "ogr:", "postgis:")):
             raise OutputError(
@@ -163,10 +164,10 @@ class Inputs:
         """Return the order to the engine. To be called in the thread of the layers.
 
         Raises:
-            TextSegError: the raster cannot be used so.
+            TextSegError: as `check`, or the raster cannot be used so.
         """
-        recipe = self._recipe()
-        return Request(self._scene(), self._query(), recipe, self._output(), self._agreed(recipe))
+        self.check()
+        return self._typed().build(self._scene(), self._output())
 
     def key(self, request: Request) -> str:
         """Return the key of the endpoint, where the request needs one. To be called on the main thread.
@@ -176,52 +177,38 @@ class Inputs:
         """
         return key_for(request, self._text(AUTHCFG).strip())
 
-    def _agreed(self, recipe: Recipe) -> str:
-        """Return the address to which pictures may be sent.
+    def _typed(self) -> TypedRequest:
+        """Return the values as the one builder of requests takes them.
 
         Raises:
-            QueryError: there is one, and nobody agreed.
+            RecipeError: a parameter is no ``key=value``, or is given twice.
         """
-        address = str(recipe.parameters.get("base_url", ""))
-        agreed = bool(self._algorithm.parameterAsBool(self._values, CONSENT, self._context))
-        if address and not agreed and not recipe.parameters.get("clicks"):
-            raise QueryError(
-                f"Pictures of the raster would leave this computer for {shown_url(address)}, and nobody agreed to "
-                "that: set CONSENT if they may."
-            )
-        return address if agreed else ""
+        return TypedRequest(
+            text=self._text(TEXT),
+            word_list=self._text(WORD_LIST),
+            phrase=self._text(PHRASE),
+            pipeline=self._text(PIPELINE),
+            models=self._text(MODELS),
+            preset=self._text(PRESET),
+            parameters=self._parameters(),
+            device=self._text(DEVICE),
+            precision=self._text(PRECISION),
+            bands=self._text(BANDS),
+            stretch=self._text(STRETCH),
+            nodata=self._text(NODATA),
+            resolution=self._text(RESOLUTION),
+            agrees_to_send=bool(self._algorithm.parameterAsBool(self._values, CONSENT, self._context)),
+        )
+
+    def _parameters(self) -> dict[str, str]:
+        """Return the method's values by name, as text, from PARAMETERS, BASE_URL and MODEL."""
+        server = {"base_url": self._text(BASE_URL).strip(), "model": self._text(MODEL).strip()}
+        entries = [f"{name}={value}" for name, value in server.items() if value]
+        return parse_parameters([*split_parameters(self._text(PARAMETERS)), *entries])
 
     def _text(self, name: str) -> str:
+        """Return a value as it was given; of a choice that does not exist too, which QGIS would replace in silence."""
         return str(self._algorithm.parameterAsString(self._values, name, self._context))
-
-    def _pipeline(self) -> str:
-        return str(self._algorithm.parameterAsEnumString(self._values, PIPELINE, self._context))
-
-    def _preset(self) -> str:
-        return str(self._algorithm.parameterAsEnumString(self._values, PRESET, self._context))
-
-    def _query(self) -> Query:
-        given = {name: self._text(name) for name in (TEXT, WORD_LIST, PHRASE) if self._text(name).strip()}
-        if len(given) != 1:
-            found = " and ".join(given) or "none of them"
-            raise QueryError(f"Say what to look for with exactly one of TEXT, WORD_LIST and PHRASE, not with {found}.")
-        ((name, text),) = given.items()
-        info = PIPELINES[self._pipeline()]
-        if name == PHRASE:
-            return parse_phrase_for(info, text)
-        if info.takes == "phrase":
-            raise QueryError(f"The pipeline {info.name} answers a phrase or question: give PHRASE in place of {name}.")
-        return parse_class_list(find_word_list(text.strip()).text if name == WORD_LIST else text)
-
-    def _recipe(self) -> Recipe:
-        device = str(self._algorithm.parameterAsEnumString(self._values, DEVICE, self._context))
-        server = {"base_url": self._text(BASE_URL).strip(), "model": self._text(MODEL).strip()}
-        parameters = {
-            **find_preset(self._preset(), self._pipeline()),
-            **parse_parameters(self._text(PARAMETERS)),
-            **{name: value for name, value in server.items() if value},
-        }
-        return Recipe(self._pipeline(), self._text(MODELS).strip(), parameters, device)
 
     def _scene(self) -> Scene:
         layer = self._algorithm.parameterAsRasterLayer(self._values, INPUT, self._context)
@@ -229,15 +216,7 @@ class Inputs:
             raise SceneError(
                 f"The raster {self._values.get(INPUT)!r} cannot be opened: choose a raster layer or a file."
             )
-        extent, extent_crs = self._extent()
-        return scene_from_layer(
-            layer,
-            self._context.transformContext(),
-            extent,
-            extent_crs,
-            parse_bands(self._text(BANDS)),
-            self._resolution_m(),
-        )
+        return scene_from_layer(layer, self._context.transformContext(), *self._extent())
 
     def _extent(self) -> tuple[QgsRectangle | None, QgsCoordinateReferenceSystem | None]:
         extent = self._algorithm.parameterAsExtent(self._values, EXTENT, self._context)
@@ -245,11 +224,6 @@ class Inputs:
             return None, None
         crs = self._algorithm.parameterAsExtentCrs(self._values, EXTENT, self._context)
         return extent, crs  # invalid where neither the text nor a project says it: then it is that of the layer
-
-    def _resolution_m(self) -> float | None:
-        if self._values.get(RESOLUTION) in (None, ""):
-            return None
-        return float(self._algorithm.parameterAsDouble(self._values, RESOLUTION, self._context))
 
     def _output(self) -> Output:
         # Each call names a new temporary file, so it is made once.

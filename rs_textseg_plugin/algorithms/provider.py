@@ -34,7 +34,7 @@ class RsTextSegProvider(QgsProcessingProvider):
         return "RS TextSeg"
 
     def longName(self) -> str:  # noqa: N802 (QGIS's name)
-        """Return what the provider is for."""
+        """Return the name with the purpose."""
         return tr("RS TextSeg: segmentation of imagery by text")
 
     def versionInfo(self) -> str:  # noqa: N802 (QGIS's name)

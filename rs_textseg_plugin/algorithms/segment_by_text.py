@@ -18,6 +18,7 @@ from rs_textseg_plugin.algorithms.cancelling import cancelled_with
 from rs_textseg_plugin.algorithms.inputs import (
     CLASS_SCORES,
     CLICKS,
+    DEVICE,
     LABEL_RASTER,
     OUTPUT,
     SCORE_RASTER,
@@ -91,7 +92,7 @@ class SegmentByText(QgsProcessingAlgorithm):
         return tr(HELP)
 
     def helpUrl(self) -> str:  # noqa: N802 (QGIS's name)
-        """Return where the manual is."""
+        """Return the address of the manual."""
         return HELP_URL
 
     def tags(self) -> list[str]:
@@ -113,14 +114,13 @@ class SegmentByText(QgsProcessingAlgorithm):
         self, parameters: dict[str, Any], context: QgsProcessingContext
     ) -> tuple[bool, str]:
         """Return whether the values can be run, and if not, why."""
-        is_fine, why = super().checkParameterValues(parameters, context)
-        if not is_fine:
-            return is_fine, why
         try:
             Inputs(self, parameters, context).check()
         except TextSegError as error:
             return False, str(error)
-        return True, ""
+        # QGIS knows the devices of the list only; cuda:1 is one too.
+        known = {name: value for name, value in parameters.items() if name != DEVICE}
+        return super().checkParameterValues(known, context)
 
     def prepareAlgorithm(  # noqa: N802 (QGIS's name)
         self, parameters: dict[str, Any], context: QgsProcessingContext, feedback: QgsProcessingFeedback

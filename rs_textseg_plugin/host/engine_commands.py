@@ -9,7 +9,7 @@ from rs_textseg_plugin.runtime.environment import find_interpreter
 
 
 def how_to_fetch(models: str) -> str:
-    """Return how a model set is fetched, in words and commands; where the engine is missing, how that is installed."""
+    """Return the commands that fetch a model set, with words; without an engine, those that install it."""
     try:
         interpreter = find_interpreter()
     except EngineUnavailable as error:

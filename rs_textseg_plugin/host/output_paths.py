@@ -39,12 +39,12 @@ def default_output_path(project: QgsProject, text: str, now: datetime) -> Path:
 
 
 def paths_beside(path: Path, names: Iterable[str]) -> dict[str, str]:
-    """Return where rasters of an `Output` go that lie beside its polygons, by name."""
+    """Return the paths of rasters that lie beside the polygons of an `Output`, by name."""
     return {name: str(path.with_name(path.stem + RASTER_SUFFIXES[name])) for name in names}
 
 
 def clicks_path_beside(path: Path) -> str:
-    """Return where boxes and points go that lie beside polygons."""
+    """Return the path of the file with boxes and points, which lies beside the polygons."""
     return str(path.with_name(f"{path.stem}_clicks.geojson"))
 
 

@@ -32,7 +32,7 @@ class Setting(Generic[T]):
 
 LAST_TEXT = Setting("text", "")
 LAST_PHRASE = Setting("phrase", "")
-LAST_ASKS = Setting("asks", "classes")
+LAST_QUESTION_KIND = Setting("asks", "classes")
 LAST_PIPELINE = Setting("pipeline", Recipe().pipeline)
 LAST_MODELS = Setting("models", Recipe().models)
 LAST_RASTERS = Setting("rasters", "")

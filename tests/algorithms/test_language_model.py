@@ -20,10 +20,12 @@ ASKING = {
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({"TEXT": "roof"}, "not with TEXT and PHRASE"),
-        ({"TEXT": "roof", "PHRASE": ""}, "vlm-sam answers a phrase or question: give PHRASE in place of TEXT"),
-        ({"CONSENT": False}, "leave this computer for https://api.example.org/v1, and nobody agreed"),
+        ({"TEXT": "roof"}, "You gave a class list and a phrase"),
+        ({"TEXT": "roof", "PHRASE": ""}, "vlm-sam answers phrases and questions, and a class list was given"),
+        ({"CONSENT": False}, "leave this machine for https://api.example.org/v1, and nobody agreed"),
         ({"MODEL": ""}, "needs the name of a model on that server"),
+        ({"PARAMETERS": "base_url=http://localhost:1/v1"}, "The parameter 'base_url' is given twice"),
+        ({"PARAMETERS": "model=other"}, "The parameter 'model' is given twice"),
     ],
 )
 def test_wrong_values_are_told_before_anything_runs(algorithm, raster_file, tmp_path, values, words):

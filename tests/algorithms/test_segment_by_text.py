@@ -19,8 +19,11 @@ from qgis.core import (
 )
 
 from rs_textseg_plugin.contract.recipe import PIPELINES, PRESETS
+from rs_textseg_plugin.contract.scene import Scene, Stretch
 from rs_textseg_plugin.host.layers.result_layers import REQUEST_PROPERTY
 from rs_textseg_plugin.runtime.worker_process import WorkerProcessClient
+
+EXPERT = {"PRESET", "PARAMETERS", "BANDS", "STRETCH", "NODATA", "RESOLUTION", "DEVICE", "PRECISION"}
 
 
 def test_a_raster_and_a_text_become_polygons(run, tmp_path):
@@ -36,17 +39,22 @@ def test_the_request_holds_all_values(request_of, tmp_path):
         PIPELINE="sam-clip",
         MODELS=str(tmp_path),
         PARAMETERS="points_per_side=8; min_area_m2=20",
-        BANDS="3,2,1",
+        BANDS="3 2 1",
+        STRETCH="range:0:200",
+        NODATA="-9999",
         RESOLUTION=0.25,
-        DEVICE="cpu",
+        DEVICE="cuda:1",
+        PRECISION="fp32",
         LABEL_RASTER=str(tmp_path / "labels.tif"),
         EXTENT="500004,500008,4999990,4999998 [EPSG:32633]",
     )
     assert request.recipe.models == str(tmp_path)
     assert request.recipe.parameters == {"points_per_side": "8", "min_area_m2": "20"}
     assert request.recipe.checked_parameters()["points_per_side"] == 8
-    assert request.recipe.device == "cpu"
+    assert (request.recipe.device, request.recipe.precision) == ("cuda:1", "fp32")
     assert request.scene.bands == (3, 2, 1)
+    assert request.scene.stretch == Stretch("range", 0, 200)
+    assert request.scene.nodata == -9999
     assert request.scene.ground_resolution_m == 0.25
     assert (request.scene.extent.xmin, request.scene.extent.ymax) == (500004, 4999998)
     assert request.output.label_raster == str(tmp_path / "labels.tif")
@@ -66,7 +74,8 @@ def test_what_is_not_given_is_at_its_default(request_of):
     assert request.recipe.models == "demo"
     assert request.recipe.parameters == {}
     assert request.scene.extent is None
-    assert request.scene.ground_resolution_m is None
+    assert request.scene == Scene(request.scene.path)
+    assert (request.recipe.device, request.recipe.precision, request.recipe.preset) == ("auto", "auto", "")
     assert request.output.label_raster == ""
 
 
@@ -87,9 +96,10 @@ def test_a_phrase_is_asked_where_the_method_answers_some(request_of):
     assert [spec.name for spec in request.query.classes] == ["house", "road"]
 
 
-def test_a_preset_is_the_base_of_the_parameters(request_of):
+def test_a_preset_is_given_by_its_name_and_is_the_base_of_the_parameters(request_of):
     request = request_of(PIPELINE="segearth-ov", PRESET="native", PARAMETERS="cls_weight=0.1")
-    assert request.recipe.parameters == {**PRESETS["native"].values, "cls_weight": "0.1"}
+    assert (request.recipe.preset, request.recipe.parameters) == ("native", {"cls_weight": "0.1"})
+    assert request.recipe.chosen_parameters == {**PRESETS["native"].values, "cls_weight": "0.1"}
 
 
 def test_the_known_class_lists_are_offered(algorithm):
@@ -129,21 +139,26 @@ def test_an_extent_without_a_crs_and_a_project_is_in_that_of_the_layer(request_o
     [
         ({"INPUT": "/gone.tif"}, "/gone.tif not found"),
         ({"TEXT": "-shadow"}, "only negative classes"),
-        ({"TEXT": ""}, "TEXT"),
-        ({"TEXT": " "}, "exactly one of TEXT, WORD_LIST and PHRASE, not with none of them"),
-        ({"WORD_LIST": "loveda"}, "not with TEXT and WORD_LIST"),
+        ({"TEXT": ""}, "exactly one of these"),
+        ({"TEXT": " "}, "a class list, the name of a class list, a phrase. You gave none of them"),
+        ({"WORD_LIST": "loveda"}, "You gave a class list and the name of a class list"),
         ({"TEXT": "", "WORD_LIST": "lovda"}, "There is no word list 'lovda'"),
         ({"TEXT": "", "PHRASE": "house near a road"}, "sam-clip answers class lists, no phrases"),
         ({"TEXT": "", "PHRASE": "near a road", "PIPELINE": "text2seg"}, "does not say what to look for"),
         ({"PRESET": "native"}, "one of the pipeline segearth-ov, not of sam-clip"),
-        ({"PRESET": "nonsense"}, "PRESET"),
+        ({"PRESET": "nonsense"}, "There is no preset 'nonsense'"),
         ({"BASE_URL": "https://api.example.org/v1"}, "has no parameter 'base_url'"),
         ({"PARAMETERS": "points_per_side=many"}, "points_per_side='many' is not understood"),
         ({"PARAMETERS": "nonsense=1"}, "has no parameter 'nonsense'"),
         ({"PARAMETERS": "nonsense"}, "write key=value"),
         ({"BANDS": "1,2"}, "The bands '1,2' are not understood"),
-        ({"PIPELINE": "magic"}, "PIPELINE"),
-        ({"RESOLUTION": -1}, "RESOLUTION"),
+        ({"PIPELINE": "magic"}, "There is no pipeline 'magic'"),
+        ({"DEVICE": "gpu"}, "There is no device 'gpu'"),
+        ({"PRECISION": "fp8"}, "There is no precision 'fp8'"),
+        ({"STRETCH": "much"}, "The stretch 'much' is not understood"),
+        ({"NODATA": "x"}, "The nodata value 'x' is not understood"),
+        ({"RESOLUTION": -1}, "The resolution '-1' is not understood"),
+        ({"RESOLUTION": "x"}, "The resolution 'x' is not understood"),
         ({"OUTPUT": "memory:"}, "name a file"),
     ],
 )
@@ -260,18 +275,17 @@ def test_names_and_choices_that_scripts_use_are_stable(algorithm):
     main = {"INPUT", "TEXT", "PIPELINE", "MODELS", "EXTENT", "OUTPUT"}
     questions, more = {"WORD_LIST", "PHRASE"}, {"LABEL_RASTER", "SCORE_RASTER", "CLASS_SCORES", "CLICKS"}
     server = {"BASE_URL", "MODEL", "AUTHCFG", "CONSENT"}
-    advanced = {"PRESET", "PARAMETERS", "BANDS", "RESOLUTION", "DEVICE"}
-    assert set(names) == main | questions | more | server | advanced
+    assert set(names) == main | questions | more | server | EXPERT
     assert algorithm.parameterDefinition("PIPELINE").usesStaticStrings()
     assert algorithm.parameterDefinition("PIPELINE").options() == list(PIPELINES)
     assert algorithm.parameterDefinition("DEVICE").options() == ["auto", "cpu", "cuda", "mps"]
+    assert algorithm.parameterDefinition("PRECISION").options() == ["auto", "fp32", "bf16"]
 
 
 def test_expert_values_are_advanced_and_the_others_are_not(algorithm):
     flag = QgsProcessingParameterDefinition.Flag.FlagAdvanced
     advanced = {d.name() for d in algorithm.parameterDefinitions() if d.flags() & flag}
-    expert = {"PRESET", "PARAMETERS", "BANDS", "RESOLUTION", "DEVICE"}
-    assert advanced == expert | {"BASE_URL", "MODEL", "AUTHCFG", "CONSENT"}
+    assert advanced == EXPERT | {"BASE_URL", "MODEL", "AUTHCFG", "CONSENT"}
 
 
 def test_it_can_be_found_and_is_explained(algorithm):

@@ -10,7 +10,7 @@ from rs_textseg_plugin.gui.dock import RsTextSegDock
 from rs_textseg_plugin.gui.state.query_state import Sending
 from rs_textseg_plugin.gui.state.vlm_choice import VlmChoice
 from rs_textseg_plugin.gui.vlm.consent_question import user_consents
-from rs_textseg_plugin.host.server.consent import has_consented
+from rs_textseg_plugin.host.server.consent import consented_addresses
 
 URL = "https://api.example.org/v1"
 YES, NO = QMessageBox.StandardButton.Yes, QMessageBox.StandardButton.No
@@ -69,7 +69,7 @@ def test_after_yes_it_runs_and_the_question_does_not_come_again(dock, model):
     model.submit()
     assert len(seen) == 1
     assert [request.consent_to_send for request in dock.submitted] == [URL, URL]
-    assert has_consented(URL)
+    assert consented_addresses() == {URL}
 
 
 def test_another_address_is_another_question(dock, model):

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 from qgis.core import QgsRasterLayer, QgsVectorLayer
 from qgis.gui import QgsCollapsibleGroupBox
@@ -7,7 +9,7 @@ from qgis.PyQt.QtCore import Qt
 from qgis.PyQt.QtWidgets import QLabel, QWidget
 
 from rs_textseg_plugin.contract.events import ClassSummary, Failed, Finished, Found, Progress
-from rs_textseg_plugin.contract.recipe import PIPELINES
+from rs_textseg_plugin.contract.recipe import DEVICES, PIPELINES
 from rs_textseg_plugin.gui.dock import RsTextSegDock
 
 
@@ -97,6 +99,13 @@ def test_the_widgets_change_the_model(dock, model):
     assert model.state.models == "/models"
 
 
+def test_every_device_can_be_chosen(dock, model):
+    device = dock.form.device
+    assert [device.itemData(row) for row in range(device.count())] == list(DEVICES)
+    device.setCurrentText("MPS (Apple GPU)")
+    assert model.state.typed().device == "mps"
+
+
 def test_a_preset_is_picked_for_the_method_and_shown_in_the_parameters(dock, model):
     dock.form.method.setCurrentText("SegEarth-OV")
     preset = dock.form.preset
@@ -118,7 +127,8 @@ def test_a_preset_is_picked_for_the_method_and_shown_in_the_parameters(dock, mod
 
 def test_presets_are_offered_where_the_method_has_some(dock, model, monkeypatch):
     assert dock.form.preset.isVisible()
-    monkeypatch.setattr("rs_textseg_plugin.gui.query.query_form.presets_of", lambda pipeline: {})
+    without = dataclasses.replace(PIPELINES["segearth-ov"], presets={})
+    monkeypatch.setitem(PIPELINES, "segearth-ov", without)  # every method has one by now
     model.update(pipeline="segearth-ov")
     assert not dock.form.preset.isVisible()
 
@@ -222,7 +232,7 @@ def test_the_dock_fits_a_small_screen(dock):
 
 @pytest.mark.parametrize("pipeline", PIPELINES)
 def test_the_dock_can_be_used_at_320_pixels(qtbot, dock, model, pipeline):
-    model.update(pipeline=pipeline, asks="phrase")
+    model.update(pipeline=pipeline, question_kind="phrase")
     model.take_finished(Finished("x.gpkg", (ClassSummary("road", "#ff0000", 3, 5.0, 0.8),), ("A note.",)))
     dock.findChild(QgsCollapsibleGroupBox, "advancedGroup").setCollapsed(False)
     dock.resize(320, 900)

@@ -53,7 +53,7 @@ def counts_in_words(counts: Mapping[str, int]) -> str:
 
 
 def answers_in_words(answers: Sequence[str]) -> str:
-    """Return what a language model said of each object, a line each; of many only the first ones."""
+    """Return the words of a language model, a line for each object; of many objects only the first."""
     if not answers:
         return ""
     lines = [f"{number}. {answer}" for number, answer in enumerate(answers[:_MOST_ANSWERS], start=1)]
@@ -71,29 +71,29 @@ def area_in_words(area_m2: float) -> str:
 
 
 def found_in_words(finished: Finished) -> str:
-    """Return what a finished run has found and how long it took, in one sentence that fits a narrow message bar."""
+    """Return count and time of a finished run, in one sentence that fits a narrow message bar."""
     return _found(finished, tr("{} polygons in {} s."), tr("{} polygon in {} s."))
 
 
 def result_in_words(finished: Finished) -> str:
-    """Return what a finished run has found, how long it took and on what, and what has to be said of its models."""
+    """Return count, time and device of a finished run, and that its models are demo models where they are."""
     found = _found(finished, tr("{} polygons in {} s on {}."), tr("{} polygon in {} s on {}."))
     if not finished.is_demo or not any(row.count for row in finished.classes):
         return found
     return f"{found} " + tr("These are demo models, which only show how the product works.")
 
 
-def _found(finished: Finished, many: str, one: str) -> str:
+def _found(finished: Finished, plural: str, singular: str) -> str:
     """Fill in count, seconds and device, in what takes that much."""
     count = sum(row.count for row in finished.classes)
     if not count:
         return tr("Nothing was found: try other words, or lower the probability threshold.")
     device = finished.device or tr("an unnamed device")
-    return (many if count > 1 else one).format(count, max(1, round(finished.seconds)), device)
+    return (plural if count > 1 else singular).format(count, max(1, round(finished.seconds)), device)
 
 
 def reading_in_words(phrase: str) -> str:
-    """Return how a referring phrase is understood, and which words are not; empty where it cannot be read."""
+    """Return the reading of a referring phrase and the words that were not read; empty where it cannot be read."""
     try:
         reading = read_phrase(phrase)
     except QueryError:

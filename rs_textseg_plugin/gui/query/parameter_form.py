@@ -84,7 +84,7 @@ class ParameterForm(QWidget):
 
 
 def tooltip(parameter: Parameter) -> str:
-    """Return what a parameter does, its default, and where that comes from, as rich text that wraps."""
+    """Return rich text that wraps: the help of a parameter, its default, and the source of the default."""
     default = tr("auto") if parameter.default is None else parameter.default
     source = tr("Default: {} ({})").format(default, parameter.source)
     return f"<p>{html.escape(parameter.help)}</p><p>{html.escape(source)}</p><p><tt>{parameter.name}</tt></p>"
@@ -113,7 +113,7 @@ def make_editor(parameter: Parameter) -> tuple[Editor, Any]:
 
 
 def read_editor(editor: Editor, parameter: Parameter) -> ParameterValue:
-    """Return what a widget shows, in the parameter's type; None for "auto"."""
+    """Return the value that a widget shows, in the parameter's type; None for "auto"."""
     if isinstance(editor, QCheckBox):
         return bool(editor.isChecked())
     if isinstance(editor, (QComboBox, QLineEdit)):

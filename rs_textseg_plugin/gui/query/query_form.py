@@ -14,21 +14,20 @@ from qgis.PyQt.QtWidgets import (
     QWidget,
 )
 
-from rs_textseg_plugin.contract.recipe import PIPELINES
+from rs_textseg_plugin.contract.recipe import DEVICES, PIPELINES, PipelineInfo
 from rs_textseg_plugin.gui.parts.problem_label import ProblemLabel
 from rs_textseg_plugin.gui.parts.qt import RASTER_LAYERS
 from rs_textseg_plugin.gui.query.model_picker import ModelPicker
 from rs_textseg_plugin.gui.query.parameter_form import ParameterForm
 from rs_textseg_plugin.gui.query.question_field import QuestionField
 from rs_textseg_plugin.gui.query.raster_choice import RasterChoice
-from rs_textseg_plugin.gui.state.base_values import presets_of
 from rs_textseg_plugin.gui.state.query_model import QueryModel
 from rs_textseg_plugin.gui.state.query_state import DRAWN_AREA, MAP_CANVAS, WHOLE_LAYER
 from rs_textseg_plugin.gui.state.vlm_choice import OWN_FIELDS
 from rs_textseg_plugin.gui.vlm.vlm_form import VlmForm
 from rs_textseg_plugin.host.translate import tr
 
-_DEVICES = {"auto": "Automatic", "cpu": "CPU", "cuda": "CUDA (NVIDIA GPU)"}
+_DEVICE_TITLES = {"auto": "Automatic", "cpu": "CPU", "cuda": "CUDA (NVIDIA GPU)", "mps": "MPS (Apple GPU)"}
 _EXTENTS = {WHOLE_LAYER: "Whole layer", MAP_CANVAS: "Map canvas", DRAWN_AREA: "Drawn rectangle"}
 
 
@@ -63,7 +62,7 @@ class QueryForm(QWidget):
         self.preset = _combo("preset", {})
         self.vlm = VlmForm(self._model, self)
         self.resolution = _resolution_box()
-        self.device = _combo("device", _DEVICES)
+        self.device = _combo("device", {name: _DEVICE_TITLES[name] for name in DEVICES})
         self.rasters = RasterChoice(self)
         self.parameters = ParameterForm(self)
         self._shown_method = ""
@@ -74,8 +73,8 @@ class QueryForm(QWidget):
     def _raster_group(self) -> QGroupBox:
         group, form = _group("rasterGroup", tr("Raster"))
         _add_row(form, tr("Layer"), self.layer, tr("The raster layer that is segmented"), self.layer_problem)
-        about = tr("The whole layer, the part that the map canvas shows, or a rectangle that you draw on it")
-        _add_row(form, tr("Extent"), self.extent, about, self.extent_problem)
+        tooltip = tr("The whole layer, the part that the map canvas shows, or a rectangle that you draw on it")
+        _add_row(form, tr("Extent"), self.extent, tooltip, self.extent_problem)
         return group
 
     def _method_group(self) -> QGroupBox:
@@ -108,9 +107,10 @@ class QueryForm(QWidget):
         update = self._model.update
         self.layer.layerChanged.connect(lambda layer: update(layer_id=layer.id() if layer else ""))
         self.extent.currentIndexChanged.connect(lambda _: update(extent_choice=self.extent.currentData()))
-        self.extent.activated.connect(self._extent_picked)  # also when the same one is picked again
+        self.extent.activated.connect(self._extent_picked)  # also when the same entry is picked again
         self.method.currentIndexChanged.connect(lambda _: update(pipeline=self.method.currentData()))
         self.models.picked.connect(lambda models: update(models=models))
+        self.models.looked_at.connect(self._model.refresh)
         self.preset.activated.connect(lambda _: update(preset=self.preset.currentData(), parameters={}))
         self.resolution.valueChanged.connect(lambda value: update(ground_resolution_m=value or None))
         self.device.currentIndexChanged.connect(lambda _: update(device=self.device.currentData()))
@@ -131,9 +131,9 @@ class QueryForm(QWidget):
         _choose(self.device, state.device)
         self.rasters.show_names(state.rasters)
         self._show_method()
-        self.models.show_models(state.pipeline, state.models)
+        self.models.show_models(self._model.sets, state.models)
         self.question.show_question()
-        self.vlm.setVisible(self._model.asks_a_model)
+        self.vlm.setVisible(self._model.pipeline.asks_model)
         self.vlm.show_choice()
         self._show_problems()
         self.setEnabled(not self._model.run.is_running)
@@ -144,26 +144,25 @@ class QueryForm(QWidget):
         if self._shown_method != info.name:  # whoever changed it, the user in the combo box or the model
             self._shown_method = info.name
             self.method.setToolTip(f"<p>{tr(info.summary)}</p><p>{info.source}</p>")
-            self._list_presets()
-            hidden = OWN_FIELDS if self._model.asks_a_model else ()
+            self._list_presets(info)
+            hidden = OWN_FIELDS if info.asks_model else ()
             self.parameters.show_parameters(tuple(p for p in info.parameters if p.name not in hidden))
         _choose(self.preset, self._model.state.preset)
         self.parameters.show_values(self._model.state.parameters, self._model.base_values)
 
-    def _list_presets(self) -> None:
-        presets = presets_of(self._shown_method)
+    def _list_presets(self, info: PipelineInfo) -> None:
         self.preset.clear()
         self.preset.addItem(tr("None"), "")
-        for row, (name, about) in enumerate(presets.items(), start=1):
+        for row, (name, preset) in enumerate(info.presets.items(), start=1):
             self.preset.addItem(name, name)
-            self.preset.setItemData(row, about, Qt.ItemDataRole.ToolTipRole)
+            self.preset.setItemData(row, preset.about, Qt.ItemDataRole.ToolTipRole)
         for widget in (self.preset, self.preset_label):
-            widget.setVisible(bool(presets))
+            widget.setVisible(bool(info.presets))
 
     def _show_problems(self) -> None:
         problems = self._model.problems
         self.layer_problem.show_problem(tr(problems.layer))
-        self.extent_problem.show_problem(tr(problems.extent))
+        self.extent_problem.show_problem(problems.extent)
         self.models_problem.show_problem(problems.models)
         self.parameters_problem.show_problem(problems.parameters)
 

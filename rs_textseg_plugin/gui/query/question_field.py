@@ -15,11 +15,11 @@ from qgis.PyQt.QtWidgets import (
     QWidget,
 )
 
+from rs_textseg_plugin.contract.tables.pipeline_info import CLASSES, PHRASE
 from rs_textseg_plugin.contract.text.word_list import WordList
 from rs_textseg_plugin.gui.parts.problem_label import ProblemLabel
 from rs_textseg_plugin.gui.query.word_list_button import WordListButton
 from rs_textseg_plugin.gui.state.query_model import QueryModel
-from rs_textseg_plugin.gui.state.query_state import CLASSES, PHRASE
 from rs_textseg_plugin.host.translate import tr
 
 _TEXT_LINES = 3
@@ -52,15 +52,15 @@ class QuestionField(QGroupBox):
 
     def show_question(self) -> None:
         """Show what the model holds; a widget that already does is not touched."""
-        state = self._model.state
-        self.label.setVisible(len(state.kinds) == 1)
+        state, question_kinds = self._model.state, self._model.pipeline.question_kinds
+        self.label.setVisible(len(question_kinds) == 1)
         for kind, button in self.kinds.items():
-            button.setVisible(len(state.kinds) > 1)
+            button.setVisible(len(question_kinds) > 1)
             button.setChecked(kind == state.kind)
         self.word_lists.setVisible(state.kind == CLASSES)
         if self.text.toPlainText() != state.question:
             self.text.setPlainText(state.question)
-        is_free = PHRASE in state.kinds and len(state.kinds) == 1
+        is_free = question_kinds == (PHRASE,)
         self.text.setPlaceholderText(_QUESTION if is_free else _PLACEHOLDERS[state.kind])
         self.text.setToolTip(tr(_QUESTION_HELP if is_free else _HELP[state.kind]))
         reading = self._model.reading
@@ -97,7 +97,7 @@ class QuestionField(QGroupBox):
     def _connect(self) -> None:
         self.text.textChanged.connect(self._take_text)
         for kind, button in self.kinds.items():
-            button.clicked.connect(lambda _, kind=kind: self._model.update(asks=kind))
+            button.clicked.connect(lambda _, kind=kind: self._model.update(question_kind=kind))
         self.word_lists.picked.connect(self._take_list)
         self.word_lists.refused.connect(self._model.refused)
 
@@ -106,7 +106,7 @@ class QuestionField(QGroupBox):
         self._model.update(**({"phrase": text} if self._model.state.kind == PHRASE else {"text": text}))
 
     def _take_list(self, entry: WordList) -> None:
-        self._model.update(text=entry.text, asks=CLASSES)
+        self._model.update(text=entry.text, question_kind=CLASSES)
 
 
 def _quiet_label(name: str) -> QLabel:

@@ -11,42 +11,43 @@ from typing import Any, Callable
 from qgis.core import QgsCoordinateReferenceSystem, QgsMapLayer, QgsProject, QgsRectangle
 from qgis.PyQt.QtCore import QObject, pyqtSignal
 
-from rs_textseg_plugin.contract.errors import QueryError, RecipeError, TextSegError
+from rs_textseg_plugin.contract.errors import RecipeError, TextSegError
 from rs_textseg_plugin.contract.events import Failed, Finished, Found, Progress
-from rs_textseg_plugin.contract.query import Query, parse_class_list
-from rs_textseg_plugin.contract.recipe import PIPELINES, ParameterValue, PipelineInfo, Recipe, find_preset
+from rs_textseg_plugin.contract.recipe import ParameterValue, PipelineInfo, Recipe
 from rs_textseg_plugin.contract.request import Output, Request
 from rs_textseg_plugin.contract.server.server_address import is_this_machine, parse_address
-from rs_textseg_plugin.contract.text.phrase import parse_phrase_for
+from rs_textseg_plugin.contract.tables.pipeline_info import PHRASE
 from rs_textseg_plugin.gui.parts.words import reading_in_words
 from rs_textseg_plugin.gui.state.base_values import base_values
 from rs_textseg_plugin.gui.state.draw_again import DrawAgain
-from rs_textseg_plugin.gui.state.model_choices import why_not_usable
+from rs_textseg_plugin.gui.state.model_sets import OfferedSet, sets_for
+from rs_textseg_plugin.gui.state.problems import Problems, find_problems
 from rs_textseg_plugin.gui.state.query_state import (
     DRAWN_AREA,
     MAP_CANVAS,
-    PHRASE,
-    Problems,
     RunState,
     Sending,
     remember_state,
     remembered_state,
 )
-from rs_textseg_plugin.gui.state.vlm_choice import ENDPOINT, asks_a_model
+from rs_textseg_plugin.gui.state.snapshot import Snapshot
 from rs_textseg_plugin.host.layers.click_layers import ClickLayers
-from rs_textseg_plugin.host.layers.scene_from_layer import layer_support, scene_from_layer
+from rs_textseg_plugin.host.layers.scene_from_layer import scene_from_layer
 from rs_textseg_plugin.host.layers.views import count_views
-from rs_textseg_plugin.host.output_paths import clicks_path_beside, default_output_path, make_folder_for, paths_beside
-from rs_textseg_plugin.host.server.consent import consent, has_consented, take_back
-from rs_textseg_plugin.host.server.endpoint_key import sends_pictures
-
-_NO_AREA = "Draw a rectangle on the map."
+from rs_textseg_plugin.host.output_paths import (
+    RASTER_SUFFIXES,
+    clicks_path_beside,
+    default_output_path,
+    make_folder_for,
+    paths_beside,
+)
+from rs_textseg_plugin.host.server.consent import consent, is_among, take_back
 
 CanvasView = Callable[[], "tuple[QgsRectangle, QgsCoordinateReferenceSystem]"]
 
 
 class QueryModel(QObject):
-    """State that can be observed.
+    """State that can be observed. No property reads the disk or the settings; `refresh` does.
 
     Args:
         project: where the layers are.
@@ -82,12 +83,14 @@ class QueryModel(QObject):
         self.run = RunState()
         self._answer = DrawAgain(project, now)
         self._area: tuple[QgsRectangle, QgsCoordinateReferenceSystem] | None = None
-        project.layersRemoved.connect(self._look_again)
+        self._snapshot = Snapshot.take(self.state)
+        self._problems = self._find_problems()
+        project.layersRemoved.connect(self._tell_change)
 
     @property
     def pipeline(self) -> PipelineInfo:
         """The chosen method."""
-        return PIPELINES[self.state.pipeline]
+        return self.state.info
 
     @property
     def layer(self) -> QgsMapLayer | None:
@@ -96,20 +99,18 @@ class QueryModel(QObject):
 
     @property
     def problems(self) -> Problems:
-        """What speaks against a run. An empty text is no problem, there is just nothing to do yet."""
-        return Problems(
-            layer=layer_support(self.layer).value,
-            extent=_NO_AREA if self.state.extent_choice == DRAWN_AREA and self._area is None else "",
-            text=self._text_problem() if self.state.question.strip() else "",
-            models=why_not_usable(self.state.models),
-            parameters=self._parameter_problem(),
-            vlm=self.state.vlm.problem(self.state.models) if self.asks_a_model else "",
-        )
+        """The problems of the choice, a sentence a field; found when the choice changed or `refresh` was called."""
+        return self._problems
+
+    @property
+    def sets(self) -> tuple[OfferedSet, ...]:
+        """The model sets that serve the method."""
+        return sets_for(self.state.pipeline, self._snapshot.sets)
 
     @property
     def base_values(self) -> dict[str, ParameterValue]:
         """Every parameter as it is while the user sets none."""
-        return base_values(self.state.pipeline, self.state.models, self.state.preset)
+        return base_values(self.state.pipeline, self.state.preset, self._snapshot.models.parameters)
 
     @property
     def reading(self) -> str:
@@ -123,15 +124,10 @@ class QueryModel(QObject):
         return self._area if self.state.extent_choice == DRAWN_AREA else None
 
     @property
-    def asks_a_model(self) -> bool:
-        """Whether the method asks a vision-language model."""
-        return asks_a_model(self.pipeline)
-
-    @property
     def has_consent(self) -> bool:
-        """Whether pictures may be sent to the address that is chosen."""
+        """Whether pictures may be sent to where the choice would send them."""
         try:
-            return self.state.vlm.place == ENDPOINT and has_consented(self.state.vlm.base_url)
+            return bool(self._pictures_go_to) and is_among(self._pictures_go_to, self._snapshot.consents)
         except RecipeError:
             return False
 
@@ -159,7 +155,16 @@ class QueryModel(QObject):
             choices = {"preset": "", "parameters": {}, **choices}
         state = dataclasses.replace(self.state, **choices)
         if state != self.state:
+            self._snapshot = self._snapshot.followed(self.state, state)
             self.state = state
+            self._tell_change()
+
+    def refresh(self) -> None:
+        """Look again at disk and settings: sets may have been fetched, folders removed, consents given elsewhere."""
+        before = (self._snapshot, self._problems)
+        self._snapshot = Snapshot.take(self.state)
+        self._problems = self._find_problems()
+        if (self._snapshot, self._problems) != before:
             self.changed.emit()
 
     def draw_area(self) -> None:
@@ -171,15 +176,16 @@ class QueryModel(QObject):
         """Look at a rectangle that was drawn."""
         self._area = (rectangle, crs)
         self.state = dataclasses.replace(self.state, extent_choice=DRAWN_AREA)
-        self.changed.emit()
+        self._tell_change()
 
     def submit(self) -> None:
         """Ask for a run, where one is possible; before pictures are sent somewhere, ask for the user's consent."""
+        self.refresh()
         if not self.can_run:
             return
         try:
             request = self.build_request()
-            if sends_pictures(request) and not request.consent_to_send:
+            if request.recipe.pictures_go_to and not request.consent_to_send:
                 self.consent_wanted.emit(self._sending(request))
                 return
             make_folder_for(Path(request.output.path))
@@ -191,14 +197,13 @@ class QueryModel(QObject):
 
     def consent(self) -> None:
         """The user agreed to send pictures to the address that is chosen: remember that, and run."""
-        consent(self.state.vlm.base_url)
-        self.changed.emit()
+        consent(self._pictures_go_to)
         self.submit()
 
     def take_consent_back(self) -> None:
         """The user no longer agrees."""
-        take_back(self.state.vlm.base_url)
-        self.changed.emit()
+        take_back(self._pictures_go_to)
+        self.refresh()
 
     def draw_again(self) -> None:
         """Ask for a run that draws the answer's boxes and points as the user left them."""
@@ -224,19 +229,11 @@ class QueryModel(QObject):
             TextSegError: something speaks against it.
         """
         extent, extent_crs = self._extent()
-        scene = scene_from_layer(
-            self.layer,
-            self._project.transformContext(),
-            extent,
-            extent_crs,
-            ground_resolution_m=self.state.ground_resolution_m,
-        )
+        scene = scene_from_layer(self.layer, self._project.transformContext(), extent, extent_crs)
+        typed = self.state.typed(self.has_consent)
         path = default_output_path(self._project, self.state.question, self._now())
-        clicks = clicks_path_beside(path) if self.asks_a_model else ""
-        output = Output(str(path), clicks=clicks, **paths_beside(path, self.state.wanted_rasters))
-        recipe = self._recipe()
-        agreed = str(recipe.parameters.get("base_url", "")) if self.has_consent else ""
-        return Request(scene, self._parse_text(), recipe, output, agreed)
+        clicks = clicks_path_beside(path) if self.pipeline.asks_model else ""
+        return typed.build(scene, Output(str(path), clicks=clicks, **paths_beside(path, self._rasters(typed.recipe()))))
 
     def _extent(self) -> tuple[QgsRectangle | None, QgsCoordinateReferenceSystem | None]:
         if self.state.extent_choice == MAP_CANVAS:
@@ -258,54 +255,51 @@ class QueryModel(QObject):
 
     def take_finished(self, finished: Finished) -> None:
         """The run has ended with a result."""
-        self.run = RunState(finished=finished)
-        self.changed.emit()
+        self._end_run(RunState(finished=finished))
 
     def take_failed(self, failed: Failed) -> None:
         """The run has ended without one."""
-        self.run = RunState(failed=None if failed.kind == "Cancelled" else failed)
-        self.changed.emit()
+        self._end_run(RunState(failed=None if failed.kind == "Cancelled" else failed))
 
     def take_answer(self, request: Request, layers: ClickLayers, answers: Sequence[str]) -> None:
         """A run has ended with the answer of a vision-language model, which lies in layers now."""
         self._answer.remember(request, layers)
         self._set_run(answers=tuple(answers))
 
-    def _look_again(self) -> None:
+    @property
+    def _pictures_go_to(self) -> str:
+        """The address that the choice sends pictures to; empty: none."""
+        typed = self.state.typed()
+        return Recipe(typed.pipeline, parameters=typed.parameters, preset=typed.preset).pictures_go_to
+
+    def _find_problems(self) -> Problems:
+        return find_problems(self.state, self._snapshot, self.layer, self._area is not None)
+
+    def _tell_change(self) -> None:
+        """Another choice has other problems."""
+        self._problems = self._find_problems()
         self.changed.emit()
 
     def _sending(self, request: Request) -> Sending:
-        parameters = {**self.base_values, **self.state.parameters}
-        address = parse_address(self.state.vlm.base_url).base_url
-        return Sending(address, is_this_machine(address), count_views(self.layer, request.scene, parameters))
+        address = parse_address(request.recipe.pictures_go_to).base_url
+        views = count_views(self.layer, request.scene, self.pipeline, self._resolved(request.recipe))
+        return Sending(address, is_this_machine(address), views)
+
+    def _resolved(self, recipe: Recipe) -> dict[str, ParameterValue]:
+        """Return the values of all parameters by name, as the engine resolves them."""
+        return recipe.checked_parameters(self._snapshot.models.parameters)
+
+    def _rasters(self, recipe: Recipe) -> tuple[str, ...]:
+        """Return the names of the rasters in `Output`: those chosen, and the scores where they are the whole result."""
+        needed = {"score_raster"} if self.pipeline.makes_heat(self._resolved(recipe)) else set()
+        return tuple(name for name in RASTER_SUFFIXES if name in {*self.state.rasters, *needed})
+
+    def _end_run(self, run: RunState) -> None:
+        """Show how a run has ended; it may have taken long, so that the disk is looked at again."""
+        self.run = run
+        self._snapshot = Snapshot.take(self.state)
+        self._tell_change()
 
     def _set_run(self, **changes: Any) -> None:
         self.run = dataclasses.replace(self.run, **changes)
         self.changed.emit()
-
-    def _recipe(self) -> Recipe:
-        state = self.state
-        parameters = {**find_preset(state.preset, state.pipeline), **state.parameters}
-        if self.asks_a_model:
-            parameters = {**parameters, **state.vlm.parameters}
-        return Recipe(state.pipeline, state.models, parameters, state.device)
-
-    def _parse_text(self) -> Query:
-        if self.state.kind == PHRASE:
-            return parse_phrase_for(self.pipeline, self.state.phrase)
-        return parse_class_list(self.state.text)
-
-    def _text_problem(self) -> str:
-        try:
-            self._parse_text()
-        except QueryError as error:
-            return str(error)
-        return ""
-
-    def _parameter_problem(self) -> str:
-        try:
-            own = {**find_preset(self.state.preset, self.state.pipeline), **self.state.parameters}
-            Recipe(self.state.pipeline, parameters=own).checked_parameters()
-        except RecipeError as error:
-            return str(error)
-        return ""

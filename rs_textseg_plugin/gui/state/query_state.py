@@ -1,4 +1,4 @@
-"""What the user has chosen in the dock, as plain values, and how it is remembered."""
+"""The user's choices in the dock as plain values, and how they are remembered."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from typing import Optional
 
 from rs_textseg_plugin.contract.events import Failed, Finished, Progress
-from rs_textseg_plugin.contract.recipe import PIPELINES, ParameterValue, Recipe
+from rs_textseg_plugin.contract.recipe import DEVICES, PIPELINES, ParameterValue, PipelineInfo, Recipe
+from rs_textseg_plugin.contract.tables.pipeline_info import CLASSES, PHRASE
+from rs_textseg_plugin.contract.text.typed_request import TypedRequest
 from rs_textseg_plugin.gui.state.vlm_choice import VlmChoice, remember_choice, remembered_choice
 from rs_textseg_plugin.host import settings
 from rs_textseg_plugin.host.output_paths import RASTER_SUFFIXES
@@ -15,19 +17,17 @@ from rs_textseg_plugin.host.output_paths import RASTER_SUFFIXES
 WHOLE_LAYER = "layer"
 MAP_CANVAS = "canvas"
 DRAWN_AREA = "area"
-CLASSES = "classes"
-PHRASE = "phrase"
 
 
 @dataclass(frozen=True)
 class QueryState:
-    """What the user has chosen.
+    """The user's choices.
 
     Attributes:
         layer_id: id of a layer of the project; empty: none.
         text: the class list as typed.
         phrase: the phrase as typed; both are kept, one of them is asked.
-        asks: `CLASSES` or `PHRASE`, for methods that answer both.
+        question_kind: `CLASSES` or `PHRASE`, for methods that answer both.
         pipeline: a name in `PIPELINES`.
         models: id of a set, or a folder.
         preset: a name in `PRESETS` that fits the pipeline; empty: none.
@@ -35,14 +35,14 @@ class QueryState:
         extent_choice: `WHOLE_LAYER`, `MAP_CANVAS` or `DRAWN_AREA`, which is not remembered.
         parameters: recipe values that differ from those of the method, the models and the preset.
         ground_resolution_m: size of a working pixel; None: the raster's own.
-        device: ``auto``, ``cpu`` or ``cuda``.
+        device: one of `DEVICES`.
         vlm: which vision-language model is asked, by methods that ask one.
     """
 
     layer_id: str = ""
     text: str = ""
     phrase: str = ""
-    asks: str = CLASSES
+    question_kind: str = CLASSES
     pipeline: str = Recipe().pipeline
     models: str = Recipe().models
     preset: str = ""
@@ -54,33 +54,42 @@ class QueryState:
     vlm: VlmChoice = field(default_factory=VlmChoice)
 
     @property
-    def kinds(self) -> tuple[str, ...]:
-        """What the method answers: `CLASSES`, `PHRASE` or both."""
-        info = PIPELINES[self.pipeline]
-        return (CLASSES, PHRASE) if info.answers_phrases else (info.takes,)
+    def info(self) -> PipelineInfo:
+        """The method."""
+        return PIPELINES[self.pipeline]
 
     @property
     def kind(self) -> str:
-        """What is asked: the user's choice, where the method leaves one."""
-        return self.asks if self.asks in self.kinds else self.kinds[0]
-
-    @property
-    def wanted_rasters(self) -> tuple[str, ...]:
-        """What is written beside the polygons: the user's choice, and a heat map where that is the result."""
-        is_heat = self.parameters.get("result") == "heat"
-        return tuple(name for name in RASTER_SUFFIXES if name in self.rasters or (is_heat and name == "score_raster"))
+        """`CLASSES` or `PHRASE`: the user's choice, where the method leaves one."""
+        kinds = self.info.question_kinds
+        return self.question_kind if self.question_kind in kinds else kinds[0]
 
     @property
     def question(self) -> str:
         """The text that is asked."""
         return self.phrase if self.kind == PHRASE else self.text
 
+    def typed(self, agrees_to_send: bool = False) -> TypedRequest:
+        """Return the choices as the one builder of requests takes them."""
+        is_phrase = self.kind == PHRASE
+        return TypedRequest(
+            text="" if is_phrase else self.text,
+            phrase=self.phrase if is_phrase else "",
+            pipeline=self.pipeline,
+            models=self.models,
+            preset=self.preset,
+            parameters={**self.parameters, **(self.vlm.parameters if self.info.asks_model else {})},
+            device=self.device,
+            resolution="" if self.ground_resolution_m is None else str(self.ground_resolution_m),
+            agrees_to_send=agrees_to_send,
+        )
+
 
 @dataclass(frozen=True)
 class RunState:
-    """What the engine is doing, or how it ended last; `failed` is None where the user stopped it.
+    """The run under way, or the last one; `failed` is None where the user stopped it.
 
-    `answers` is what a vision-language model said of each object.
+    `answers` are the words of a vision-language model, an entry for each object.
     """
 
     is_running: bool = False
@@ -94,7 +103,7 @@ class RunState:
 
 @dataclass(frozen=True)
 class Sending:
-    """What leaves the plugin, before the user agrees to it.
+    """Pictures that will be sent once the user agrees.
 
     Attributes:
         base_url: address of the server.
@@ -107,30 +116,19 @@ class Sending:
     views: Optional[int]
 
 
-@dataclass(frozen=True)
-class Problems:
-    """Why nothing can run, in one sentence for each field; empty where nothing speaks against it."""
-
-    layer: str = ""
-    extent: str = ""
-    text: str = ""
-    models: str = ""
-    parameters: str = ""
-    vlm: str = ""
-
-
 def remembered_state() -> QueryState:
     """Return the choices of the last session, as far as they are still possible."""
     pipeline, extent_choice = settings.LAST_PIPELINE.read(), settings.LAST_EXTENT_CHOICE.read()
+    device = settings.LAST_DEVICE.read()
     return QueryState(
         text=settings.LAST_TEXT.read(),
         phrase=settings.LAST_PHRASE.read(),
-        asks=settings.LAST_ASKS.read(),
+        question_kind=settings.LAST_QUESTION_KIND.read(),
         pipeline=pipeline if pipeline in PIPELINES else Recipe().pipeline,
         models=settings.LAST_MODELS.read(),
         rasters=tuple(name for name in settings.LAST_RASTERS.read().split(",") if name in RASTER_SUFFIXES),
         extent_choice=extent_choice if extent_choice in (WHOLE_LAYER, MAP_CANVAS) else WHOLE_LAYER,
-        device=settings.LAST_DEVICE.read(),
+        device=device if device in DEVICES else Recipe().device,
         vlm=remembered_choice(),
     )
 
@@ -139,7 +137,7 @@ def remember_state(state: QueryState) -> None:
     """Keep the choices for the next session."""
     settings.LAST_TEXT.write(state.text)
     settings.LAST_PHRASE.write(state.phrase)
-    settings.LAST_ASKS.write(state.asks)
+    settings.LAST_QUESTION_KIND.write(state.question_kind)
     settings.LAST_PIPELINE.write(state.pipeline)
     settings.LAST_MODELS.write(state.models)
     settings.LAST_RASTERS.write(",".join(state.rasters))

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
-from pathlib import Path
 
 from rs_textseg_plugin.contract.errors import RecipeError
-from rs_textseg_plugin.contract.pipelines.vlm_sam import VLM_FOLDER
 from rs_textseg_plugin.contract.recipe import ParameterValue
 from rs_textseg_plugin.contract.server.server_address import parse_address, shown_url
-from rs_textseg_plugin.contract.tables.pipeline_info import PipelineInfo
-from rs_textseg_plugin.gui.state.model_choices import folder_of
 from rs_textseg_plugin.host import settings
 from rs_textseg_plugin.host.translate import tr
 
@@ -48,9 +45,24 @@ class VlmChoice:
         folders = {"vlm": self.folder.strip(), "adapter": self.adapter.strip()}
         return {name: folder for name, folder in folders.items() if folder}
 
-    def problem(self, models: str) -> str:
-        """Return why the choice cannot be used with a model set and what to do; empty: nothing speaks against it."""
-        return self._problem_of_endpoint() if self.place == ENDPOINT else self._problem_of_folder(models)
+    @property
+    def folders(self) -> tuple[str, ...]:
+        """The folders that are named, without blanks around them."""
+        return tuple(folder for folder in (self.folder.strip(), self.adapter.strip()) if folder)
+
+    def problem(self, has_vlm: bool, missing_folders: Collection[str]) -> str:
+        """Return a sentence on why the choice cannot be used and what to do; empty: it can be.
+
+        Args:
+            has_vlm: whether the model set holds a model.
+            missing_folders: those of `folders` that do not exist.
+        """
+        if self.place == ENDPOINT:
+            return self._problem_of_endpoint()
+        if not self.folder.strip() and not has_vlm:
+            return tr("Choose a folder with a Qwen-VL model.")
+        missing = next((folder for folder in self.folders if folder in missing_folders), "")
+        return tr("There is no folder {!r}: choose another one.").format(missing) if missing else ""
 
     def _problem_of_endpoint(self) -> str:
         if not self.base_url.strip():
@@ -60,20 +72,6 @@ class VlmChoice:
         except RecipeError as error:
             return str(error)
         return "" if self.model.strip() else tr("Type the name of a model on that server.")
-
-    def _problem_of_folder(self, models: str) -> str:
-        of_set = folder_of(models)
-        if not self.folder.strip() and not (of_set and (of_set / VLM_FOLDER).is_dir()):
-            return tr("Choose a folder with a Qwen-VL model.")
-        for folder in filter(None, (self.folder.strip(), self.adapter.strip())):
-            if not Path(folder).is_dir():
-                return tr("There is no folder {!r}: choose another one.").format(folder)
-        return ""
-
-
-def asks_a_model(info: PipelineInfo) -> bool:
-    """Whether a method asks a vision-language model."""
-    return any(parameter.name == "base_url" for parameter in info.parameters)
 
 
 def remembered_choice() -> VlmChoice:

@@ -61,6 +61,7 @@ class VlmForm(QGroupBox):
         self.places = {place: QRadioButton(tr(title), self) for place, title in _PLACES.items()}
         self.base_url = _line("baseUrl", "http://localhost:8000/v1", tr("Address of an OpenAI-compatible server"))
         self.server_model = _line("serverModel", "gpt-5", tr("Name of the model, as the server calls it"))
+        self._shown_key = ""
         self.key: QgsAuthConfigSelect | None = None  # made when it is shown: it opens QGIS's authentication store
         self.folder = _folder(
             "vlmFolder", tr("Folder with a Qwen2.5-VL or Qwen3-VL in Hugging Face layout; empty: the one of the models")
@@ -124,8 +125,11 @@ class VlmForm(QGroupBox):
             self._key_place.addWidget(self.key)
             self.key.setConfigId(authcfg)
             self.key.selectedConfigIdChanged.connect(lambda chosen: self._update(authcfg=chosen))
-        elif self.key.configId() != authcfg:
+        elif self._shown_key != authcfg:
+            self.key.blockSignals(True)  # of a configuration that does not exist it would tell that there is none
             self.key.setConfigId(authcfg)
+            self.key.blockSignals(False)
+        self._shown_key = authcfg
 
     def _show_consent(self) -> None:
         is_given = self._model.has_consent

@@ -43,25 +43,25 @@ class ClickLayers:
     points: str
 
     def found_in(self, project: QgsProject) -> list[QgsVectorLayer]:
-        """Return those that are still there."""
+        """Return the layers of the answer that are still in the project."""
         layers = (project.mapLayer(layer_id) for layer_id in (self.boxes, self.points))
         return [layer for layer in layers if layer is not None]
 
 
 def read_answers(path: str) -> list[str]:
-    """Return what the model said of each object, in the order of its answer: its words, and how sure it is.
+    """Return the model's words and confidence for each object, in the order of its answer.
 
     Raises:
         QueryError: the file cannot be read.
     """
-    said: dict[Any, str] = {}
+    answers: dict[Any, str] = {}
     for feature in _load(path)["features"]:
-        about = feature["properties"]
-        if about.get("instance") not in said:
-            confidence = about.get("confidence")
-            sure = f" ({round(100 * confidence)} %)" if isinstance(confidence, (int, float)) else ""
-            said[about.get("instance")] = f"{about.get('words') or tr('without words')}{sure}"
-    return list(said.values())
+        properties = feature["properties"]
+        if properties.get("instance") not in answers:
+            confidence = properties.get("confidence")
+            percent = f" ({round(100 * confidence)} %)" if isinstance(confidence, (int, float)) else ""
+            answers[properties.get("instance")] = f"{properties.get('words') or tr('without words')}{percent}"
+    return list(answers.values())
 
 
 def add_click_layers(project: QgsProject, path: str, question: str) -> ClickLayers:
@@ -139,9 +139,10 @@ def _geometry(data: dict[str, Any]) -> QgsGeometry:
 def _features_of(layer: QgsVectorLayer) -> Iterator[dict[str, Any]]:
     for feature in layer.getFeatures():
         if feature.hasGeometry():
-            about = {name: _plain(feature[name]) for name in ("kind", "instance", "words", "confidence")}
-            about["kind"] = about["kind"] or layer.defaultValue(0)
-            yield {"type": "Feature", "properties": about, "geometry": json.loads(feature.geometry().asJson(_DECIMALS))}
+            values = {name: _plain(feature[name]) for name in ("kind", "instance", "words", "confidence")}
+            values["kind"] = values["kind"] or layer.defaultValue(0)
+            geometry = json.loads(feature.geometry().asJson(_DECIMALS))
+            yield {"type": "Feature", "properties": values, "geometry": geometry}
 
 
 def _plain(value: Any) -> Any:

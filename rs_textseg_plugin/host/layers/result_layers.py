@@ -18,6 +18,7 @@ from qgis.core import (
 from rs_textseg_plugin.contract.errors import OutputError
 from rs_textseg_plugin.contract.events import Finished
 from rs_textseg_plugin.contract.query import ClassSpec
+from rs_textseg_plugin.contract.recipe import find_pipeline
 from rs_textseg_plugin.contract.request import Request
 from rs_textseg_plugin.contract.version import VERSION
 from rs_textseg_plugin.host.layers.style import style_by_class, style_raster
@@ -79,7 +80,7 @@ def written_rasters(finished: Finished) -> dict[str, str]:
 
 
 def raster_title(kind: str, request: Request) -> str:
-    """Return what a raster of that name in `Output` is called."""
+    """Return the title of the raster that has this name in `Output`."""
     titles = {
         "label_raster": tr("Labels"),
         "score_raster": tr("Heat") if is_heat(request) else tr("Scores"),
@@ -89,8 +90,9 @@ def raster_title(kind: str, request: Request) -> str:
 
 
 def is_heat(request: Request) -> bool:
-    """Whether the result is a heat map."""
-    return request.recipe.parameters.get("result") == "heat"
+    """Whether the result is a map of scores without objects."""
+    info = find_pipeline(request.recipe.pipeline)
+    return info.makes_heat(info.read_parameters(request.recipe.chosen_parameters))
 
 
 def write_provenance(layer: QgsMapLayer, finished: Finished, request: Request) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from enum import Enum
 
 from qgis.core import (
@@ -19,7 +18,7 @@ from qgis.core import (
 
 from rs_textseg_plugin.contract.errors import SceneError
 from rs_textseg_plugin.contract.grid import Extent
-from rs_textseg_plugin.contract.scene import Scene
+from rs_textseg_plugin.contract.scene import Scene, default_bands
 
 
 class LayerSupport(Enum):
@@ -59,18 +58,14 @@ def scene_from_layer(
     transform_context: QgsCoordinateTransformContext,
     extent: QgsRectangle | None = None,
     extent_crs: QgsCoordinateReferenceSystem | None = None,
-    bands: Sequence[int] = (),
-    ground_resolution_m: float | None = None,
 ) -> Scene:
-    """Return the scene that a layer shows. To be called in the layer's thread.
+    """Return the scene that a layer shows, with its default bands. To be called in the layer's thread.
 
     Args:
         layer: one that `layer_support` calls supported.
         transform_context: of the project.
         extent: the part to look at; None: all of it.
         extent_crs: CRS of `extent`; None: the layer's.
-        bands: 1-based numbers of red, green and blue, or of one band; empty: the first three, or the first.
-        ground_resolution_m: size of a working pixel in metres; None: the raster's own.
 
     Raises:
         SceneError: the layer is not supported, or the extent does not touch it.
@@ -81,20 +76,14 @@ def scene_from_layer(
     to_layer = QgsCoordinateTransform(extent_crs or layer.crs(), layer.crs(), transform_context)
     return Scene(
         path=_gdal_name(layer),
-        bands=tuple(bands) or default_bands(layer),
+        bands=default_bands(layer.bandCount()),
         extent=None if extent is None else _extent_on_layer(layer, extent, to_layer),
-        ground_resolution_m=ground_resolution_m,
         crs_wkt=_crs_that_the_file_lacks(layer),
     )
 
 
-def default_bands(layer: QgsRasterLayer) -> tuple[int, ...]:
-    """Return the first three bands, or the first one where there are fewer."""
-    return (1, 2, 3) if layer.bandCount() >= 3 else (1,)
-
-
 def _gdal_name(layer: QgsRasterLayer) -> str:
-    """Return what GDAL opens: the layer's source without the open options that QGIS appends."""
+    """Return the name that GDAL opens: the layer's source without the open options that QGIS appends."""
     source = str(layer.source())
     parts = QgsProviderRegistry.instance().decodeUri("gdal", source)
     is_plain = not parts.get("layerName") and not parts.get("vsiPrefix")

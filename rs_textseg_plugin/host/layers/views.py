@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from qgis.core import QgsRasterLayer, QgsUnitTypes
 
 from rs_textseg_plugin.contract.grid import TileGrid
 from rs_textseg_plugin.contract.scene import Scene
-from rs_textseg_plugin.contract.tables.parameter import ParameterValue
+from rs_textseg_plugin.contract.tables.parameter import Values
+from rs_textseg_plugin.contract.tables.pipeline_info import PipelineInfo
 
 _METRES = "meters"
+_SWEEP = "sweep"  # the extent in overlapping pictures
 
 
-def count_views(layer: QgsRasterLayer, scene: Scene, parameters: Mapping[str, ParameterValue]) -> int | None:
+def count_views(layer: QgsRasterLayer, scene: Scene, info: PipelineInfo, values: Values) -> int | None:
     """Return about how many pictures are looked at; None where the size of a pixel on the ground is not known here.
 
     Args:
         layer: the raster.
         scene: made from it.
-        parameters: all of the recipe's: ``view``, ``view_px``, ``tile_px``, ``overlap_px``.
+        info: the method.
+        values: of all its parameters, as the engine resolves them.
     """
-    if parameters["view"] == "whole":
+    view = str(values["view"]) if info.looks_at_whole_views else _SWEEP
+    if view == "whole":
         return 1
     coarser = _coarser(layer, scene.ground_resolution_m)
     if coarser is None:
@@ -30,9 +32,9 @@ def count_views(layer: QgsRasterLayer, scene: Scene, parameters: Mapping[str, Pa
     width, height = (extent.xmax - extent.xmin, extent.ymax - extent.ymin) if extent else _size(layer)
     width_px = max(1, round(width / layer.rasterUnitsPerPixelX() / coarser))
     height_px = max(1, round(height / layer.rasterUnitsPerPixelY() / coarser))
-    if parameters["view"] == "auto" and max(width_px, height_px) <= int(parameters["view_px"] or 0):
+    if view == "auto" and max(width_px, height_px) <= int(values["view_px"] or 0):
         return 1
-    tiles = TileGrid(width_px, height_px, int(parameters["tile_px"] or 0), int(parameters["overlap_px"] or 0))
+    tiles = TileGrid(width_px, height_px, int(values["tile_px"] or 0), int(values["overlap_px"] or 0))
     return len(tiles.columns) * len(tiles.rows)
 
 
@@ -41,7 +43,7 @@ def _size(layer: QgsRasterLayer) -> tuple[float, float]:
 
 
 def _coarser(layer: QgsRasterLayer, ground_resolution_m: float | None) -> float | None:
-    """Return how many of the raster's pixels make a working pixel, along an axis."""
+    """Return the side of a working pixel in pixels of the raster; None: not known."""
     if ground_resolution_m is None:
         return 1.0
     if QgsUnitTypes.encodeUnit(layer.crs().mapUnits()) != _METRES:

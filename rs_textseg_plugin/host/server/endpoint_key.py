@@ -39,23 +39,17 @@ class KeyHolder:
             self._own.key = ""
 
 
-def sends_pictures(request: Request) -> bool:
-    """Whether a request sends pictures to a server."""
-    parameters = request.recipe.parameters
-    return bool(parameters.get("base_url")) and not parameters.get("clicks")
-
-
 def key_for(request: Request, configuration: str) -> str:
-    """Return the key that a request needs; empty where it needs none. To be called on the main thread.
+    """Return the key for the server that pictures go to; empty where none goes. To be called on the main thread.
 
     Args:
         request: what will run.
         configuration: id in QGIS's authentication store; empty: the engine takes the key of its environment, if any.
 
     Raises:
-        InputError: as `read_key`.
+        InputError: as `read_key`, or the recipe names a pipeline or preset that does not exist.
     """
-    return read_key(configuration) if configuration and sends_pictures(request) else ""
+    return read_key(configuration) if configuration and request.recipe.pictures_go_to else ""
 
 
 def read_key(configuration: str) -> str:
@@ -64,20 +58,20 @@ def read_key(configuration: str) -> str:
     Raises:
         InputError: there is no such configuration, the store is locked, or it holds no key.
     """
-    found = QgsAuthMethodConfig()
-    is_read, found = QgsApplication.authManager().loadAuthenticationConfig(configuration, found, True)
+    stored = QgsAuthMethodConfig()
+    is_read, stored = QgsApplication.authManager().loadAuthenticationConfig(configuration, stored, True)
     if not is_read:
         raise InputError(
             f"The authentication configuration {configuration!r} cannot be read: unlock QGIS's authentication store "
             "with its master password, or choose another configuration."
         )
-    values = {name.lower(): str(value).strip() for name, value in found.configMap().items()}
+    values = {name.lower(): str(value).strip() for name, value in stored.configMap().items()}
     key = next((values[name] for name in _FIELDS if values.get(name)), "")
-    if found.method() == "APIHeader":
+    if stored.method() == "APIHeader":
         key = values.get("authorization", "") or (next(iter(values.values())) if len(values) == 1 else "")
     if not key:
         raise InputError(
-            f"The authentication configuration {found.name()!r} holds no key: put the key into the password of one of "
+            f"The authentication configuration {stored.name()!r} holds no key: put the key into the password of one of "
             "the kind Basic Authentication."
         )
     return key[len(_BEARER) :] if key.lower().startswith(_BEARER) else key

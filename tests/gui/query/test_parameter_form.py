@@ -6,6 +6,7 @@ from qgis.PyQt.QtWidgets import QCheckBox
 from rs_textseg_plugin.contract.recipe import PIPELINES, PRESETS, Parameter
 from rs_textseg_plugin.gui.query.parameter_form import ParameterForm, make_editor, read_editor, tooltip, write_editor
 from rs_textseg_plugin.gui.state.base_values import base_values
+from rs_textseg_plugin.gui.state.model_sets import find_models
 
 pytestmark = pytest.mark.usefixtures("qgis_app")
 
@@ -95,8 +96,8 @@ def test_the_tooltip_says_what_a_parameter_does_and_where_its_default_comes_from
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_a_preset_is_shown_as_it_is_and_counts_as_nothing_that_the_user_set(name):
-    info = PIPELINES[PRESETS[name].pipeline]
-    base = base_values(info.name, "demo", name)
+    info = next(info for info in PIPELINES.values() if name in info.presets)
+    base = base_values(info.name, name, find_models("demo").parameters)
     form = ParameterForm()
     form.show_parameters(info.parameters)
     form.show_values({}, base)

@@ -40,7 +40,7 @@ def test_the_choice_is_offered_where_there_is_one(field, model, pipeline, offere
 
 
 def test_the_reading_of_a_phrase_is_shown_while_it_is_typed(qtbot, field, model):
-    model.update(asks="phrase")
+    model.update(question_kind="phrase")
     assert not field.reading.isVisible()
     qtbot.keyClicks(field.text, "2 largest houses near a road")
     assert field.reading.text() == "Read as: the 2 largest 'houses' within 50 m of 'road'."
@@ -52,14 +52,14 @@ def test_the_reading_of_a_phrase_is_shown_while_it_is_typed(qtbot, field, model)
 
 
 def test_a_phrase_that_cannot_be_read_is_a_problem_under_the_field(qtbot, field, model):
-    model.update(asks="phrase")
+    model.update(question_kind="phrase")
     qtbot.keyClicks(field.text, "near a road")
     assert "does not say what to look for" in field.problem.text()
     assert not model.can_run
 
 
 def test_a_phrase_is_asked_as_such(qtbot, field, model):
-    model.update(asks="phrase", phrase="house near a road")
+    model.update(question_kind="phrase", phrase="house near a road")
     with qtbot.waitSignal(model.submitted, timeout=1000) as submitted:
         model.submit()
     request = submitted.args[0]
@@ -79,7 +79,7 @@ def test_a_list_that_was_picked_is_in_the_field_and_can_be_edited(qtbot, field, 
 
 
 def test_class_lists_are_not_offered_beside_a_phrase(field, model):
-    model.update(asks="phrase")
+    model.update(question_kind="phrase")
     assert not field.word_lists.isVisible()
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+
 import pytest
 from qgis.core import QgsRasterLayer
 
@@ -7,6 +9,8 @@ from rs_textseg_plugin.contract.events import Failed, Finished, Found, Progress
 from rs_textseg_plugin.contract.grid import Extent
 from rs_textseg_plugin.contract.recipe import PRESETS
 from rs_textseg_plugin.gui.state.query_model import QueryModel
+from rs_textseg_plugin.gui.state.vlm_choice import VlmChoice
+from rs_textseg_plugin.host.settings import LAST_DEVICE
 
 
 @pytest.fixture
@@ -20,6 +24,11 @@ def submitted_by(model):
     model.submitted.connect(requests.append)
     model.submit()
     return requests
+
+
+def write_manifest(folder, **parameters):
+    manifest = {"id": "mine", "title": "Mine", "files": [], "pipelines": [], "paper": "", "parameters": parameters}
+    (folder / "models.json").write_text(json.dumps(manifest))
 
 
 def test_a_submitted_request_holds_everything_that_was_chosen(ready, raster_file, tmp_path):
@@ -107,12 +116,12 @@ def test_parameters_that_do_not_fit_together_are_a_problem(ready):
 
 
 def test_only_a_real_change_is_told(ready):
-    told = []
-    ready.changed.connect(lambda: told.append(1))
+    changes = []
+    ready.changed.connect(lambda: changes.append(1))
     ready.update(text="building|roof, road")
-    assert told == []
+    assert changes == []
     ready.update(text="road")
-    assert told == [1]
+    assert changes == [1]
 
 
 def test_choices_are_remembered_when_they_run_and_not_before(ready, project):
@@ -160,10 +169,11 @@ def test_a_failure_is_kept_until_the_next_run_and_a_cancelled_run_is_none(ready)
     assert ready.run.failed is None
 
 
-def test_a_preset_goes_into_the_request_with_all_its_values_and_the_users_own_win(ready):
+def test_a_preset_goes_into_the_request_by_its_name_and_the_users_own_values_win(ready):
     ready.update(pipeline="segearth-ov", preset="native", parameters={"cls_weight": 0.1})
     (request,) = submitted_by(ready)
-    assert request.recipe.parameters == {**PRESETS["native"].values, "cls_weight": 0.1}
+    assert (request.recipe.preset, request.recipe.parameters) == ("native", {"cls_weight": 0.1})
+    assert request.recipe.chosen_parameters == {**PRESETS["native"].values, "cls_weight": 0.1}
 
 
 def test_another_method_forgets_preset_and_parameters(ready):
@@ -173,14 +183,14 @@ def test_another_method_forgets_preset_and_parameters(ready):
 
 
 def test_phrase_and_choice_are_remembered(ready, project):
-    ready.update(pipeline="text2seg", asks="phrase", phrase="house near a road")
+    ready.update(pipeline="text2seg", question_kind="phrase", phrase="house near a road")
     submitted_by(ready)
     remembered = QueryModel(project, lambda: None).state
     assert (remembered.kind, remembered.question) == ("phrase", "house near a road")
 
 
 def test_a_method_that_answers_class_lists_is_asked_the_class_list(ready):
-    ready.update(asks="phrase", phrase="house near a road")
+    ready.update(question_kind="phrase", phrase="house near a road")
     (request,) = submitted_by(ready)
     assert request.query.phrase == ""
     assert [spec.name for spec in request.query.classes] == ["building", "road"]
@@ -203,3 +213,84 @@ def test_the_choice_of_rasters_is_remembered(ready, project):
     ready.update(rasters=("label_raster", "score_raster"))
     submitted_by(ready)
     assert QueryModel(project, lambda: None).state.rasters == ("label_raster", "score_raster")
+
+
+def test_a_typed_folder_is_looked_at_when_it_is_typed_and_again_when_something_is_run(ready, tmp_path):
+    folder = tmp_path / "checkpoints"
+    folder.mkdir()
+    ready.update(models=str(folder))
+    assert ready.can_run
+    folder.rmdir()
+    ready.update(text="road")
+    assert ready.problems.models == ""
+    assert submitted_by(ready) == []
+    assert f"no folder {str(folder)!r}" in ready.problems.models
+
+
+@pytest.mark.parametrize("end", [lambda model: model.take_finished(Finished("x.gpkg", ())),
+                                 lambda model: model.take_failed(Failed("EngineCrashed", "It ended."))])  # fmt: skip
+def test_when_a_run_ends_the_disk_is_looked_at_again(ready, tmp_path, end):
+    folder = tmp_path / "checkpoints"
+    ready.update(models=str(folder))
+    assert ready.problems.models
+    ready.take_start()
+    folder.mkdir()
+    ready.take_progress(Progress("segmenting", 1, 2, 0.5))
+    assert ready.problems.models
+    end(ready)
+    assert ready.problems.models == ""
+
+
+def test_only_what_has_changed_on_the_disk_is_told(ready, tmp_path):
+    changes = []
+    ready.changed.connect(lambda: changes.append(1))
+    ready.refresh()
+    assert changes == []
+    ready.update(models=str(tmp_path / "later"))
+    (tmp_path / "later").mkdir()
+    ready.refresh()
+    assert changes == [1, 1]
+
+
+def test_values_of_a_folder_with_models_are_the_base_and_are_checked_with_ones_own(ready, tmp_path):
+    write_manifest(tmp_path, tile_px=256, overlap_px=64)
+    ready.update(models=str(tmp_path), parameters={"overlap_px": 200})
+    assert ready.base_values["tile_px"] == 256
+    assert "overlap_px=200 is more than half of tile_px=256" in ready.problems.parameters
+
+
+def test_a_heat_map_of_a_folders_own_values_is_written_too(ready, tmp_path):
+    write_manifest(tmp_path, result="heat")
+    ready.update(pipeline="surgery-sam", models=str(tmp_path))
+    (request,) = submitted_by(ready)
+    assert request.output.score_raster.endswith("_scores.tif")
+
+
+@pytest.mark.parametrize(
+    ("of_models", "own", "views"), [({"view": "sweep"}, {}, 6), ({"view": "sweep"}, {"view": "whole"}, 1)]
+)
+def test_pictures_are_counted_with_the_values_that_the_engine_will_have(ready, tmp_path, of_models, own, views):
+    write_manifest(tmp_path, tile_px=64, overlap_px=16, **of_models)
+    choice = VlmChoice(base_url="https://api.example.org/v1", model="gpt-5")
+    ready.update(pipeline="vlm-sam", models=str(tmp_path), phrase="a roof", vlm=choice, parameters=own)
+    ready.update(ground_resolution_m=0.25)  # 128 x 96 pixels
+    questions = []
+    ready.consent_wanted.connect(questions.append)
+    ready.submit()
+    assert [sending.views for sending in questions] == [views]
+
+
+def test_an_edited_answer_sends_nothing_and_needs_no_consent(ready, tmp_path):
+    choice = VlmChoice(base_url="https://api.example.org/v1", model="gpt-5")
+    ready.update(
+        pipeline="vlm-sam", phrase="a roof", vlm=choice, parameters={"clicks": str(tmp_path / "clicks.geojson")}
+    )
+    (request,) = submitted_by(ready)
+    assert (request.consent_to_send, ready.has_consent) == ("", False)
+
+
+def test_a_device_that_does_not_exist_is_not_remembered(ready, project):
+    LAST_DEVICE.write("gpu")
+    assert QueryModel(project, lambda: None).state.device == "auto"
+    LAST_DEVICE.write("mps")
+    assert QueryModel(project, lambda: None).state.device == "mps"

@@ -3,14 +3,9 @@ from __future__ import annotations
 import pytest
 from qgis.core import QgsSettings
 
-from rs_textseg_plugin.contract.recipe import PIPELINES
-from rs_textseg_plugin.gui.state.vlm_choice import VlmChoice, asks_a_model, remember_choice, remembered_choice
+from rs_textseg_plugin.gui.state.vlm_choice import VlmChoice, remember_choice, remembered_choice
 
 ENDPOINT = VlmChoice(base_url=" https://api.example.org/v1 ", model=" gpt-5 ", authcfg="abc1234", folder="/models/qwen")
-
-
-def test_only_methods_with_a_language_model_ask_one():
-    assert [name for name, info in PIPELINES.items() if asks_a_model(info)] == ["vlm-sam"]
 
 
 def test_an_endpoint_and_a_folder_are_parameters_of_the_recipe_and_never_both(tmp_path):
@@ -22,7 +17,8 @@ def test_an_endpoint_and_a_folder_are_parameters_of_the_recipe_and_never_both(tm
 def test_an_adapter_goes_with_its_model(tmp_path):
     choice = VlmChoice("folder", folder=str(tmp_path), adapter=str(tmp_path))
     assert choice.parameters == {"vlm": str(tmp_path), "adapter": str(tmp_path)}
-    assert choice.problem("demo") == ""
+    assert choice.folders == (str(tmp_path), str(tmp_path))
+    assert choice.problem(False, ()) == ""
 
 
 @pytest.mark.parametrize(
@@ -33,23 +29,22 @@ def test_an_adapter_goes_with_its_model(tmp_path):
         (VlmChoice(base_url="http://localhost/v1"), "Type the name of a model"),
         (VlmChoice("folder"), "Choose a folder"),
         (VlmChoice("folder", folder="/no/folder"), "There is no folder '/no/folder'"),
-        (VlmChoice("folder", folder="/tmp", adapter="/no/adapter"), "There is no folder '/no/adapter'"),
+        (VlmChoice("folder", folder="/a/folder", adapter=" /no/adapter "), "There is no folder '/no/adapter'"),
     ],
 )
 def test_what_is_missing_is_told(choice, words):
-    assert words in choice.problem("demo")
+    assert words in choice.problem(False, {"/no/folder", "/no/adapter"})
 
 
-def test_a_model_set_may_bring_the_model(tmp_path):
+def test_a_model_set_may_bring_the_model():
     choice = VlmChoice("folder")
-    assert "Choose a folder" in choice.problem(str(tmp_path))
-    (tmp_path / "vlm").mkdir()
-    assert choice.problem(str(tmp_path)) == ""
+    assert "Choose a folder" in choice.problem(False, ())
+    assert choice.problem(True, ()) == ""
     assert choice.parameters == {}
 
 
 def test_an_endpoint_with_a_model_is_fine():
-    assert ENDPOINT.problem("demo") == ""
+    assert ENDPOINT.problem(False, {"/models/qwen"}) == ""
 
 
 def test_the_choice_is_remembered_and_of_the_key_only_where_it_is(qgis_app):

@@ -77,8 +77,15 @@ def test_consent_is_told_and_can_be_taken_back(qtbot, form, model):
     assert "Nothing is sent before you agree" in form.consent.text()
     assert not form.take_back.isVisible()
     consent(URL)
-    model.changed.emit()
+    model.refresh()
     assert form.consent.text() == "Pictures may be sent to this address."
     qtbot.mouseClick(form.take_back, Qt.MouseButton.LeftButton)
     assert not model.has_consent
     assert not form.take_back.isVisible()
+
+
+def test_a_configuration_that_does_not_exist_is_not_taken_for_none(form, model):
+    model.update(vlm=VlmChoice(base_url=URL, model="gpt-5"))
+    model.update(vlm=VlmChoice(base_url=URL, model="gpt-5", authcfg="abc1234"))
+    model.changed.emit()
+    assert model.state.vlm.authcfg == "abc1234"

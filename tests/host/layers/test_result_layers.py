@@ -153,9 +153,8 @@ def test_scores_run_from_see_through_to_red(project, run, rasters):
 
 
 def test_a_heat_map_is_called_so_and_drawn(project, run, rasters):
-    finished, request = run(
-        "road", output={"score_raster": rasters["score_raster"]}, recipe={"parameters": {"result": "heat"}}
-    )
+    recipe = {"pipeline": "surgery-sam", "parameters": {"result": "heat"}}
+    finished, request = run("road", output={"score_raster": rasters["score_raster"]}, recipe=recipe)
     add_rasters(project, finished, request)
     (node,) = nodes(project)
     assert node.name() == "Heat: road (demo models)"

@@ -33,12 +33,6 @@ def test_the_default_bands_depend_on_how_many_there_are(make_raster, count, band
     assert scene_from_layer(layer, CONTEXT).bands == bands
 
 
-def test_chosen_bands_and_resolution_are_taken_over(raster_file):
-    scene = scene_from_layer(QgsRasterLayer(str(raster_file)), CONTEXT, bands=[3, 2, 1], ground_resolution_m=0.25)
-    assert scene.bands == (3, 2, 1)
-    assert scene.ground_resolution_m == 0.25
-
-
 def test_an_extent_without_a_crs_is_in_that_of_the_layer(raster_file):
     layer = QgsRasterLayer(str(raster_file))
     scene = scene_from_layer(layer, CONTEXT, QgsRectangle(500004, 4999990, 500008, 4999998))

@@ -4,7 +4,7 @@ import pytest
 from qgis.core import QgsSettings
 
 from rs_textseg_plugin.contract.errors import RecipeError
-from rs_textseg_plugin.host.server.consent import consent, has_consented, take_back
+from rs_textseg_plugin.host.server.consent import consent, consented_addresses, is_among, take_back
 from rs_textseg_plugin.host.settings import PREFIX
 
 pytestmark = pytest.mark.usefixtures("qgis_app")
@@ -15,6 +15,10 @@ def nothing_remembered():
     QgsSettings().remove(PREFIX)
     yield
     QgsSettings().remove(PREFIX)
+
+
+def has_consented(base_url):
+    return is_among(base_url, consented_addresses())
 
 
 def test_nobody_has_consented_to_anything_at_first():
