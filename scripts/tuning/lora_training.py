@@ -27,7 +27,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from rs_textseg_plugin.engine.vlm.model import Asked
+from rs_textseg_plugin.engine.vlm.model import ModelQuestion
 from rs_textseg_plugin.engine.vlm.qwen.lora import import_peft
 from rs_textseg_plugin.engine.vlm.qwen.qwen_vl import QwenVl
 from training.loop import Training
@@ -53,7 +53,7 @@ class Lesson:
     """
 
     picture: NDArray[np.uint8]
-    asked: Asked
+    asked: ModelQuestion
     answer: str
 
 

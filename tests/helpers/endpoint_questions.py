@@ -11,12 +11,12 @@ from openai_server import OpenAiServer
 
 from rs_textseg_plugin.contract.errors import EngineError
 from rs_textseg_plugin.engine.vlm.endpoint.client import Endpoint
-from rs_textseg_plugin.engine.vlm.model import Asked, Reply
+from rs_textseg_plugin.engine.vlm.model import ModelQuestion, Reply
 
 KEY = "sk-" + "hIdDeN" * 5
 PICTURE = np.random.default_rng(7).integers(0, 256, (40, 60, 3), dtype=np.uint8)
 SCHEMA = {"type": "object", "properties": {}, "required": [], "additionalProperties": False}
-ASKED = Asked("Look.", "Where is the ship?", SCHEMA)
+ASKED = ModelQuestion("Look.", "Where is the ship?", SCHEMA)
 
 
 def never() -> bool:

@@ -16,7 +16,7 @@ from tiny_models import write_tiny_models
 from tiny_qwen import save_tiny_qwen
 from tuning_data import write_earth_reason, write_mask_table, write_rrsis_d
 
-from rs_textseg_plugin.engine.vlm.model import Asked
+from rs_textseg_plugin.engine.vlm.model import ModelQuestion
 from rs_textseg_plugin.engine.vlm.qwen.qwen_vl import load_qwen_vl
 from training.loop import read_log
 from tune_vlm import main
@@ -57,7 +57,7 @@ def test_an_adapter_comes_out_that_changes_what_the_model_answers(given, tuned):
         model = load_qwen_vl(given / "vlm", adapter, CPU, torch.float32)
         model.most_tokens = 12
         picture = read_picture(given / "data" / "0.png")
-        answers.append(model.ask(picture, Asked("You click.", "Where?", {}), control()).text)
+        answers.append(model.ask(picture, ModelQuestion("You click.", "Where?", {}), control()).text)
     assert answers[0] != answers[1]
 
 

@@ -104,7 +104,7 @@ class Relation:
 
 
 @dataclass(frozen=True)
-class Reading:
+class ParsedPhrase:
     """How a phrase was understood.
 
     Attributes:
@@ -128,7 +128,7 @@ class Reading:
         return f"{self.target} {where}".rstrip()
 
 
-def read_phrase(text: str) -> Reading:
+def read_phrase(text: str) -> ParsedPhrase:
     """Read a referring phrase.
 
     Raises:
@@ -139,7 +139,7 @@ def read_phrase(text: str) -> Reading:
     stops = [*(match.start() for match in found[1:]), len(phrase)]
     target = _read_described(phrase[: found[0].start()] if found else phrase, phrase)
     relations = (_read_relation(match, phrase[match.end() : stop], phrase) for match, stop in zip(found, stops))
-    return Reading(target, tuple(relations))
+    return ParsedPhrase(target, tuple(relations))
 
 
 def parse_referring(text: str) -> Query:

@@ -124,7 +124,7 @@ class MaskTable:
         of_mask = {index: numbers[first : first + self._counts[index]] for index, first in self._first.items()}
         rank = np.empty(len(areas), np.int64)
         rank[np.lexsort((np.arange(len(areas)), -areas))] = np.arange(len(areas))
-        return Objects(of_mask, labels, scores, rank, self._said(numbers, len(areas)))
+        return Objects(of_mask, labels, scores, rank, self._latest_remarks(numbers, len(areas)))
 
     def _repeated(self, needed: NDArray[np.int64]) -> list[int]:
         """Return masks that repeat a better one; what a border cuts is never better than what none does."""
@@ -186,7 +186,7 @@ class MaskTable:
         np.add.at(weighted, numbers, np.array(self._scores).reshape(-1, self._classes) * mask_areas[:, None])
         return labels, (weighted / np.maximum(areas, 1)[:, None]).astype(np.float32), areas
 
-    def _said(self, numbers: NDArray[np.int64], count: int) -> NDArray[np.int32]:
+    def _latest_remarks(self, numbers: NDArray[np.int64], count: int) -> NDArray[np.int32]:
         """Return the remark of every object: of those of its masks the one with the largest area."""
         if self._texts.is_empty:
             return np.zeros(count, np.int32)

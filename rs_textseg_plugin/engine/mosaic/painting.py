@@ -107,7 +107,9 @@ class Painter:
             painted.objects[rows, columns] = objects
             painted.probabilities[:, rows, columns] = probabilities
             if painted.remarks is not None:
-                painted.remarks[rows, columns] = np.where(covered, self._objects.remarks[objects], self._said(cell))
+                painted.remarks[rows, columns] = np.where(
+                    covered, self._objects.remarks[objects], self._remarks_of(cell)
+                )
         return painted
 
     def _blended_map(self, cell: Cell) -> NDArray[np.float32]:
@@ -124,17 +126,17 @@ class Painter:
             weights += weight
         return total / np.maximum(weights, 1e-12)
 
-    def _said(self, cell: Cell) -> NDArray[np.int32]:
-        """Return the number of what is said of each pixel of a cell: by its own tile, else by one that sees it too."""
-        remarks = np.zeros((cell.window.height, cell.window.width), np.int32)
+    def _remarks_of(self, cell: Cell) -> NDArray[np.int32]:
+        """Return the number of the remark on each pixel of a cell: of its own tile, else of one that sees it too."""
+        chosen = np.zeros((cell.window.height, cell.window.width), np.int32)
         for index in cell.sources:
             stored = self._store.get(index)
             remarks = stored.answer.remarks
             if remarks is not None:
                 part = cell.window.relative_to(stored.tile.window)
                 numbers = self._texts.numbers_of(remarks.texts)[remarks.numbers[part.slices]]
-                remarks = np.where(remarks > 0, remarks, numbers)
-        return remarks
+                chosen = np.where(chosen > 0, chosen, numbers)
+        return chosen
 
     def _labels(self, probabilities: NDArray[np.float32], objects: NDArray[np.int64]) -> NDArray[np.uint8]:
         best = probabilities.argmax(axis=0)

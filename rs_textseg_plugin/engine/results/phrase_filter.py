@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from rs_textseg_plugin.contract.grid import PixelGrid
 from rs_textseg_plugin.contract.query import Query
-from rs_textseg_plugin.contract.text.phrase import SUPERLATIVES, Described, Reading, Relation, read_phrase
+from rs_textseg_plugin.contract.text.phrase import SUPERLATIVES, Described, ParsedPhrase, Relation, read_phrase
 from rs_textseg_plugin.engine.compute.run_control import RunControl
 from rs_textseg_plugin.engine.raster.ground_resolution import pixel_metres
 from rs_textseg_plugin.engine.results.polygons import Polygonizer
@@ -22,7 +22,7 @@ _DIRECTIONS = {"northernmost": (1, 1), "southernmost": (1, -1), "easternmost": (
 
 
 @dataclass(frozen=True)
-class Things:
+class SceneObjects:
     """Objects of a scene.
 
     Attributes:
@@ -56,41 +56,41 @@ def apply_phrase(query: Query, polygonizer: Polygonizer, grid: PixelGrid, contro
     """
     if not (query.phrase and query.classes):
         return []
-    reading = read_phrase(query.phrase)
-    rows, things = _collect(query, polygonizer, grid, control)
-    chosen = choose(reading, things)
+    parsed = read_phrase(query.phrase)
+    rows, objects = _collect(query, polygonizer, grid, control)
+    chosen = choose(parsed, objects)
     polygonizer.keep_only(rows[chosen])
-    return [*_notes(reading, things, len(chosen))]
+    return [*_notes(parsed, objects, len(chosen))]
 
 
-def choose(reading: Reading, things: Things) -> NDArray[np.int64]:
+def choose(parsed: ParsedPhrase, objects: SceneObjects) -> NDArray[np.int64]:
     """Return the numbers of the objects that a phrase refers to."""
-    left = things.called(reading.target)
-    for relation in reading.relations:
-        others = superlative(things, things.called(relation.others), relation.others)
-        left = left[_holds(relation, things, left, others) != relation.negated]
-    return superlative(things, left, reading.target)
+    left = objects.called(parsed.target)
+    for relation in parsed.relations:
+        others = superlative(objects, objects.called(relation.others), relation.others)
+        left = left[_holds(relation, objects, left, others) != relation.negated]
+    return superlative(objects, left, parsed.target)
 
 
-def superlative(things: Things, numbers: NDArray[np.int64], described: Described) -> NDArray[np.int64]:
+def superlative(objects: SceneObjects, numbers: NDArray[np.int64], described: Described) -> NDArray[np.int64]:
     """Return those of some objects that a superlative picks; all where there is none. Of equals the first counts."""
     if not described.superlative:
         return numbers
     if described.superlative in _DIRECTIONS:
         axis, sign = _DIRECTIONS[described.superlative]
-        values = sign * shapely.get_coordinates(shapely.centroid(things.shapes[numbers]))[:, axis]
+        values = sign * shapely.get_coordinates(shapely.centroid(objects.shapes[numbers]))[:, axis]
     else:
-        values = things.areas_m2[numbers] * (1 if described.superlative == "largest" else -1)
+        values = objects.areas_m2[numbers] * (1 if described.superlative == "largest" else -1)
     best_first = np.argsort(-values, kind="stable")
     return numbers[best_first[: described.count]]
 
 
 def _holds(
-    relation: Relation, things: Things, numbers: NDArray[np.int64], others: NDArray[np.int64]
+    relation: Relation, objects: SceneObjects, numbers: NDArray[np.int64], others: NDArray[np.int64]
 ) -> NDArray[np.bool_]:
     """Whether each object lies within the distance of another one, or inside one; never of or in itself."""
-    tree = shapely.STRtree(_outlines(things.shapes[others]) if relation.kind == "inside" else things.shapes[others])
-    shapes, holds = things.shapes[numbers], np.zeros(len(numbers), bool)
+    tree = shapely.STRtree(_outlines(objects.shapes[others]) if relation.kind == "inside" else objects.shapes[others])
+    shapes, holds = objects.shapes[numbers], np.zeros(len(numbers), bool)
     if relation.kind == "within":
         mine, theirs = tree.query(shapes, predicate="dwithin", distance=relation.distance_m)
         holds[mine[numbers[mine] != others[theirs]]] = True
@@ -111,7 +111,7 @@ def _outlines(shapes: NDArray[Any]) -> NDArray[Any]:
 
 def _collect(
     query: Query, polygonizer: Polygonizer, grid: PixelGrid, control: RunControl
-) -> tuple[NDArray[np.int64], Things]:
+) -> tuple[NDArray[np.int64], SceneObjects]:
     """Return each object's row in the table of components, and the objects."""
     names = np.array(["", *(spec.name.casefold() for spec in query.positives)], dtype=object)
     rows, shapes, labels, areas = [], [], [], []
@@ -123,7 +123,7 @@ def _collect(
         labels.append(block.features.labels)
         areas.append(block.features.areas_m2)
     placed = _in_metres(np.concatenate(shapes), grid)
-    return np.concatenate(rows), Things(placed, names[np.concatenate(labels)], np.concatenate(areas))
+    return np.concatenate(rows), SceneObjects(placed, names[np.concatenate(labels)], np.concatenate(areas))
 
 
 def _in_metres(polygons: NDArray[Any], grid: PixelGrid) -> NDArray[Any]:
@@ -138,14 +138,14 @@ def _in_metres(polygons: NDArray[Any], grid: PixelGrid) -> NDArray[Any]:
     return np.asarray(shapely.transform(polygons, place), dtype=object)
 
 
-def _notes(reading: Reading, things: Things, chosen: int) -> list[str]:
-    described = [reading.target, *(relation.others for relation in reading.relations)]
-    counts = {f"'{kind.words}'": len(things.called(kind)) for kind in described}
+def _notes(parsed: ParsedPhrase, objects: SceneObjects, chosen: int) -> list[str]:
+    described = [parsed.target, *(relation.others for relation in parsed.relations)]
+    counts = {f"'{kind.words}'": len(objects.called(kind)) for kind in described}
     found = ", ".join(f"{count} x {words}" for words, count in counts.items())
-    notes = [f"The phrase was read as: {reading}. Found: {found}; {chosen} of them fit."]
-    if reading.not_read:
+    notes = [f"The phrase was read as: {parsed}. Found: {found}; {chosen} of them fit."]
+    if parsed.not_read:
         notes.append(
-            f"Not understood as geometry: {', '.join(map(repr, reading.not_read))}. These words were looked for "
+            f"Not understood as geometry: {', '.join(map(repr, parsed.not_read))}. These words were looked for "
             f"together with those around them. Understood are: {', '.join(SUPERLATIVES)}, within ... m of, near, "
             "inside, outside, and not before one of these."
         )

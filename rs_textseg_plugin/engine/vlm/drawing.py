@@ -61,7 +61,7 @@ def draw_instances(
     Raises:
         Cancelled: the user has given up.
     """
-    looks = _Looks(sam, rgb)
+    looks = _SamViews(sam, rgb)
     drawn: list[Proposal | None] = []
     for instance in instances:
         control.check()
@@ -71,7 +71,7 @@ def draw_instances(
     return drawn
 
 
-def _drawn(prompt: Instance, bounds: Box, looks: _Looks, multimask: bool) -> Proposal | None:
+def _drawn(prompt: Instance, bounds: Box, looks: _SamViews, multimask: bool) -> Proposal | None:
     """Draw one object; where the mask runs out of what SAM was shown, show it twice as much."""
     while True:
         window = looks.window(bounds)
@@ -101,7 +101,7 @@ def _twice(window: Window) -> Box:
     return middle_x - half, middle_y - half, middle_x + half, middle_y + half
 
 
-class _Looks:
+class _SamViews:
     """SAM's features of the windows of one picture, each computed once."""
 
     def __init__(self, sam: SamModel, rgb: NDArray[np.uint8]) -> None:

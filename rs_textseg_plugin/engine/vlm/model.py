@@ -27,7 +27,7 @@ class Convention(Enum):
 
 
 @dataclass(frozen=True)
-class Asked:
+class ModelQuestion:
     """A question as it goes to a model.
 
     Attributes:
@@ -92,7 +92,7 @@ class VisionModel(Protocol):
     def tokens_of(self, width_px: int, height_px: int) -> int:
         """Return about how many tokens a picture of that size costs."""
 
-    def ask(self, picture: NDArray[np.uint8], asked: Asked, control: RunControl) -> Reply:
+    def ask(self, picture: NDArray[np.uint8], asked: ModelQuestion, control: RunControl) -> Reply:
         """Show a picture ``(H, W, 3)`` uint8 and ask.
 
         Raises:

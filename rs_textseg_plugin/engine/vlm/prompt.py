@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from rs_textseg_plugin.engine.vlm.model import Asked, Convention
+from rs_textseg_plugin.engine.vlm.model import Convention, ModelQuestion
 
 _SYSTEM = (
     "You locate things in pictures of the Earth's surface, taken by a satellite, an aeroplane or a drone that looks "
@@ -55,7 +55,7 @@ class _Member:
     schema: dict[str, Any]
 
 
-def ask_for(phrase: str, size_px: tuple[int, int], convention: Convention, policy: ClickPolicy) -> Asked:
+def ask_for(phrase: str, size_px: tuple[int, int], convention: Convention, policy: ClickPolicy) -> ModelQuestion:
     """Return the question that asks where something is in a picture.
 
     The words are our own: the published methods either do not print their prompt or give it without a licence. The
@@ -79,7 +79,7 @@ def ask_for(phrase: str, size_px: tuple[int, int], convention: Convention, polic
         "better than a guess.",
         f"Reply with one JSON object of this form and no other text:\n{_form(members)}",
     ]
-    return Asked(_SYSTEM, "\n\n".join(paragraphs), _schema(members))
+    return ModelQuestion(_SYSTEM, "\n\n".join(paragraphs), _schema(members))
 
 
 def _members(policy: ClickPolicy) -> Iterator[_Member]:

@@ -17,7 +17,7 @@ from rs_textseg_plugin.engine.vlm.coordinates import Drift, Size, fit_drift
 from rs_textseg_plugin.engine.vlm.instance import Instance, Point
 from rs_textseg_plugin.engine.vlm.model import Convention, Reply, VisionModel
 from rs_textseg_plugin.engine.vlm.prompt import ClickPolicy, ask_for
-from rs_textseg_plugin.engine.vlm.reading.answer import Reading, read_answer
+from rs_textseg_plugin.engine.vlm.reading.answer import ParsedAnswer, read_answer
 
 _SMALLEST_SIDE_PX = 64  # below it the marks are smaller than what models see
 _SEED = 6
@@ -153,7 +153,7 @@ def _not_tested(why: str, marks: Sequence[Mark] = ()) -> SelfTest:
 
 
 def _judged(reply: Reply, convention: Convention, marks: Sequence[Mark], size_px: Size) -> SelfTest:
-    def read(meant: Convention) -> Reading:
+    def read(meant: Convention) -> ParsedAnswer:
         return read_answer(reply.text, reply.shown_px, size_px, meant)
 
     reading = read(convention)

@@ -10,7 +10,7 @@ from rs_textseg_plugin.contract.recipe import GROUNDING_SAM, SAM_CLIP
 from rs_textseg_plugin.contract.text.phrase import (
     SUPERLATIVES,
     Described,
-    Reading,
+    ParsedPhrase,
     Relation,
     parse_phrase_for,
     parse_referring,
@@ -61,7 +61,7 @@ READABLE = [
 
 @pytest.mark.parametrize(("text", "target", "relations"), READABLE, ids=[text for text, _, _ in READABLE])
 def test_a_phrase_is_read_by_the_grammar(text, target, relations):
-    assert read_phrase(text) == Reading(target, relations)
+    assert read_phrase(text) == ParsedPhrase(target, relations)
     assert read_phrase(text).not_read == ()
 
 

@@ -20,7 +20,7 @@ from rs_textseg_plugin.contract.recipe import Recipe
 from rs_textseg_plugin.contract.request import Output, Request
 from rs_textseg_plugin.contract.scene import Scene
 from rs_textseg_plugin.contract.text.phrase import parse_referring, read_phrase
-from rs_textseg_plugin.engine.results.phrase_filter import Things, _in_metres, choose
+from rs_textseg_plugin.engine.results.phrase_filter import SceneObjects, _in_metres, choose
 from rs_textseg_plugin.engine.results.vector_file import PROVENANCE_KEY
 from rs_textseg_plugin.engine.service import Engine
 
@@ -36,11 +36,11 @@ SCENE = [
 PARK = shapely.box(30, -4, 50, 20).difference(shapely.box(35, 2, 40, 8))
 
 
-def things() -> Things:
+def things() -> SceneObjects:
     shapes = [shapely.box(*corners) for _, *corners in SCENE] + [PARK]
     names = [name for name, *_ in SCENE] + ["park"]
     shapes = np.array(shapes, dtype=object)
-    return Things(shapes, np.array(names, dtype=object), shapely.area(shapes))
+    return SceneObjects(shapes, np.array(names, dtype=object), shapely.area(shapes))
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_more_than_half_of_an_object_has_to_lie_inside():
         [shapely.box(0, 0, 10, 10), shapely.box(4.9, 0, 50, 10), shapely.box(5.1, 0, 50, 10)], dtype=object
     )
     for other, expected in ((1, [0]), (2, [])):
-        some = Things(shapes[[0, other]], np.array(["a", "b"], dtype=object), np.ones(2))
+        some = SceneObjects(shapes[[0, other]], np.array(["a", "b"], dtype=object), np.ones(2))
         assert choose(read_phrase("a inside b"), some).tolist() == expected
 
 

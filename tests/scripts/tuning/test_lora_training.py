@@ -13,13 +13,13 @@ from tiny_qwen import FAMILIES, save_tiny_qwen
 from tuning_data import picture_of, square
 
 from rs_textseg_plugin.contract.errors import SceneError
-from rs_textseg_plugin.engine.vlm.model import Asked
+from rs_textseg_plugin.engine.vlm.model import ModelQuestion
 from rs_textseg_plugin.engine.vlm.qwen.qwen_vl import QwenVl, load_qwen_vl
 from training.loop import Training, read_log
 from tuning.lora_training import NAME, Lesson, LoraTraining, Settings, encode, lessons_of
 
 CPU = torch.device("cpu")
-ASKED = Asked("You click.", "Where?", {})
+ASKED = ModelQuestion("You click.", "Where?", {})
 QUICK = Settings(epochs=3, rank=4, batch=2, rate=2e-2)
 
 

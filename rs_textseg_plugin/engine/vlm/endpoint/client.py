@@ -32,7 +32,7 @@ from rs_textseg_plugin.engine.vlm.endpoint.errors import (
 from rs_textseg_plugin.engine.vlm.endpoint.patience import wait_after_break_s, wait_after_status_s
 from rs_textseg_plugin.engine.vlm.endpoint.reply import read_reply
 from rs_textseg_plugin.engine.vlm.families import convention_by_name, estimate_picture_tokens, shown_size_px
-from rs_textseg_plugin.engine.vlm.model import Asked, Convention, Reply
+from rs_textseg_plugin.engine.vlm.model import Convention, ModelQuestion, Reply
 
 if TYPE_CHECKING:
     import openai
@@ -116,7 +116,7 @@ class Endpoint:
         """Return about how many tokens a picture costs; see `estimate_picture_tokens`."""
         return estimate_picture_tokens(self._server.model, width_px, height_px)
 
-    def ask(self, picture: NDArray[np.uint8], asked: Asked, control: RunControl) -> Reply:
+    def ask(self, picture: NDArray[np.uint8], asked: ModelQuestion, control: RunControl) -> Reply:
         """Send a picture ``(H, W, 3)`` uint8 as PNG, with the question, and wait for the answer.
 
         Raises:
@@ -140,8 +140,10 @@ class Endpoint:
                 except openai.APIStatusError as error:
                     # Never "from error": it holds the request, and with it the key and the picture.
                     if error.code in _FILTERED:
-                        return Reply("", shown_px, refusal=f"The server's content filter: {self._said(error)}.")
-                    simpler = dialect.simpler(error.status_code, self._said(error))
+                        return Reply(
+                            "", shown_px, refusal=f"The server's content filter: {self._words_of_server(error)}."
+                        )
+                    simpler = dialect.simpler(error.status_code, self._words_of_server(error))
                     if simpler is None:
                         raise explain_status(error, self._server) from None
                     dialect = simpler
@@ -149,7 +151,7 @@ class Endpoint:
                     self._dialect = dialect
                     return read_reply(text, self._server, shown_px)
 
-    def _said(self, error: openai.APIStatusError) -> str:
+    def _words_of_server(self, error: openai.APIStatusError) -> str:
         return self._server.words_of(error.body) or f"status {error.status_code}"
 
     async def _ask_patiently(self, client: openai.AsyncOpenAI, body: dict[str, Any]) -> str:
@@ -215,7 +217,7 @@ def _checked_name(model: str) -> str:
     return model.strip()
 
 
-def _messages(picture: NDArray[np.uint8], asked: Asked) -> list[Message]:
+def _messages(picture: NDArray[np.uint8], asked: ModelQuestion) -> list[Message]:
     parts = [
         {"type": "image_url", "image_url": {"url": _png_url(picture)}},
         {"type": "text", "text": asked.question},

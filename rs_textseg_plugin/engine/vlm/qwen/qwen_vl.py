@@ -18,7 +18,7 @@ from rs_textseg_plugin.engine.compute.device import is_memory_error
 from rs_textseg_plugin.engine.compute.run_control import RunControl
 from rs_textseg_plugin.engine.models.checkpoint import peek_keys_and_shapes
 from rs_textseg_plugin.engine.models.torchvision_ops import ensure_torchvision
-from rs_textseg_plugin.engine.vlm.model import Asked, Convention, Reply
+from rs_textseg_plugin.engine.vlm.model import Convention, ModelQuestion, Reply
 from rs_textseg_plugin.engine.vlm.qwen.lora import add_adapter
 from rs_textseg_plugin.engine.vlm.qwen.qwen_folder import Family, family_of, weight_files
 from rs_textseg_plugin.engine.vlm.qwen.speed import LinearSpeed, measure
@@ -146,7 +146,7 @@ class QwenVl:
         return shown_s + self._speed.single_s * (read + head) * new_tokens
 
     @torch.inference_mode()
-    def ask(self, picture: NDArray[np.uint8], asked: Asked, control: RunControl) -> Reply:
+    def ask(self, picture: NDArray[np.uint8], asked: ModelQuestion, control: RunControl) -> Reply:
         """Show a picture ``(H, W, 3)`` uint8 and ask; the schema is not enforced.
 
         Raises:
@@ -167,7 +167,7 @@ class QwenVl:
             is_truncated=len(answer) >= self.most_tokens and answer[-1] not in self.end_tokens,
         )
 
-    def encode(self, picture: NDArray[np.uint8], asked: Asked) -> Any:
+    def encode(self, picture: NDArray[np.uint8], asked: ModelQuestion) -> Any:
         """Return what the model is fed, up to where its answer begins; a batch of one, on the device.
 
         Raises:
@@ -267,7 +267,7 @@ def _require_template(processor: Any, folder: Path) -> None:
             "chat_template.jinja or chat_template.json too."
         )
     try:
-        shown = _conversation(processor, Asked("task", "question", {}))
+        shown = _conversation(processor, ModelQuestion("task", "question", {}))
         problem = "" if processor.image_token in shown else "it leaves out the picture"
     except (jinja2.TemplateError, TypeError, ValueError) as error:
         problem = str(error)
@@ -275,7 +275,7 @@ def _require_template(processor: Any, folder: Path) -> None:
         raise ModelError(f"The chat template in {folder} cannot be used ({problem}): fetch that of the same model.")
 
 
-def _conversation(processor: Any, asked: Asked) -> str:
+def _conversation(processor: Any, asked: ModelQuestion) -> str:
     """Return a picture and a question as the model reads them, up to where its answer begins."""
     messages = [
         {"role": "system", "content": [{"type": "text", "text": _plain(asked.system)}]},

@@ -22,7 +22,7 @@ _MOST_SENTENCES = 50
 
 
 @dataclass(frozen=True)
-class Reading:
+class ParsedAnswer:
     """What a reply says.
 
     Attributes:
@@ -39,7 +39,7 @@ class Reading:
     remarks: tuple[str, ...] = ()
 
 
-def read_answer(text: str, shown_px: Size, picture_px: Size, convention: Convention) -> Reading:
+def read_answer(text: str, shown_px: Size, picture_px: Size, convention: Convention) -> ParsedAnswer:
     """Read a model's reply; never raises.
 
     Two things are read otherwise than written, for the whole answer or not at all. Fractions: every number is from
@@ -58,7 +58,7 @@ def read_answer(text: str, shown_px: Size, picture_px: Size, convention: Convent
     answers = [_moved(fields, lambda place: to_picture(place, convention, shown_px, picture_px)) for fields in answers]
     instances, faults = _without_duplicates([_build(fields, picture_px) for fields in answers])
     unusable = [*faults, *_on_the_whole(text, items)]
-    return Reading(tuple(instances), tuple(_shortened(unusable)), items.is_answer, (*items.remarks, *remarks))
+    return ParsedAnswer(tuple(instances), tuple(_shortened(unusable)), items.is_answer, (*items.remarks, *remarks))
 
 
 def _on_the_whole(text: str, items: Items) -> Iterator[str]:

@@ -9,7 +9,7 @@ from enum import IntEnum
 from typing import Any
 
 from rs_textseg_plugin.engine.vlm.reading.answer_fields import BOX_KEYS, has_place, is_labelled, numbers_in, plain
-from rs_textseg_plugin.engine.vlm.reading.lenient_json import Container, Found, find_values
+from rs_textseg_plugin.engine.vlm.reading.lenient_json import Container, JsonValues, find_values
 
 _LIST_KEYS = (
     "instances", "instance", "objects", "detections", "predictions", "annotations", "targets", "results", "result",
@@ -102,7 +102,7 @@ def _items_of(text: str) -> Items:
     return Items(instances, bool(chosen), _is_cut(found, chosen), tuple(_on_earlier(earlier)))
 
 
-def _is_cut(found: Found, chosen: list[_Candidate]) -> bool:
+def _is_cut(found: JsonValues, chosen: list[_Candidate]) -> bool:
     """Whether the text ends within the answer, and not within a bracket that someone forgot to close in a sentence."""
     if not found.unfinished:
         return False
@@ -116,7 +116,7 @@ def _on_earlier(earlier: list[_Candidate]) -> Iterator[str]:
         yield f"The reply has several lists of instances; the last one was read, and {count} instances before it not."
 
 
-def _candidate(value: Container, found: Found) -> _Candidate:
+def _candidate(value: Container, found: JsonValues) -> _Candidate:
     def is_unfinished(part: Any) -> bool:
         return any(part is unfinished for unfinished in found.unfinished)
 

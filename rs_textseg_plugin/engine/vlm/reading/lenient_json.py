@@ -29,7 +29,7 @@ Container = Union[dict[str, Any], list[Any]]
 
 
 @dataclass
-class Found:
+class JsonValues:
     """What a text has of lists and objects.
 
     Attributes:
@@ -43,9 +43,9 @@ class Found:
     unfinished: list[Container] = field(default_factory=list)
 
 
-def find_values(text: str) -> Found:
+def find_values(text: str) -> JsonValues:
     """Return the lists and objects that a text holds, complete or not; never raises."""
-    return _Reading(text).run()
+    return _Parser(text).run()
 
 
 @dataclass
@@ -67,14 +67,14 @@ class _Open:
         self.key = None
 
 
-class _Reading:
+class _Parser:
     def __init__(self, text: str) -> None:
         self._text = text
         self._at = 0
         self._open: list[_Open] = []
-        self._found = Found()
+        self._found = JsonValues()
 
-    def run(self) -> Found:
+    def run(self) -> JsonValues:
         while self._skip():
             self._step(self._text[self._at])
         self._found.unfinished = [container.value for container in self._open]

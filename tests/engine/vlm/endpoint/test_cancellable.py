@@ -113,13 +113,13 @@ import numpy as np
 from controls import control
 from rs_textseg_plugin.contract.errors import Cancelled
 from rs_textseg_plugin.engine.vlm.endpoint.client import Endpoint
-from rs_textseg_plugin.engine.vlm.model import Asked
+from rs_textseg_plugin.engine.vlm.model import ModelQuestion
 
 asked = []
 socket.getaddrinfo = lambda *_, **__: (asked.append(time.monotonic()), time.sleep(60))
 try:
     endpoint = Endpoint("http://vlm.test/v1", "m", "")
-    endpoint.ask(np.zeros((8, 8, 3), np.uint8), Asked("", "?", {{}}), control(lambda: asked))
+    endpoint.ask(np.zeros((8, 8, 3), np.uint8), ModelQuestion("", "?", {{}}), control(lambda: asked))
 except Cancelled:
     print(time.monotonic() - asked[0], flush=True)
 """

@@ -194,13 +194,13 @@ import numpy as np
 from controls import control
 from rs_textseg_plugin.contract.errors import EngineError
 from rs_textseg_plugin.engine.vlm.endpoint.client import Endpoint
-from rs_textseg_plugin.engine.vlm.model import Asked
+from rs_textseg_plugin.engine.vlm.model import ModelQuestion
 
 endpoint = Endpoint("http://localhost/v1", "m", "")
 assert "openai" not in sys.modules
 sys.modules["openai"] = None
 try:
-    endpoint.ask(np.zeros((8, 8, 3), np.uint8), Asked("", "?", {{}}), control())
+    endpoint.ask(np.zeros((8, 8, 3), np.uint8), ModelQuestion("", "?", {{}}), control())
 except EngineError as error:
     print(error)
 """

@@ -15,11 +15,11 @@ from safetensors.torch import load_file, save_file
 from tiny_qwen import peft, save_tiny_adapter, save_tiny_qwen, tiny_qwen
 
 from rs_textseg_plugin.contract.errors import ModelError
-from rs_textseg_plugin.engine.vlm.model import Asked
+from rs_textseg_plugin.engine.vlm.model import ModelQuestion
 from rs_textseg_plugin.engine.vlm.qwen.qwen_vl import QwenVl, load_qwen_vl
 
 CPU = torch.device("cpu")
-ASKED = Asked("Say where it is.", "Where is the ship?", {})
+ASKED = ModelQuestion("Say where it is.", "Where is the ship?", {})
 PICTURE = np.random.default_rng(0).integers(0, 256, (60, 100, 3), dtype=np.uint8)
 
 

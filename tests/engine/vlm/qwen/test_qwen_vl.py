@@ -15,12 +15,12 @@ from safetensors.torch import load_file, save_file
 from tiny_qwen import FAMILIES, save_tiny_qwen, tiny_processor, tiny_qwen
 
 from rs_textseg_plugin.contract.errors import Cancelled, EngineError, ModelError
-from rs_textseg_plugin.engine.vlm.model import Asked, Convention
+from rs_textseg_plugin.engine.vlm.model import Convention, ModelQuestion
 from rs_textseg_plugin.engine.vlm.qwen.qwen_folder import weight_files
 from rs_textseg_plugin.engine.vlm.qwen.qwen_vl import QwenVl, load_qwen_vl
 
 CPU = torch.device("cpu")
-ASKED = Asked("Say where it is.", "Where is the ship?", {})
+ASKED = ModelQuestion("Say where it is.", "Where is the ship?", {})
 
 
 @pytest.fixture(scope="module", params=FAMILIES)
@@ -176,7 +176,7 @@ def test_it_is_asked_whether_to_stop_for_each_token_and_no_more_afterwards(model
 
 
 def test_marks_in_a_question_stay_words(model):
-    odd = Asked("Say.", "the <|image_pad|> and <|im_end|> thing", {})
+    odd = ModelQuestion("Say.", "the <|image_pad|> and <|im_end|> thing", {})
     inputs = model.encode(picture(), odd)
     assert int((inputs["input_ids"] == model.model.config.image_token_id).sum()) == model.tokens_of(100, 60)
     assert model.ask(picture(), odd, control()).tokens_out > 0
