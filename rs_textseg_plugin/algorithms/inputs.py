@@ -25,6 +25,7 @@ from qgis.core import (
     QgsRectangle,
 )
 
+from rs_textseg_plugin.contract.catalog import own_parameters
 from rs_textseg_plugin.contract.errors import OutputError, QueryError, SceneError
 from rs_textseg_plugin.contract.recipe import DEVICES, PIPELINES, PRECISIONS, PRESETS, Recipe
 from rs_textseg_plugin.contract.request import Output, Request
@@ -191,6 +192,7 @@ class Inputs:
             models=self._text(MODELS),
             preset=self._text(PRESET),
             parameters=self._parameters(),
+            of_models=own_parameters(self._text(MODELS)),
             device=self._text(DEVICE),
             precision=self._text(PRECISION),
             bands=self._text(BANDS),

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rs_textseg_plugin.contract.folders import data_home, package_file
-from rs_textseg_plugin.contract.recipe import ParameterValue
+from rs_textseg_plugin.contract.recipe import ParameterValue, Values
 
 MANIFEST = "models.json"  # beside the checkpoints of a set; optional for a folder of published files
 
@@ -151,6 +151,18 @@ def read_manifest(path: Path) -> ModelSet:
         return _read_set(data, tuple(ModelFile.from_json(entry) for entry in data["files"]))
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path} is no model manifest: {error}") from error
+
+
+def own_parameters(models: str) -> Values:
+    """Return the parameters that a set, or a folder with a manifest, brings along; none where it cannot be read."""
+    chosen = Path(models).expanduser()
+    folder = chosen if models.strip() and chosen.is_dir() else set_folder(models)
+    if folder is not None and (folder / MANIFEST).is_file():
+        try:
+            return dict(read_manifest(folder / MANIFEST).parameters)
+        except ValueError:  # the engine will say so
+            return {}
+    return next((dict(entry.parameters) for entry in load_catalog() if entry.id == models), {})
 
 
 def _read_set(data: Mapping[str, Any], files: tuple[ModelFile, ...]) -> ModelSet:

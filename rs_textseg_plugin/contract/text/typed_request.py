@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from rs_textseg_plugin.contract.errors import QueryError
 from rs_textseg_plugin.contract.query import Query, parse_class_list
-from rs_textseg_plugin.contract.recipe import ParameterValue, Recipe, find_pipeline
+from rs_textseg_plugin.contract.recipe import ParameterValue, Recipe, Values, find_pipeline
 from rs_textseg_plugin.contract.request import Output, Request
 from rs_textseg_plugin.contract.scene import Scene, Stretch
 from rs_textseg_plugin.contract.server.consent import require_consent
@@ -37,6 +37,7 @@ class TypedRequest:
         text, word_list, phrase: a class list, the name of one, or a phrase; exactly one of them is given.
         pipeline, models, preset: names.
         parameters: values by name, as text or in their types.
+        of_models: what the model set brings along, see `catalog.own_parameters`; the others win over it.
         device, precision: names.
         bands, stretch, nodata, resolution: how the raster is read.
         agrees_to_send: whether pictures may leave this machine for the address that the parameters name.
@@ -49,6 +50,7 @@ class TypedRequest:
     models: str = Recipe().models
     preset: str = ""
     parameters: Mapping[str, ParameterValue] = field(default_factory=dict)
+    of_models: Values = field(default_factory=dict)
     device: str = Recipe().device
     precision: str = Recipe().precision
     bands: str = ""
@@ -91,8 +93,16 @@ class TypedRequest:
         """
         device, precision = parse_device(self.device), parse_precision(self.precision)
         recipe = Recipe(self.pipeline, self.models.strip(), dict(self.parameters), device, precision, self.preset)
-        recipe.checked_parameters()
+        recipe.checked_parameters(self.of_models)
         return recipe
+
+    def pictures_go_to(self) -> str:
+        """Return the address that pictures would be sent to; empty: none is sent.
+
+        Raises:
+            RecipeError: as `recipe`.
+        """
+        return find_pipeline(self.pipeline).pictures_go_to(self.recipe().checked_parameters(self.of_models))
 
     def scene(self, scene: Scene) -> Scene:
         """Return a scene with what was typed about how it is read; what was not typed stays.
@@ -115,9 +125,8 @@ class TypedRequest:
         Raises:
             InputError: as `query`, `recipe` and `scene`.
         """
-        query, recipe = self.query(), self.recipe()
-        consent = recipe.pictures_go_to if self.agrees_to_send else ""
-        return Request(self.scene(scene), query, recipe, output, consent)
+        consent = self.pictures_go_to() if self.agrees_to_send else ""
+        return Request(self.scene(scene), self.query(), self.recipe(), output, consent)
 
     def check(self) -> None:
         """Find out what is wrong as far as the raster is not needed.
@@ -126,4 +135,4 @@ class TypedRequest:
             InputError: as `build`, and where pictures would be sent without consent.
         """
         request = self.build(Scene(""), Output(""))
-        require_consent(request.recipe.pictures_go_to, request.consent_to_send)
+        require_consent(self.pictures_go_to(), request.consent_to_send)

@@ -6,6 +6,7 @@ import argparse
 import signal
 import threading
 
+from rs_textseg_plugin.contract.catalog import own_parameters
 from rs_textseg_plugin.contract.errors import TextSegError
 from rs_textseg_plugin.contract.events import Failed
 from rs_textseg_plugin.contract.recipe import DEVICES, PIPELINES, PRECISIONS, PRESETS, Recipe
@@ -100,6 +101,7 @@ def _request(options: argparse.Namespace) -> Request:
         models=options.models,
         preset=options.preset,
         parameters=parse_parameters(options.param),
+        of_models=own_parameters(options.models),
         device=options.device,
         precision=options.precision,
         bands=options.bands,

@@ -17,8 +17,8 @@ def check_request(request: Request) -> None:
     Raises:
         RecipeError, QueryError, OutputError: as they say.
     """
-    request.recipe.checked_parameters()
     info = find_pipeline(request.recipe.pipeline)
+    info.read_parameters(request.recipe.chosen_parameters)  # together they are checked with those of the models
     _check_question(info, request.query)
     if len(request.query.output_classes) > MOST_CLASSES:
         raise QueryError(

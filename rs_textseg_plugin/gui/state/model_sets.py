@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Optional
 
-from rs_textseg_plugin.contract.catalog import MANIFEST, ModelSet, known_sets, load_catalog, read_manifest, set_folder
+from rs_textseg_plugin.contract.catalog import ModelSet, known_sets, load_catalog, own_parameters, set_folder
 from rs_textseg_plugin.contract.pipelines.vlm_sam import VLM_FOLDER
-from rs_textseg_plugin.contract.recipe import ParameterValue, Values
+from rs_textseg_plugin.contract.recipe import ParameterValue
 from rs_textseg_plugin.host.engine_commands import how_to_fetch
 from rs_textseg_plugin.host.translate import tr
 
@@ -70,7 +70,7 @@ def find_models(models: str) -> ChosenModels:
     """Look at the set of that name, or at a folder."""
     folder = Path(models) if models.strip() and Path(models).is_dir() else set_folder(models)
     has_vlm = folder is not None and (folder / VLM_FOLDER).is_dir()
-    return ChosenModels(_why_not_usable(models), _own_parameters(models, folder), has_vlm)
+    return ChosenModels(_why_not_usable(models), own_parameters(models), has_vlm)
 
 
 def _offered(name: str, is_here: bool, entry: ModelSet | None) -> OfferedSet:
@@ -88,12 +88,3 @@ def _why_not_usable(models: str) -> str:
     if models in known:
         return how_to_fetch(models)
     return tr("There is no model set and no folder {!r}: choose one of the list, or a folder.").format(models)
-
-
-def _own_parameters(models: str, folder: Path | None) -> Values:
-    if folder is not None and (folder / MANIFEST).is_file():
-        try:
-            return dict(read_manifest(folder / MANIFEST).parameters)
-        except ValueError:  # the engine will say so
-            return {}
-    return next((dict(entry.parameters) for entry in load_catalog() if entry.id == models), {})

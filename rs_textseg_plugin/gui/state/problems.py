@@ -51,7 +51,7 @@ def find_problems(state: QueryState, snapshot: Snapshot, layer: QgsMapLayer | No
 
 def _text_problem(state: QueryState) -> str:
     try:
-        state.typed().query()
+        state.typed({}).query()
     except QueryError as error:
         return str(error)
     return ""
@@ -59,10 +59,10 @@ def _text_problem(state: QueryState) -> str:
 
 def _parameter_problem(state: QueryState, snapshot: Snapshot) -> str:
     """Return the sentence on resolution, device or parameters; the language model has a field of its own."""
-    typed = dataclasses.replace(state.typed(), parameters=state.parameters)
+    typed = dataclasses.replace(state.typed(snapshot.models.parameters), parameters=state.parameters)
     try:
         typed.scene(Scene(""))
-        typed.recipe().checked_parameters(snapshot.models.parameters)
+        typed.recipe()
     except InputError as error:
         return str(error)
     return ""

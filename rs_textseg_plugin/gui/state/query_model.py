@@ -230,7 +230,7 @@ class QueryModel(QObject):
         """
         extent, extent_crs = self._extent()
         scene = scene_from_layer(self.layer, self._project.transformContext(), extent, extent_crs)
-        typed = self.state.typed(self.has_consent)
+        typed = self.state.typed(self._snapshot.models.parameters, self.has_consent)
         path = default_output_path(self._project, self.state.question, self._now())
         clicks = clicks_path_beside(path) if self.pipeline.asks_model else ""
         return typed.build(scene, Output(str(path), clicks=clicks, **paths_beside(path, self._rasters(typed.recipe()))))
@@ -269,7 +269,7 @@ class QueryModel(QObject):
     @property
     def _pictures_go_to(self) -> str:
         """The address that the choice sends pictures to; empty: none."""
-        typed = self.state.typed()
+        typed = self.state.typed(self._snapshot.models.parameters)
         return Recipe(typed.pipeline, parameters=typed.parameters, preset=typed.preset).pictures_go_to
 
     def _find_problems(self) -> Problems:

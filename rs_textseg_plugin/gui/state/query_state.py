@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Optional
 
 from rs_textseg_plugin.contract.events import Failed, Finished, Progress
-from rs_textseg_plugin.contract.recipe import DEVICES, PIPELINES, ParameterValue, PipelineInfo, Recipe
+from rs_textseg_plugin.contract.recipe import DEVICES, PIPELINES, ParameterValue, PipelineInfo, Recipe, Values
 from rs_textseg_plugin.contract.tables.pipeline_info import CLASSES, PHRASE
 from rs_textseg_plugin.contract.text.typed_request import TypedRequest
 from rs_textseg_plugin.gui.state.vlm_choice import VlmChoice, remember_choice, remembered_choice
@@ -69,8 +69,8 @@ class QueryState:
         """The text that is asked."""
         return self.phrase if self.kind == PHRASE else self.text
 
-    def typed(self, agrees_to_send: bool = False) -> TypedRequest:
-        """Return the choices as the one builder of requests takes them."""
+    def typed(self, of_models: Values, agrees_to_send: bool = False) -> TypedRequest:
+        """Return the choices as the one builder of requests takes them, with what the model set brings along."""
         is_phrase = self.kind == PHRASE
         return TypedRequest(
             text="" if is_phrase else self.text,
@@ -79,6 +79,7 @@ class QueryState:
             models=self.models,
             preset=self.preset,
             parameters={**self.parameters, **(self.vlm.parameters if self.info.asks_model else {})},
+            of_models=of_models,
             device=self.device,
             resolution="" if self.ground_resolution_m is None else str(self.ground_resolution_m),
             agrees_to_send=agrees_to_send,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from rs_textseg_plugin.contract.errors import QueryError, RecipeError, SceneError
@@ -110,3 +112,19 @@ def test_without_consent_pictures_go_nowhere():
     TypedRequest(**ASKING, parameters=SERVER, agrees_to_send=True).check()
     TypedRequest(**ASKING, parameters={**SERVER, "clicks": "edited.geojson"}).check()
     TypedRequest(**ASKING, parameters={"vlm": "/models/qwen"}).check()
+
+
+def test_values_that_fit_only_with_those_of_the_models_are_accepted():
+    of_models = {"tile_px": 512}
+    assert TypedRequest(text="road", parameters={"overlap_px": "200"}, of_models=of_models).recipe()
+    with pytest.raises(RecipeError, match="overlap_px=300 is more than half of tile_px=512"):
+        TypedRequest(text="road", parameters={"overlap_px": "300"}, of_models=of_models).recipe()
+
+
+def test_an_address_that_the_models_bring_along_needs_consent_too():
+    of_models = {"base_url": "http://elsewhere.example/v1", "model": "m"}
+    typed = TypedRequest(phrase="the house", pipeline="vlm-sam", of_models=of_models)
+    with pytest.raises(QueryError, match="would leave this machine for http://elsewhere"):
+        typed.check()
+    agreed = replace(typed, agrees_to_send=True)
+    assert agreed.build(Scene("a.tif"), Output("a.gpkg")).consent_to_send == "http://elsewhere.example/v1"
