@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from openai_server import OpenAiServer, fails, says
 
-from rs_textseg_plugin.contract.server.api_key import VARIABLE
 from rs_textseg_plugin.contract.events import Failed, Finished
 from rs_textseg_plugin.contract.query import parse_phrase
 from rs_textseg_plugin.contract.recipe import Recipe
 from rs_textseg_plugin.contract.request import Output
+from rs_textseg_plugin.contract.server.api_key import VARIABLE
 from rs_textseg_plugin.runtime.worker_process import WorkerProcessClient
 
 KEY = "sk-" + "hIdDeN" * 5

@@ -17,9 +17,9 @@ from shapely.geometry import box
 
 from rs_textseg_plugin.contract.errors import SceneError
 from rs_textseg_plugin.contract.grid import Extent, Window
+from rs_textseg_plugin.engine.raster import reader as raster
 from rs_textseg_plugin.engine.raster.ground_resolution import ground_resolution_m
 from rs_textseg_plugin.engine.raster.reader import SceneReader, open_scene, prefetched
-from rs_textseg_plugin.engine.raster import reader as raster
 
 WGS84 = CRS.from_epsg(4326).to_wkt()
 

@@ -12,8 +12,8 @@ from qgis.PyQt.QtWidgets import QDockWidget, QLabel, QPushButton
 
 from rs_textseg_plugin.contract.request import Request
 from rs_textseg_plugin.gui.state.vlm_choice import VlmChoice
-from rs_textseg_plugin.host.server.consent import consent
 from rs_textseg_plugin.host.layers.result_layers import REQUEST_PROPERTY
+from rs_textseg_plugin.host.server.consent import consent
 from rs_textseg_plugin.plugin import RsTextSegPlugin
 
 QUESTION = "a roof"

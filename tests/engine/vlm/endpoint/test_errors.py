@@ -24,8 +24,8 @@ from openai_server import (
     says,
 )
 
-from rs_textseg_plugin.contract.server.api_key import VARIABLE
 from rs_textseg_plugin.contract.errors import EngineError
+from rs_textseg_plugin.contract.server.api_key import VARIABLE
 from rs_textseg_plugin.engine.vlm.endpoint.client import Endpoint
 
 
