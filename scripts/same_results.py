@@ -203,7 +203,7 @@ def raster_of(path: Path) -> dict[str, str]:
 
 def metadata_of(name: str, metadata: Mapping[str, str]) -> dict[str, str]:
     """Return a file's metadata, with a part for each member where they are JSON, as the provenance is."""
-    parts = {}
+    parts: dict[str, str] = {}
     for key, text in metadata.items():
         try:
             data = json.loads(text)
