@@ -5,9 +5,10 @@
     scripts/same_results.py compare BEFORE AFTER
 
 `record` runs each case from the command line of a checkout, and keeps its files and its events. `compare` ends with 1
-where two records differ: features in their order with their WKB and attributes, pixels of rasters, the answer of the
-language model, notes, and the provenance but for times, paths and the stub's port. ``vlm-sam`` asks a stub on
-loopback, which always answers the same.
+where two records differ, and names the case and the part: features in their order with their WKB and attributes,
+layers, pixels of rasters and where they lie, the answer of the language model, events but for progress, and the
+provenance. Times, the records' folders and the stub's port may differ. It ends with 2 where there is nothing to
+compare. ``vlm-sam`` asks a stub on loopback, which always answers the same.
 """
 
 from __future__ import annotations
@@ -16,10 +17,11 @@ import argparse
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -35,11 +37,10 @@ SCENE = "resources/demo/scene.tif"
 LEFT, TOP, PIXEL_M = 512000.0, 5403000.0, 0.25  # of the sample scene
 FIRST_COLUMN, FIRST_ROW = 700, 300  # of the part that is looked at
 VECTOR, RASTERS, CLICKS = "result.gpkg", ("labels.tif", "scores.tif", "classes.tif"), "clicks.geojson"
-CHANGING = (
-    (re.compile(r"127\.0\.0\.1:\d+"), "127.0.0.1:PORT"),
-    (re.compile(r'"started": "[^"]*"'), '"started": ""'),
-    (re.compile(r'"seconds(_left)?": [\d.]+'), '"seconds": 0'),
-)
+EVENTS = "events.jsonl"
+STUB_ADDRESS = re.compile(r"127\.0\.0\.1:\d+")
+OWN_FOLDER = re.compile(rf'[^"]*/(?=(?:{"|".join(map(re.escape, (VECTOR, *RASTERS, CLICKS)))})")')
+TIMES = ("started", "seconds")  # fields that hold one, in events and in the provenance
 CLASSES = "building|roof, road, tree|forest, water, grass, -bare soil"
 ANSWER = {
     "instances": [
@@ -59,12 +60,14 @@ class Case:
         question: options that say what to look for.
         parameters: of the method, ``name=value``.
         preset: a preset's name; empty: none.
+        tile_px: side of a tile; neighbours overlap by a sixth.
     """
 
     pipeline: str
     question: tuple[str, ...] = ("--text", CLASSES)
     parameters: tuple[str, ...] = ()
     preset: str = ""
+    tile_px: int = 384
 
 
 CASES = {
@@ -121,7 +124,8 @@ def record(folder: Path, checkout: Path, names: list[str], side_px: int) -> None
     with stub_server() as address:
         for name in names:
             target = folder / name
-            target.mkdir(parents=True, exist_ok=True)
+            shutil.rmtree(target, ignore_errors=True)  # nothing of an earlier record stays
+            target.mkdir(parents=True)
             command = [sys.executable, "-m", "rs_textseg_plugin.engine", *options_of(CASES[name], side_px, address)]
             outputs = {"--out": VECTOR, "--label-raster": RASTERS[0], "--score-raster": RASTERS[1]}
             outputs |= {"--class-scores": RASTERS[2]} if CASES[name].pipeline != "vlm-sam" else {"--clicks": CLICKS}
@@ -130,7 +134,7 @@ def record(folder: Path, checkout: Path, names: list[str], side_px: int) -> None
             result = subprocess.run(command, cwd=checkout, env=environment, capture_output=True, text=True, check=False)
             if result.returncode:
                 sys.exit(f"{name}: {result.stderr}")
-            (target / "events.jsonl").write_text(result.stdout, encoding="utf-8")
+            (target / EVENTS).write_text(result.stdout, encoding="utf-8")
             print(f"{name}: recorded", flush=True)
 
 
@@ -138,7 +142,7 @@ def options_of(case: Case, side_px: int, address: str) -> list[str]:
     """Return the options of a run but for its outputs."""
     left, top = LEFT + FIRST_COLUMN * PIXEL_M, TOP - FIRST_ROW * PIXEL_M
     extent = f"--extent={left},{top - side_px * PIXEL_M},{left + side_px * PIXEL_M},{top}"
-    parameters = [*case.parameters, "tile_px=384", "overlap_px=64"]
+    parameters = [*case.parameters, f"tile_px={case.tile_px}", f"overlap_px={case.tile_px // 6}"]
     if case.pipeline == "vlm-sam":
         parameters += [f"base_url={address}", "model=stub"]
     given = [part for parameter in parameters for part in ("--param", parameter)]
@@ -149,50 +153,86 @@ def options_of(case: Case, side_px: int, address: str) -> list[str]:
 
 def differences(before: Path, after: Path) -> list[str]:
     """Return how two records differ, one line each; empty: not at all."""
-    names = sorted({path.name for folder in (before, after) for path in folder.iterdir()})
     found = []
-    for name in names:
+    for name in sorted({*cases_in(before), *cases_in(after)}):
+        if missing := [folder for folder in (before, after) if name not in cases_in(folder)]:
+            found.append(f"{name}: not in {missing[0]}")
+            continue
         first, second = contents(before / name), contents(after / name)
-        found += [
-            f"{name}: {part} differs" for part in sorted({*first, *second}) if first.get(part) != second.get(part)
-        ]
+        found += [f"{name}: {part} differs" for part in {**first, **second} if first.get(part) != second.get(part)]
     return found
 
 
-def contents(folder: Path) -> dict[str, Any]:
-    """Return what a record holds, without what may change, by the name of the part."""
-    if not folder.is_dir():
-        return {}
-    meta, _, geometries, columns = pyogrio.raw.read(folder / VECTOR, layer="segments")
-    parts: dict[str, Any] = {
-        "geometries": [bytes(geometry) for geometry in geometries],
-        "attributes": without_changing(json.dumps([meta["fields"].tolist(), *(list(map(str, c)) for c in columns)])),
-        "events": without_changing("\n".join(lines_of(folder / "events.jsonl")), folder),
-        "provenance": without_changing(json.dumps(pyogrio.read_info(folder / VECTOR)["layer_metadata"]), folder),
-        "rasters": [pixels_of(folder / name) for name in RASTERS if (folder / name).exists()],
+def cases_in(record: Path) -> list[str]:
+    """Return the names of the cases that a record holds from beginning to end."""
+    return sorted(path.parent.name for path in record.glob(f"*/{EVENTS}"))
+
+
+def contents(folder: Path) -> dict[str, str]:
+    """Return what a case left, without what may change, by the name of the part."""
+    parts = features_of(folder / VECTOR)
+    for name in RASTERS:
+        if (folder / name).exists():
+            parts |= raster_of(folder / name)
+    if (folder / CLICKS).exists():
+        parts[CLICKS] = as_text(json.loads((folder / CLICKS).read_text(encoding="utf-8")))
+    return {**parts, "events": as_text(events_of(folder / EVENTS))}
+
+
+def features_of(path: Path) -> dict[str, str]:
+    """Return the layers of a vector file, and the first one's features and metadata."""
+    meta, _, geometries, columns = pyogrio.raw.read(path)
+    return {
+        "layers": str(pyogrio.list_layers(path).tolist()),
+        "fields": str([meta["crs"], meta["geometry_type"], *zip(meta["fields"], meta["ogr_types"])]),
+        "geometries": str([bytes(geometry) for geometry in geometries]),
+        **{f"attribute {name}": repr(column.tolist()) for name, column in zip(meta["fields"], columns)},
+        **metadata_of(path.name, pyogrio.read_info(path)["layer_metadata"] or {}),
     }
-    clicks = folder / CLICKS
-    return {**parts, "clicks": without_changing(clicks.read_text(encoding="utf-8"))} if clicks.exists() else parts
 
 
-def lines_of(path: Path) -> list[str]:
-    """Return the events that are not about progress."""
-    lines = path.read_text(encoding="utf-8").splitlines()
-    return [line for line in lines if '"progress"' not in line.lower()]
-
-
-def without_changing(text: str, folder: Path | None = None) -> str:
-    """Return a text without times, ports and the record's folder."""
-    for pattern, word in CHANGING:
-        text = pattern.sub(word, text)
-    return text.replace(str(folder), "FOLDER") if folder else text
-
-
-def pixels_of(path: Path) -> tuple[str, tuple[int, ...], bytes]:
-    """Return type, shape and pixels of a raster."""
+def raster_of(path: Path) -> dict[str, str]:
+    """Return the pixels of a raster, where they lie, and its metadata."""
     with rasterio.open(path) as dataset:
         pixels: np.ndarray[Any, Any] = dataset.read()
-    return str(pixels.dtype), pixels.shape, pixels.tobytes()
+        place = (dataset.crs, dataset.transform, dataset.nodata, dataset.descriptions)
+        metadata = metadata_of(path.name, dataset.tags())
+    shown = f"{pixels.dtype} {pixels.shape} {pixels.tobytes().hex()}"
+    return {f"{path.name} pixels": shown, f"{path.name} place": str(place), **metadata}
+
+
+def metadata_of(name: str, metadata: Mapping[str, str]) -> dict[str, str]:
+    """Return a file's metadata, with a part for each member where they are JSON, as the provenance is."""
+    parts: dict[str, str] = {}
+    for key, text in metadata.items():
+        try:
+            data = json.loads(text)
+        except ValueError:
+            data = text
+        members = without_times(data) if isinstance(data, dict) else {key: data}
+        parts |= {f"{name} {member}": as_text(value) for member, value in members.items()}
+    return parts
+
+
+def events_of(path: Path) -> list[Any]:
+    """Return the events that are not about progress."""
+    events = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    return [event for event in events if event["type"] != "progress"]
+
+
+def as_text(value: Any) -> str:
+    """Return what JSON can hold as text, without times, the stub's port and the folder of the record."""
+    text = json.dumps(without_times(value), ensure_ascii=False)
+    return OWN_FOLDER.sub("", STUB_ADDRESS.sub("127.0.0.1:PORT", text))
+
+
+def without_times(value: Any) -> Any:
+    """Return what JSON can hold, without the fields that hold times."""
+    if isinstance(value, list):
+        return [without_times(member) for member in value]
+    if isinstance(value, dict):
+        return {key: without_times(member) for key, member in value.items() if key not in TIMES}
+    return value
 
 
 def main() -> int:
@@ -211,8 +251,17 @@ def main() -> int:
     if options.action == "record":
         record(options.folder.resolve(), options.checkout.resolve(), options.cases, options.side)
         return 0
-    found = differences(options.before.resolve(), options.after.resolve())
-    print("\n".join(found) or f"The same results: {', '.join(sorted(path.name for path in options.after.iterdir()))}.")
+    return compare(options.before.resolve(), options.after.resolve())
+
+
+def compare(before: Path, after: Path) -> int:
+    """Print how two records differ; return the exit status."""
+    for folder in (before, after):
+        if not cases_in(folder):
+            print(f"There is no record in {folder}: make one with 'record'.", file=sys.stderr)
+            return 2
+    found = differences(before, after)
+    print("\n".join(found) or f"The same results: {', '.join(cases_in(after))}.")
     return 1 if found else 0
 
 

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import ast
 import importlib
-from pathlib import Path
-
-import pytest
 
 from stage import PACKAGE, ROOT
 
@@ -73,39 +70,36 @@ def is_enum_value(owner: object, name: str) -> bool:
     return is_enum and owner is not type(value)
 
 
-@pytest.mark.parametrize("path", QGIS_SIDE, ids=lambda path: path.relative_to(ROOT / PACKAGE).as_posix())
-def test_a_module_on_the_side_of_qgis_runs_in_python_39_and_with_qt_6(path: Path):
-    source = path.read_text(encoding="utf-8")
-    assert newer_than_python_39(source) == []
-    assert unscoped_enums(source) == []
+def test_a_module_on_the_side_of_qgis_runs_in_python_39_and_with_qt_6(subtests):
+    for path in QGIS_SIDE:
+        with subtests.test(path.relative_to(ROOT).as_posix()):
+            source = path.read_text(encoding="utf-8")
+            assert newer_than_python_39(source) == []
+            assert unscoped_enums(source) == []
 
 
-@pytest.mark.parametrize(
-    "source",
-    [
+def test_newer_python_is_found(subtests):
+    for source in (
         "match x:\n    case 1:\n        pass",
         "import tomllib",
         "from enum import StrEnum",
         "zip(a, b, strict=True)",
         "@dataclass(frozen=True, slots=True)\nclass A:\n    pass",
-    ],
-)
-def test_newer_python_is_found(source):
-    assert len(newer_than_python_39(source)) == 1
+    ):
+        with subtests.test(source=source):
+            assert len(newer_than_python_39(source)) == 1
 
 
-@pytest.mark.parametrize(
-    "source",
-    [
+def test_an_unscoped_enum_is_found(subtests):
+    for source in (
         "from qgis.PyQt.QtCore import Qt\nx = Qt.AlignLeft",
         "from qgis.PyQt.QtCore import Qt as Core\nx = Core.UserRole + 1",
         "from qgis.PyQt import QtCore\nx = QtCore.Qt.red",
         "from qgis.PyQt.QtWidgets import QMessageBox\nx = QMessageBox.Ok",
         "from qgis.core import QgsTask\nx = QgsTask.CanCancel",
-    ],
-)
-def test_an_unscoped_enum_is_found(source):
-    assert len(unscoped_enums(source)) == 1
+    ):
+        with subtests.test(source=source):
+            assert len(unscoped_enums(source)) == 1
 
 
 def test_a_scoped_enum_is_accepted():

@@ -11,6 +11,7 @@ import pytest
 from rs_textseg_plugin.contract.catalog import (
     MANIFEST,
     ModelFile,
+    ModelSet,
     is_installed,
     known_sets,
     load_catalog,
@@ -19,7 +20,7 @@ from rs_textseg_plugin.contract.catalog import (
     set_folder,
     shipped_home,
 )
-from rs_textseg_plugin.contract.recipe import PIPELINES, find_pipeline
+from rs_textseg_plugin.contract.recipe import PIPELINES, Recipe, find_pipeline
 
 SETS = load_catalog()
 FETCHED = [entry for entry in SETS if not entry.is_demo]
@@ -38,33 +39,37 @@ def test_the_names_of_sets_are_unique():
     assert len({entry.title for entry in SETS}) == len(SETS)
 
 
-@pytest.mark.parametrize("entry", SETS, ids=lambda entry: entry.id)
-def test_a_set_serves_known_pipelines_with_every_model_they_need_and_parameters_that_fit(entry):
-    roles = {file.role for file in entry.files}
-    served = [find_pipeline(name) for name in entry.pipelines]
-    for info in served:
-        assert set(info.roles) <= roles
-        info.read_parameters(info.own(entry.parameters))
-    assert set(entry.parameters) <= {name for info in served for name in info.own(entry.parameters)}
-    assert entry.pipelines
-    assert re.fullmatch("[a-z0-9-]+", entry.id)
-    assert entry.paper
+def test_a_set_serves_known_pipelines_with_every_model_they_need_and_parameters_that_fit(subtests):
+    for entry in SETS:
+        with subtests.test(entry.id):
+            roles = {file.role for file in entry.files}
+            served = [find_pipeline(name) for name in entry.pipelines]
+            for info in served:
+                assert set(info.roles) <= roles
+                Recipe(info.name).checked_parameters(entry.parameters)
+            assert set(entry.parameters) <= {name for info in served for name in info.own(entry.parameters)}
+            assert entry.pipelines
+            assert re.fullmatch("[a-z0-9-]+", entry.id)
+            assert entry.paper
 
 
-@pytest.mark.parametrize(("entry", "file"), FILES, ids=lambda value: getattr(value, "id", value.__dict__.get("name")))
-def test_a_file_has_a_known_role_a_digest_a_size_and_a_licence(entry, file):
-    assert file.role in ROLES
-    assert re.fullmatch("[0-9a-f]{6,64}", file.sha256)
-    assert file.size_bytes > 0
-    assert file.licence
-    assert file.source.startswith("https://") or entry.is_demo
-    assert [other.name for _, other in FILES if _ is entry].count(file.name) == 1
+def test_a_file_has_a_known_role_a_digest_a_size_and_a_licence(subtests):
+    for entry, file in FILES:
+        with subtests.test(entry.id, file=file.name):
+            assert file.role in ROLES
+            assert re.fullmatch("[0-9a-f]{6,64}", file.sha256)
+            assert file.size_bytes > 0
+            assert file.licence
+            assert [other.name for _, other in FILES if _ is entry].count(file.name) == 1
 
 
-@pytest.mark.parametrize(("entry", "file"), FILES, ids=lambda value: getattr(value, "id", value.__dict__.get("name")))
-def test_a_file_is_fetched_over_https_and_keeps_its_name(entry, file):
-    assert file.url.startswith("https://") or entry.is_demo
-    assert file.url.endswith("/" + file.name.rpartition("/")[2]) or entry.is_demo
+def test_a_file_is_fetched_over_https_keeps_its_name_and_has_a_page(subtests):
+    for entry, file in FILES:
+        if not entry.is_demo:
+            with subtests.test(entry.id, file=file.name):
+                assert file.url.startswith("https://")
+                assert file.url.endswith("/" + file.name.rpartition("/")[2])
+                assert file.source.startswith("https://")
 
 
 def test_a_digest_in_groups_is_joined():
@@ -72,8 +77,9 @@ def test_a_digest_in_groups_is_joined():
 
 
 def test_the_size_of_a_set_is_that_of_its_files():
-    for entry in SETS:
-        assert entry.size_bytes == sum(file.size_bytes for other, file in FILES if other is entry)
+    beside = (ModelFile("detector", "config.json", size_bytes=7), ModelFile("detector", "vocab.txt", size_bytes=30))
+    files = (ModelFile("detector", "model.safetensors", size_bytes=400, beside=beside), ModelFile("clip", "c.pt"))
+    assert ModelSet("mine", "Mine", files, ("text2seg",)).size_bytes == 437
 
 
 def test_files_beside_a_checkpoint_have_its_folder_address_and_licence():
@@ -102,9 +108,8 @@ def test_a_manifest_is_read(tmp_path):
     assert entry.files[0].sha256 == "01ec64ff"
 
 
-@pytest.mark.parametrize(
-    "content",
-    [
+def test_a_file_that_is_no_manifest_is_refused_with_its_path(subtests, tmp_path):
+    for content in (
         b"no json",
         b"[]",
         b"{}",
@@ -113,24 +118,24 @@ def test_a_manifest_is_read(tmp_path):
         b'{"id": "a", "title": "A", "files": [{"role": "sam"}], "pipelines": []}',
         b'{"id": "a", "title": "A", "files": []}',
         '{"id": "ä"}'.encode("latin-1"),
-    ],
-)
-def test_a_file_that_is_no_manifest_is_refused_with_its_path(tmp_path, content):
-    path = tmp_path / MANIFEST
-    path.write_bytes(content)
-    with pytest.raises(ValueError, match="is no model manifest") as caught:
-        read_manifest(path)
-    assert str(path) in str(caught.value)
+    ):
+        with subtests.test(content=content):
+            path = tmp_path / MANIFEST
+            path.write_bytes(content)
+            with pytest.raises(ValueError, match="is no model manifest") as caught:
+                read_manifest(path)
+            assert str(path) in str(caught.value)
 
 
-@pytest.mark.parametrize("entry", FETCHED, ids=lambda entry: entry.id)
-def test_a_set_is_installed_once_all_its_files_are_in_its_folder(home, entry):
-    (home / entry.id).mkdir()
-    for file in (file for one in entry.files for file in one.with_beside):
-        assert not is_installed(entry)
-        (home / entry.id / file.name).parent.mkdir(exist_ok=True)
-        (home / entry.id / file.name).touch()
-    assert is_installed(entry)
+def test_a_set_is_installed_once_all_its_files_are_in_its_folder(subtests, home):
+    for entry in FETCHED:
+        with subtests.test(entry.id):
+            (home / entry.id).mkdir()
+            for file in (file for one in entry.files for file in one.with_beside):
+                assert not is_installed(entry)
+                (home / entry.id / file.name).parent.mkdir(exist_ok=True)
+                (home / entry.id / file.name).touch()
+            assert is_installed(entry)
 
 
 def test_known_sets_are_those_of_the_catalogue_and_the_imported_folders(home):

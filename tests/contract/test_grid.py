@@ -196,7 +196,13 @@ def test_one_picture_can_be_the_only_tile():
     assert (tile.index, tile.window, tile.core) == ((0, 0), window, window)
 
 
-@pytest.mark.parametrize(("tile_px", "overlap_px"), [(64, -1), (64, 33), (1024, 1024), (0, 0), (-8, 0)])
-def test_a_grid_that_cannot_be_is_refused_with_its_numbers(tile_px, overlap_px):
-    with pytest.raises(ValueError, match=rf"{overlap_px}.*{tile_px}|{tile_px}"):
-        TileGrid(100, 100, tile_px, overlap_px)
+def test_a_grid_that_cannot_be_is_refused_with_its_numbers(subtests):
+    for tile_px, overlap_px, numbers in (
+        (64, -1, "overlap_px -1 .* tile_px 64"),
+        (64, 33, "overlap_px 33 .* tile_px 64"),
+        (1024, 1024, "overlap_px 1024 .* tile_px 1024"),
+        (0, 0, "tile_px 0 must"),
+        (-8, 0, "tile_px -8 must"),
+    ):
+        with subtests.test(tile_px=tile_px, overlap_px=overlap_px), pytest.raises(ValueError, match=numbers):
+            TileGrid(100, 100, tile_px, overlap_px)

@@ -37,25 +37,27 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("text", "classes"), CLASS_LISTS)
-def test_a_class_list_is_read(text, classes):
-    query = parse_class_list(text)
-    assert [(spec.name, spec.aliases, spec.negative) for spec in query.classes] == classes
-    assert query.text == text.strip()
-    assert query.phrase == ""
+def test_a_class_list_is_read(subtests):
+    for text, classes in CLASS_LISTS:
+        with subtests.test(text=text):
+            query = parse_class_list(text)
+            assert [(spec.name, spec.aliases, spec.negative) for spec in query.classes] == classes
+            assert query.text == text.strip()
+            assert query.phrase == ""
 
 
-@pytest.mark.parametrize(("text", "reason"), REFUSED)
-def test_a_class_list_that_asks_for_nothing_is_refused_with_the_reason(text, reason):
-    with pytest.raises(QueryError, match=reason):
-        parse_class_list(text)
+def test_a_class_list_that_asks_for_nothing_is_refused_with_the_reason(subtests):
+    for text, reason in REFUSED:
+        with subtests.test(text=text), pytest.raises(QueryError, match=reason):
+            parse_class_list(text)
 
 
-@pytest.mark.parametrize("text", ["road, *", "road, everything else", "*, road", "road, Everything Else"])
-def test_everything_else_comes_last_among_the_output_classes(text):
-    query = parse_class_list(text)
-    assert query.everything_else
-    assert [spec.name for spec in query.output_classes] == ["road", EVERYTHING_ELSE]
+def test_everything_else_comes_last_among_the_output_classes(subtests):
+    for text in ("road, *", "road, everything else", "*, road", "road, Everything Else"):
+        with subtests.test(text=text):
+            query = parse_class_list(text)
+            assert query.everything_else
+            assert [spec.name for spec in query.output_classes] == ["road", EVERYTHING_ELSE]
 
 
 def test_negative_classes_are_never_output():
@@ -91,6 +93,7 @@ def test_an_empty_phrase_is_refused():
         parse_phrase(" \n")
 
 
-@pytest.mark.parametrize("query", [parse_class_list("a|b, -c, *"), parse_phrase("where?")])
-def test_a_query_is_the_same_after_json(query):
-    assert Query.from_json(json.loads(json.dumps(dataclasses.asdict(query)))) == query
+def test_a_query_is_the_same_after_json(subtests):
+    for query in (parse_class_list("a|b, -c, *"), parse_phrase("where?")):
+        with subtests.test(query=query):
+            assert Query.from_json(json.loads(json.dumps(dataclasses.asdict(query)))) == query

@@ -92,17 +92,19 @@ def test_a_request_is_the_same_after_the_wire(request):
     assert decode(encode(Run("1", request))) == Run("1", request)
 
 
-@pytest.mark.parametrize("message", MESSAGES, ids=lambda message: type(getattr(message, "event", message)).__name__)
-def test_a_message_is_the_same_after_the_wire(message):
-    assert decode(encode(message)) == message
+def test_a_message_is_the_same_after_the_wire(subtests):
+    for message in MESSAGES:
+        with subtests.test(message=message):
+            assert decode(encode(message)) == message
 
 
-@pytest.mark.parametrize("message", [*MESSAGES, Run("1", REQUEST)])
-def test_a_message_is_one_line_of_ascii(message):
-    line = encode(message)
-    assert line.isascii()
-    assert line.endswith("\n")
-    assert len(line.splitlines()) == 1
+def test_a_message_is_one_line_of_ascii(subtests):
+    for message in (*MESSAGES, Run("1", REQUEST)):
+        with subtests.test(message=message):
+            line = encode(message)
+            assert line.isascii()
+            assert line.endswith("\n")
+            assert len(line.splitlines()) == 1
 
 
 def test_a_path_that_is_no_unicode_crosses_the_wire():
@@ -111,12 +113,13 @@ def test_a_path_that_is_no_unicode_crosses_the_wire():
     assert decode(encode(Run("1", request))).request.scene.path == path
 
 
-@pytest.mark.parametrize("line", GARBAGE, ids=lambda line: line[:40])
-def test_garbage_is_a_wire_error_that_shows_its_beginning(line):
-    with pytest.raises(WireError) as caught:
-        decode(line)
-    assert repr(line[:80]) in str(caught.value) or "request" in str(caught.value)
-    assert len(str(caught.value)) < 400
+def test_garbage_is_a_wire_error_that_shows_its_beginning(subtests):
+    for line in GARBAGE:
+        with subtests.test(line=line):
+            with pytest.raises(WireError) as caught:
+                decode(line)
+            assert repr(line[:80]) in str(caught.value) or "request" in str(caught.value)
+            assert len(str(caught.value)) < 400
 
 
 @QUICK
@@ -126,9 +129,8 @@ def test_any_json_that_is_no_message_is_a_wire_error(data):
         decode(json.dumps(data))
 
 
-@pytest.mark.parametrize(
-    ("part", "damage"),
-    [
+def test_a_request_of_another_version_is_refused_with_the_advice_to_update(subtests):
+    for part, damage in (
         ("scene", {"newer": 1}),
         ("recipe", {"newer": 1}),
         ("output", {"newer": 1}),
@@ -136,13 +138,12 @@ def test_any_json_that_is_no_message_is_a_wire_error(data):
         ("scene", {"extent": [1, 2, 3, 4]}),
         ("query", {"classes": None}),
         ("query", {"classes": [{"name": "road"}]}),
-    ],
-)
-def test_a_request_of_another_version_is_refused_with_the_advice_to_update(part, damage):
-    data = REQUEST.to_json()
-    data[part].update(damage)
-    with pytest.raises(WireError, match="update both"):
-        Request.from_json(data)
+    ):
+        with subtests.test(part, damage=damage):
+            data = REQUEST.to_json()
+            data[part].update(damage)
+            with pytest.raises(WireError, match="update both"):
+                Request.from_json(data)
 
 
 def test_a_failure_becomes_the_error_that_it_was():
@@ -160,11 +161,12 @@ LINES_WITH_A_KEY = [
 ]
 
 
-@pytest.mark.parametrize("line", LINES_WITH_A_KEY)
-def test_a_damaged_line_with_a_key_is_not_shown(line):
-    with pytest.raises(WireError, match="not shown") as caught:
-        decode(line)
-    assert "sk-hidden" not in str(caught.value)
+def test_a_damaged_line_with_a_key_is_not_shown(subtests):
+    for line in LINES_WITH_A_KEY:
+        with subtests.test(line=line):
+            with pytest.raises(WireError, match="not shown") as caught:
+                decode(line)
+            assert "sk-hidden" not in str(caught.value)
 
 
 def test_a_key_has_no_repr():

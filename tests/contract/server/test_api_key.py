@@ -18,16 +18,18 @@ def test_without_the_variable_there_is_no_key():
     assert key_from_environment({"OPENAI_API_KEY": "another"}) == no_key() == ""
 
 
-@pytest.mark.parametrize("key", ["", KEY, f"{KEY}\r\n", "~!"])
-def test_a_key_of_visible_ascii_is_taken_without_white_space_around_it(key):
-    assert checked_key(key) == key.strip()
+def test_a_key_of_visible_ascii_is_taken_without_white_space_around_it(subtests):
+    for key in ("", KEY, f"{KEY}\r\n", "~!"):
+        with subtests.test(key=key):
+            assert checked_key(key) == key.strip()
 
 
-@pytest.mark.parametrize("damage", [" ", "\n", "\r\nX-More: 1", "\u00e9", "\u200b", "\x00", "\x7f"])
-def test_a_key_that_no_header_can_carry_is_refused_without_showing_it(damage):
-    with pytest.raises(InputError, match=VARIABLE) as caught:
-        checked_key(KEY + damage + KEY)
-    assert "a1B2" not in str(caught.value)
+def test_a_key_that_no_header_can_carry_is_refused_without_showing_it(subtests):
+    for damage in (" ", "\n", "\r\nX-More: 1", "\u00e9", "\u200b", "\x00", "\x7f"):
+        with subtests.test(damage=damage):
+            with pytest.raises(InputError, match=VARIABLE) as caught:
+                checked_key(KEY + damage + KEY)
+            assert "a1B2" not in str(caught.value)
 
 
 def test_a_key_in_a_text_becomes_unreadable_wherever_it_stands():

@@ -5,8 +5,8 @@ import dataclasses
 import pytest
 
 from rs_textseg_plugin.contract.errors import QueryError
+from rs_textseg_plugin.contract.pipelines import find_pipeline
 from rs_textseg_plugin.contract.query import parse_phrase
-from rs_textseg_plugin.contract.recipe import GROUNDING_SAM, SAM_CLIP
 from rs_textseg_plugin.contract.text.phrase import (
     SUPERLATIVES,
     Described,
@@ -59,20 +59,21 @@ READABLE = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("text", "target", "relations"), READABLE, ids=[text for text, _, _ in READABLE])
-def test_a_phrase_is_read_by_the_grammar(text, target, relations):
-    assert read_phrase(text) == ParsedPhrase(target, relations)
-    assert read_phrase(text).not_read == ()
+def test_a_phrase_is_read_by_the_grammar(subtests):
+    for text, target, relations in READABLE:
+        with subtests.test(text=text):
+            assert read_phrase(text) == ParsedPhrase(target, relations)
+            assert read_phrase(text).not_read == ()
 
 
-@pytest.mark.parametrize("word", SUPERLATIVES)
-def test_every_superlative_is_known(word):
-    assert read_phrase(f"the {word} lake").target == Described("lake", word)
+def test_every_superlative_is_known(subtests):
+    for word in SUPERLATIVES:
+        with subtests.test(word=word):
+            assert read_phrase(f"the {word} lake").target == Described("lake", word)
 
 
-@pytest.mark.parametrize(
-    ("text", "words", "not_read"),
-    [
+def test_what_is_not_understood_is_kept_whole_and_said(subtests):
+    for text, words, not_read in (
         ("car left of the house", "car left of the house", ("left",)),
         ("the second building", "second building", ("second",)),
         ("house within 50 feet of a road", "house within 50 feet of a road", ("within",)),
@@ -80,22 +81,21 @@ def test_every_superlative_is_known(word):
         ("the largest", "largest", ("largest",)),
         ("house or shed", "house or shed", ("or",)),
         ("the nearest car to the house", "nearest car to the house", ("nearest",)),
-    ],
-)
-def test_what_is_not_understood_is_kept_whole_and_said(text, words, not_read):
-    reading = read_phrase(text)
-    assert reading.target.words == words
-    assert reading.not_read == not_read
+    ):
+        with subtests.test(text=text):
+            reading = read_phrase(text)
+            assert reading.target.words == words
+            assert reading.not_read == not_read
 
 
 def test_what_is_not_understood_is_said_of_every_part():
     assert read_phrase("left house near road between fields").not_read == ("left", "between")
 
 
-@pytest.mark.parametrize("text", ["", "  . ", "near a road", "inside park", "house near a road and inside ,", "*", "|"])
-def test_a_phrase_without_anything_to_look_for_is_refused(text):
-    with pytest.raises(QueryError, match="write it in full, for example"):
-        read_phrase(text)
+def test_a_phrase_without_anything_to_look_for_is_refused(subtests):
+    for text in ("", "  . ", "near a road", "inside park", "house near a road and inside ,", "*", "|"):
+        with subtests.test(text=text), pytest.raises(QueryError, match="write it in full, for example"):
+            read_phrase(text)
 
 
 def test_a_reading_says_in_words_how_it_was_read():
@@ -117,11 +117,14 @@ def test_what_separates_classes_does_not_separate_a_phrase():
 
 def test_a_phrase_is_read_by_the_grammar_or_left_to_a_language_model_as_the_pipeline_wants():
     phrase = "house near a road"
-    assert [spec.name for spec in parse_phrase_for(GROUNDING_SAM, phrase).positives] == ["house", "road"]
-    asking = dataclasses.replace(GROUNDING_SAM, takes="phrase")
+    assert [spec.name for spec in parse_phrase_for(find_pipeline("grounding-sam"), phrase).positives] == [
+        "house",
+        "road",
+    ]
+    asking = dataclasses.replace(find_pipeline("grounding-sam"), takes="phrase")
     assert parse_phrase_for(asking, phrase) == parse_phrase(phrase)
 
 
 def test_a_pipeline_that_answers_class_lists_refuses_a_phrase():
     with pytest.raises(QueryError, match="sam-clip answers class lists, no phrases"):
-        parse_phrase_for(SAM_CLIP, "house near a road")
+        parse_phrase_for(find_pipeline("sam-clip"), "house near a road")

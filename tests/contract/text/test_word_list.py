@@ -39,14 +39,15 @@ def test_every_benchmark_has_its_published_list_and_one_is_for_false_colour():
 PUBLISHED = sorted(path.stem for path in (Path(word_list.__file__).with_name("word_lists")).iterdir())
 
 
-@pytest.mark.parametrize("name", PUBLISHED)
-def test_a_published_list_is_a_class_list_that_says_where_it_comes_from(name):
-    entry = find_word_list(name)
-    query = parse_class_list(entry.text)
-    assert query.positives
-    assert "background" not in [alias for spec in query.positives for alias in spec.aliases]
-    assert any(paper in entry.about for paper in ("SegEarth-OV", "ProC-SAM3"))
-    assert not entry.is_own
+def test_a_published_list_is_a_class_list_that_says_where_it_comes_from(subtests):
+    for name in PUBLISHED:
+        with subtests.test(name=name):
+            entry = find_word_list(name)
+            query = parse_class_list(entry.text)
+            assert query.positives
+            assert "background" not in [alias for spec in query.positives for alias in spec.aliases]
+            assert any(paper in entry.about for paper in ("SegEarth-OV", "ProC-SAM3"))
+            assert not entry.is_own
 
 
 def test_the_lists_are_the_published_ones():
@@ -91,11 +92,12 @@ def test_a_file_that_is_no_text_is_named(home):
         find_word_list("broken")
 
 
-@pytest.mark.parametrize("name", ["", "../up", "a/b", ".hidden"])
-def test_a_name_that_is_none_is_refused(home, name):
-    with pytest.raises(OutputError, match="no plain name"):
-        save_word_list(name, "road")
-    assert not home.exists()
+def test_a_name_that_is_none_is_refused(subtests, home):
+    for name in ("", "../up", "a/b", ".hidden"):
+        with subtests.test(name=name):
+            with pytest.raises(OutputError, match="no plain name"):
+                save_word_list(name, "road")
+            assert not home.exists()
 
 
 def test_nothing_is_written_over_and_no_list_without_classes_is_saved(home):
@@ -127,8 +129,9 @@ def test_a_removed_list_gives_way_to_the_published_one():
     assert find_word_list("loveda").text.startswith("-background")
 
 
-@pytest.mark.parametrize(("name", "words"), [("loveda", "only your own lists"), ("../up", "no plain name")])
-def test_what_is_no_list_of_ones_own_cannot_be_removed(name, words):
-    with pytest.raises(OutputError, match=words):
-        remove_word_list(name)
-    assert find_word_list("loveda")
+def test_what_is_no_list_of_ones_own_cannot_be_removed(subtests):
+    for name, words in (("loveda", "only your own lists"), ("../up", "no plain name")):
+        with subtests.test(name=name):
+            with pytest.raises(OutputError, match=words):
+                remove_word_list(name)
+            assert find_word_list("loveda")

@@ -55,31 +55,33 @@ def degrees_of(crs: str, grid: PixelGrid, positions: list[tuple[float, float]]):
     return to_degrees(crs, points[:, 0], points[:, 1])
 
 
-@pytest.mark.parametrize("turn", [0.0, 25.0])
-@pytest.mark.parametrize("place", PLACES.values(), ids=PLACES.keys())
-def test_pixel_steps_agree_with_geodesics_to_one_in_a_million(place, turn):
-    crs, *_ = place
-    grid = grid_at(*place, turn=turn)
-    col, row, half = 700.0, 300.0, 20.0
-    steps = pixel_metres(grid, [col], [row])[0]
-    for axis, (d_col, d_row) in enumerate([(half, 0), (0, half)]):
-        lons, lats = degrees_of(crs, grid, [(col - d_col, row - d_row), (col + d_col, row + d_row)])
-        azimuth, _, metres = geodesic(crs).inv(lons[0], lats[0], lons[1], lats[1])
-        length = metres / (2 * half)
-        assert np.hypot(*steps[:, axis]) == pytest.approx(length, rel=1e-6)
-        east, north = np.sin(np.radians(azimuth)) * length, np.cos(np.radians(azimuth)) * length
-        # On the way the geodesic itself turns by up to 2e-4 towards the pole.
-        assert steps[:, axis] == pytest.approx(np.array([east, north]), abs=1e-3 * length)
+def test_pixel_steps_agree_with_geodesics_to_one_in_a_million(subtests):
+    for turn in (0.0, 25.0):
+        for place in PLACES.values():
+            with subtests.test(turn=turn, place=place):
+                crs, *_ = place
+                grid = grid_at(*place, turn=turn)
+                col, row, half = 700.0, 300.0, 20.0
+                steps = pixel_metres(grid, [col], [row])[0]
+                for axis, (d_col, d_row) in enumerate([(half, 0), (0, half)]):
+                    lons, lats = degrees_of(crs, grid, [(col - d_col, row - d_row), (col + d_col, row + d_row)])
+                    azimuth, _, metres = geodesic(crs).inv(lons[0], lats[0], lons[1], lats[1])
+                    length = metres / (2 * half)
+                    assert np.hypot(*steps[:, axis]) == pytest.approx(length, rel=1e-6)
+                    east, north = np.sin(np.radians(azimuth)) * length, np.cos(np.radians(azimuth)) * length
+                    # On the way the geodesic itself turns by up to 2e-4 towards the pole.
+                    assert steps[:, axis] == pytest.approx(np.array([east, north]), abs=1e-3 * length)
 
 
-@pytest.mark.parametrize("place", PLACES.values(), ids=PLACES.keys())
-def test_pixel_areas_agree_with_geodesic_polygons_to_one_in_a_million(place):
-    crs, *_ = place
-    grid = grid_at(*place, turn=10.0)
-    corners = [(480, 380), (520, 380), (520, 420), (480, 420)]
-    lons, lats = degrees_of(crs, grid, corners)
-    area, _ = geodesic(crs).polygon_area_perimeter(lons, lats)
-    assert pixel_area_m2(grid, [500.0], [400.0])[0] == pytest.approx(abs(area) / 1600, rel=1e-6)
+def test_pixel_areas_agree_with_geodesic_polygons_to_one_in_a_million(subtests):
+    for place in PLACES.values():
+        with subtests.test(place=place):
+            crs, *_ = place
+            grid = grid_at(*place, turn=10.0)
+            corners = [(480, 380), (520, 380), (520, 420), (480, 420)]
+            lons, lats = degrees_of(crs, grid, corners)
+            area, _ = geodesic(crs).polygon_area_perimeter(lons, lats)
+            assert pixel_area_m2(grid, [500.0], [400.0])[0] == pytest.approx(abs(area) / 1600, rel=1e-6)
 
 
 @pytest.mark.parametrize(

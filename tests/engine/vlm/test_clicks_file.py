@@ -115,9 +115,10 @@ def test_another_crs_is_refused(tmp_path):
         read_clicks(edited(tmp_path / "b.geojson", point(1, 1), crs_wkt="nonsense"), NORTH_UP)
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"features": 3}', "no json"])
-def test_what_is_no_geojson_is_refused(text, tmp_path):
-    path = tmp_path / "a.geojson"
-    path.write_text(text)
-    with pytest.raises(QueryError, match="no GeoJSON"):
-        read_clicks(path, NORTH_UP)
+def test_what_is_no_geojson_is_refused(subtests, tmp_path):
+    for text in ("", "[]", '{"features": 3}', "no json"):
+        with subtests.test(text=text):
+            path = tmp_path / "a.geojson"
+            path.write_text(text)
+            with pytest.raises(QueryError, match="no GeoJSON"):
+                read_clicks(path, NORTH_UP)

@@ -19,14 +19,15 @@ def test_letters_stand_for_runs():
     assert mask.ravel(order="F").tolist() == [False] * 5 + [True] * 40 + [False] * 3 + [True] * 12
 
 
-@pytest.mark.parametrize("seed", range(5))
-@pytest.mark.parametrize("density", [0.02, 0.5, 0.98])
-def test_any_mask_comes_back_from_runs_and_from_letters(seed, density):
-    mask = np.random.default_rng(seed).random((37, 53)) < density
-    runs = runs_of(mask)
-    assert np.array_equal(decode([runs], 37, 53), mask)
-    assert np.array_equal(decode({**runs, "counts": packed(runs["counts"])}, 37, 53), mask)
-    assert np.array_equal(decode([{**runs, "counts": packed(runs["counts"]).encode()}], 37, 53), mask)
+def test_any_mask_comes_back_from_runs_and_from_letters(subtests):
+    for seed in range(5):
+        for density in (0.02, 0.5, 0.98):
+            with subtests.test(seed=seed, density=density):
+                mask = np.random.default_rng(seed).random((37, 53)) < density
+                runs = runs_of(mask)
+                assert np.array_equal(decode([runs], 37, 53), mask)
+                assert np.array_equal(decode({**runs, "counts": packed(runs["counts"])}, 37, 53), mask)
+                assert np.array_equal(decode([{**runs, "counts": packed(runs["counts"]).encode()}], 37, 53), mask)
 
 
 def test_masks_in_a_list_are_joined():

@@ -31,16 +31,17 @@ def example_of(*masks: np.ndarray, key: str = "a") -> Example:
     return Example(key, "squares", "a square", lambda: Shown(picture_of(sum(masks)), masks))
 
 
-@pytest.mark.parametrize("convention", list(Convention))
-@pytest.mark.parametrize("policy", [CLICKS, ClickPolicy(3, 0, 5), ClickPolicy(0, 0, 5), ClickPolicy(1, 2, 5)])
-def test_an_answer_has_the_members_that_are_asked_for_in_their_order(convention, policy):
-    asked = ask_for("a ship", (112, 56), convention, policy)
-    text = answer_text([SHIP], convention, (112, 56), (96, 64), policy)
-    (told,) = json.loads(text)["instances"]
-    wanted = asked.schema["properties"]["instances"]["items"]["properties"]
-    assert list(told) == list(wanted)
-    for number in [*told["box"], *(value for point in told.get("positive_points", []) for value in point)]:
-        assert isinstance(number, int)
+def test_an_answer_has_the_members_that_are_asked_for_in_their_order(subtests):
+    for convention in list(Convention):
+        for policy in (CLICKS, ClickPolicy(3, 0, 5), ClickPolicy(0, 0, 5), ClickPolicy(1, 2, 5)):
+            with subtests.test(convention=convention, policy=policy):
+                asked = ask_for("a ship", (112, 56), convention, policy)
+                text = answer_text([SHIP], convention, (112, 56), (96, 64), policy)
+                (told,) = json.loads(text)["instances"]
+                wanted = asked.schema["properties"]["instances"]["items"]["properties"]
+                assert list(told) == list(wanted)
+                for number in [*told["box"], *(value for point in told.get("positive_points", []) for value in point)]:
+                    assert isinstance(number, int)
 
 
 @pytest.mark.parametrize("convention", list(Convention))

@@ -30,9 +30,8 @@ from rs_textseg_plugin.contract.server.api_key import VARIABLE
 from rs_textseg_plugin.engine.vlm.endpoint.client import Endpoint
 
 
-@pytest.mark.parametrize(
-    ("answer", "words"),
-    [
+def test_an_answer_that_is_none_is_explained_in_words_that_name_server_and_model(subtests, serve):
+    for answer, words in (
         (fails(400, "image too large"), "refused the request (400: image too large)"),
         (fails(401, "wrong"), "does not accept the key (401)"),
         (fails(402, "pay"), "wants to be paid first (402: pay)"),
@@ -59,14 +58,13 @@ from rs_textseg_plugin.engine.vlm.endpoint.client import Endpoint
         (completion({"content": None}), "sent an empty answer"),
         (completion({"content": " \n"}), "sent an empty answer"),
         (completion({"content": 5}), "sent an empty answer"),
-    ],
-)
-def test_an_answer_that_is_none_is_explained_in_words_that_name_server_and_model(serve, answer, words):
-    server = serve(answer)
-    said = why_not(server, tries=1)
-    assert words in said
-    assert said.startswith(f"The server {server.base_url} (model gpt-5) ")
-    assert said.count(". ") <= 1
+    ):
+        with subtests.test(words):
+            server = serve(answer)
+            said = why_not(server, tries=1)
+            assert words in said
+            assert said.startswith(f"The server {server.base_url} (model gpt-5) ")
+            assert said.count(". ") <= 1
 
 
 def test_a_server_that_wants_a_key_and_got_none_is_explained_with_where_keys_belong(serve):
@@ -78,23 +76,21 @@ def test_a_server_that_wants_a_key_and_got_none_is_explained_with_where_keys_bel
 ECHO = f"You sent {KEY} with data:image/png;base64,{'QUJD' * 500}!"
 
 
-@pytest.mark.parametrize(
-    "answer",
-    [
+def test_no_error_shows_the_key_or_the_picture_even_where_the_server_sends_them_back(subtests, serve):
+    for answer in (
         *(fails(status, ECHO) for status in (400, 401, 403, 404, 422, 429, 500)),
         as_json({"error": {"message": ECHO}}),
         garbage(ECHO.encode(), "text/plain"),
         redirects(f"https://127.0.0.1/?token={KEY}"),
         closes(),
-    ],
-)
-def test_no_error_shows_the_key_or_the_picture_even_where_the_server_sends_them_back(serve, answer):
-    with pytest.raises(EngineError) as caught:
-        ask(serve(answer), tries=1)
-    shown = "".join(traceback.format_exception(caught.value))
-    assert KEY not in shown
-    assert "QUJDQUJD" not in shown
-    assert len(str(caught.value)) < 700
+    ):
+        with subtests.test(answer=answer):
+            with pytest.raises(EngineError) as caught:
+                ask(serve(answer), tries=1)
+            shown = "".join(traceback.format_exception(caught.value))
+            assert KEY not in shown
+            assert "QUJDQUJD" not in shown
+            assert len(str(caught.value)) < 700
 
 
 def test_a_server_that_talks_a_lot_is_cut_short(serve):

@@ -64,23 +64,21 @@ def test_an_empty_list_is_an_answer():
         assert (reading.instances, reading.unusable, reading.is_answer) == ((), (), True)
 
 
-@pytest.mark.parametrize(
-    "text", ["", "I cannot help with that.", "The ship is at (12, 34).", "{}", "[1]", '{"note": 5}']
-)
-def test_words_are_no_answer_and_are_quoted(text):
-    reading = read(text)
-    assert not reading.is_answer
-    assert reading.instances == ()
-    (sentence,) = reading.unusable
-    assert text in sentence
+def test_words_are_no_answer_and_are_quoted(subtests):
+    for text in ("", "I cannot help with that.", "The ship is at (12, 34).", "{}", "[1]", '{"note": 5}'):
+        with subtests.test(text=text):
+            reading = read(text)
+            assert not reading.is_answer
+            assert reading.instances == ()
+            (sentence,) = reading.unusable
+            assert text in sentence
 
 
 # What stands around an answer
 
 
-@pytest.mark.parametrize(
-    "around",
-    [
+def test_what_stands_around_the_answer_does_no_harm(subtests):
+    for around in (
         "Sure! Here is what I found [in pixels]:\n{}\nLet me know (or don't) if that's {{fine}}.",
         "```json\n{}\n```",
         "```\n{}",
@@ -98,12 +96,11 @@ def test_words_are_no_answer_and_are_quoted(text):
         "<think>{}<think>hm",
         '{{"result": {}}}',
         "\ufeff{}\x00",
-    ],
-)
-def test_what_stands_around_the_answer_does_no_harm(around):
-    reading = read(around.format(ANSWER))
-    assert reading.instances == (SHIP, PLANE)
-    assert reading.unusable == ()
+    ):
+        with subtests.test(around=around):
+            reading = read(around.format(ANSWER))
+            assert reading.instances == (SHIP, PLANE)
+            assert reading.unusable == ()
 
 
 def test_thoughts_that_ended_are_no_answer():
@@ -120,19 +117,17 @@ def test_a_list_beats_numbers_that_stand_in_brackets_somewhere():
     assert read(f"The [640, 480] picture: {ANSWER} as in [3, 4, 5, 6], [7, 8]").instances == (SHIP, PLANE)
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
+def test_the_list_may_be_bare_or_under_another_name_or_missing(subtests):
+    for text in (
         f"[{SHIP_TEXT},{PLANE_TEXT}]",
         f"{SHIP_TEXT}\n{PLANE_TEXT}",
         f'{{"objects": [{SHIP_TEXT}, {PLANE_TEXT}], "image_size": [640, 480]}}',
         f'{{"thoughts": "two", "things": [{SHIP_TEXT}, {PLANE_TEXT}]}}',
         f'{{"instances": {{"1": {SHIP_TEXT}, "2": {PLANE_TEXT}}}}}',
         f"[[{SHIP_TEXT}], [{PLANE_TEXT}]]",
-    ],
-)
-def test_the_list_may_be_bare_or_under_another_name_or_missing(text):
-    assert read(text).instances == (SHIP, PLANE)
+    ):
+        with subtests.test(text=text):
+            assert read(text).instances == (SHIP, PLANE)
 
 
 def test_a_single_object_is_a_list_of_one():
@@ -148,24 +143,26 @@ def test_bare_boxes_and_points_are_instances():
 # How the members of an instance are written
 
 
-@pytest.mark.parametrize("key", ["box", "bbox", "bbox_2d", "box_2d", "BBox", "bounding_box", "Box-2D", "coordinates"])
-def test_a_box_may_have_other_names(key):
-    assert only(json.dumps([{key: [10, 20, 50, 60]}])).box == (10, 20, 50, 60)
+def test_a_box_may_have_other_names(subtests):
+    for key in ("box", "bbox", "bbox_2d", "box_2d", "BBox", "bounding_box", "Box-2D", "coordinates"):
+        with subtests.test(key=key):
+            assert only(json.dumps([{key: [10, 20, 50, 60]}])).box == (10, 20, 50, 60)
 
 
-@pytest.mark.parametrize("key", ["point_2d", "points", "positive_points", "click", "point", "center", "coordinates"])
-def test_points_may_have_other_names(key):
-    assert only(json.dumps([{key: [20, 30]}])).inside == ((20, 30),)
+def test_points_may_have_other_names(subtests):
+    for key in ("point_2d", "points", "positive_points", "click", "point", "center", "coordinates"):
+        with subtests.test(key=key):
+            assert only(json.dumps([{key: [20, 30]}])).inside == ((20, 30),)
 
 
-@pytest.mark.parametrize("key", ["label", "name", "class", "Category"])
-def test_words_may_have_other_names(key):
-    assert only(json.dumps([{key: "ship", "box": [10, 20, 50, 60]}])).words == "ship"
+def test_words_may_have_other_names(subtests):
+    for key in ("label", "name", "class", "Category"):
+        with subtests.test(key=key):
+            assert only(json.dumps([{key: "ship", "box": [10, 20, 50, 60]}])).words == "ship"
 
 
-@pytest.mark.parametrize(
-    "written",
-    [
+def test_a_box_may_be_written_in_many_ways(subtests):
+    for written in (
         "[10, 20, 50, 60]",
         '["10", "20", "50", "60"]',
         '"10,20,50,60"',
@@ -185,10 +182,9 @@ def test_words_may_have_other_names(key):
         "(10, 20, 50, 60)",
         "[10.0, 2e1, +50, 60px]",
         "[10, 20, 50, 60, // the roof\n]",
-    ],
-)
-def test_a_box_may_be_written_in_many_ways(written):
-    assert only(f'[{{"label": "x", "box": {written}}}]').box == (10, 20, 50, 60)
+    ):
+        with subtests.test(written=written):
+            assert only(f'[{{"label": "x", "box": {written}}}]').box == (10, 20, 50, 60)
 
 
 def test_corners_may_be_members_of_the_instance_itself():
@@ -196,9 +192,8 @@ def test_corners_may_be_members_of_the_instance_itself():
     assert only('{"label": "ship", "x": 10, "y": 20}').inside == ((10, 20),)
 
 
-@pytest.mark.parametrize(
-    "written",
-    [
+def test_points_may_be_written_in_many_ways(subtests):
+    for written in (
         "[[20, 30], [40, 50]]",
         "[20, 30, 40, 50]",
         '[{"x": 20, "y": 30}, {"x": "40", "y": "50"}]',
@@ -207,10 +202,9 @@ def test_corners_may_be_members_of_the_instance_itself():
         "[[20, 30], [40, 50], [20, 30]]",
         "[[20, 30, 1], [40, 50, 1]]",
         "[[[20, 30]], [[40, 50]]]",
-    ],
-)
-def test_points_may_be_written_in_many_ways(written):
-    assert only(f'[{{"positive_points": {written}}}]').inside == ((20, 30), (40, 50))
+    ):
+        with subtests.test(written=written):
+            assert only(f'[{{"positive_points": {written}}}]').inside == ((20, 30), (40, 50))
 
 
 def test_points_beside_the_thing_are_told_apart():
@@ -224,9 +218,8 @@ def test_points_beside_the_thing_are_told_apart():
         assert (one.inside, one.outside) == expected
 
 
-@pytest.mark.parametrize(
-    ("written", "confidence"),
-    [
+def test_a_confidence_is_a_share_or_a_percentage(subtests):
+    for written, confidence in (
         ("0.87", 0.87),
         ('"0.87"', 0.87),
         ('"87%"', 0.87),
@@ -236,19 +229,19 @@ def test_points_beside_the_thing_are_told_apart():
         ("1", 1),
         ("0", 0),
         ("null", None),
-    ],
-)
-def test_a_confidence_is_a_share_or_a_percentage(written, confidence):
-    for key in ("score", "confidence"):
-        assert only(f'{{"box": [10, 20, 50, 60], "{key}": {written}}}').confidence == confidence
+    ):
+        with subtests.test(written=written):
+            for key in ("score", "confidence"):
+                assert only(f'{{"box": [10, 20, 50, 60], "{key}": {written}}}').confidence == confidence
 
 
-@pytest.mark.parametrize("written", ["-0.5", "187", '"high"', "NaN", "[0.2, 0.3]"])
-def test_another_confidence_is_said_and_the_instance_stays(written):
-    reading = read(f'{{"box": [10, 20, 50, 60], "score": {written}}}')
-    assert reading.instances[0].confidence is None
-    (sentence,) = reading.unusable
-    assert written.strip('"') in sentence
+def test_another_confidence_is_said_and_the_instance_stays(subtests):
+    for written in ("-0.5", "187", '"high"', "NaN", "[0.2, 0.3]"):
+        with subtests.test(written=written):
+            reading = read(f'{{"box": [10, 20, 50, 60], "score": {written}}}')
+            assert reading.instances[0].confidence is None
+            (sentence,) = reading.unusable
+            assert written.strip('"') in sentence
 
 
 def test_one_object_with_several_boxes_is_several_instances():
@@ -329,17 +322,17 @@ def test_a_box_of_the_whole_picture_stays():
     assert box_of([0, 0, 640, 480]) == (0, 0, 640, 480)
 
 
-@pytest.mark.parametrize("box", ["[10, 20, 10, 60]", "[10, 20, 50, 20]", "[10, 20, 10, 20]", "[0, 0, 0, 0]"])
-def test_an_empty_box_is_left_out_and_said(box):
-    reading = read(f'[{{"box": {box}}}, {{"box": {box}, "points": [[5, 6]]}}]')
-    assert reading.instances == (Instance("", None, ((5, 6),)),)
-    assert all("is empty" in sentence for sentence in reading.unusable)
-    assert len(reading.unusable) == 2
+def test_an_empty_box_is_left_out_and_said(subtests):
+    for box in ("[10, 20, 10, 60]", "[10, 20, 50, 20]", "[10, 20, 10, 20]", "[0, 0, 0, 0]"):
+        with subtests.test(box=box):
+            reading = read(f'[{{"box": {box}}}, {{"box": {box}, "points": [[5, 6]]}}]')
+            assert reading.instances == (Instance("", None, ((5, 6),)),)
+            assert all("is empty" in sentence for sentence in reading.unusable)
+            assert len(reading.unusable) == 2
 
 
-@pytest.mark.parametrize(
-    "box",
-    [
+def test_a_box_that_is_no_box_is_quoted(subtests):
+    for box in (
         "[10, NaN, 50, 60]",
         "[10, null, 50, 60]",
         "[10, 20, 50]",
@@ -350,14 +343,13 @@ def test_an_empty_box_is_left_out_and_said(box):
         "[10, 20, 1e12, 60]",
         "true",
         '{"cx": 5}',
-    ],
-)
-def test_a_box_that_is_no_box_is_quoted(box):
-    reading = read(f'[{{"label": "x", "box": {box}}}, {SHIP_TEXT}]')
-    assert reading.instances == (SHIP,)
-    (sentence,) = reading.unusable
-    assert sentence.startswith("Instance 1 ('x') was left out: the box ")
-    assert box.replace('"', "").lower() in sentence.lower()
+    ):
+        with subtests.test(box=box):
+            reading = read(f'[{{"label": "x", "box": {box}}}, {SHIP_TEXT}]')
+            assert reading.instances == (SHIP,)
+            (sentence,) = reading.unusable
+            assert sentence.startswith("Instance 1 ('x') was left out: the box ")
+            assert box.replace('"', "").lower() in sentence.lower()
 
 
 def test_of_an_instance_without_a_usable_box_its_points_stay():
@@ -368,13 +360,12 @@ def test_of_an_instance_without_a_usable_box_its_points_stay():
     ] * 3
 
 
-@pytest.mark.parametrize(
-    "text", ['[{"label": "x"}]', '{"instances": ["x"]}', '[{"label": "x", "negative_points": [[1, 2]]}]']
-)
-def test_an_instance_without_a_place_is_said(text):
-    reading = read(text)
-    assert (reading.instances, reading.is_answer) == ((), True)
-    assert reading.unusable == ("Instance 1 ('x') was left out: it gives neither a box nor a point on it.",)
+def test_an_instance_without_a_place_is_said(subtests):
+    for text in ('[{"label": "x"}]', '{"instances": ["x"]}', '[{"label": "x", "negative_points": [[1, 2]]}]'):
+        with subtests.test(text=text):
+            reading = read(text)
+            assert (reading.instances, reading.is_answer) == ((), True)
+            assert reading.unusable == ("Instance 1 ('x') was left out: it gives neither a box nor a point on it.",)
 
 
 def test_the_same_place_twice_is_one_instance_and_that_is_said():
@@ -407,18 +398,16 @@ def test_the_unit_box_is_the_whole_picture():
     assert box_of([0, 0, 1, 1]) == (0, 0, 640, 480)
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
+def test_one_number_above_one_or_the_corner_s_pixel_are_no_fractions(subtests):
+    for text in (
         '[{"box": [0.25, 0.5, 0.5, 1.0]}, {"box": [0.25, 0.5, 0.5, 1.2]}]',
         '[{"point": [1, 1]}]',
         '[{"box": [0.25, 0.5, 0.5, 1.0]}, {"point": [20, 30]}]',
-    ],
-)
-def test_one_number_above_one_or_the_corner_s_pixel_are_no_fractions(text):
-    reading = read(text)
-    assert reading.remarks == ()
-    assert max(number for one in reading.instances for number in (*(one.box or ()), *sum(one.inside, ()))) < 31
+    ):
+        with subtests.test(text=text):
+            reading = read(text)
+            assert reading.remarks == ()
+            assert max(number for one in reading.instances for number in (*(one.box or ()), *sum(one.inside, ()))) < 31
 
 
 def test_x_and_y_are_exchanged_where_only_that_fits():
@@ -427,36 +416,36 @@ def test_x_and_y_are_exchanged_where_only_that_fits():
     assert "y stands before x" in reading.remarks[0]
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
+def test_x_and_y_are_not_exchanged_where_it_is_not_certain(subtests):
+    for text in (
         '{"box": [20, 30, 60, 90]}',  # fits either way
         '{"box": [20, 510, 60, 700]}',  # fits neither way
         f'[{{"box": [20, 510, 60, 600]}}, {SHIP_TEXT}, {PLANE_TEXT}]',  # most of the answer fits as it is
-    ],
-)
-def test_x_and_y_are_not_exchanged_where_it_is_not_certain(text):
-    reading = read(text)
-    assert reading.remarks == ()
-    assert all(one.box in ((20, 30, 60, 90), SHIP.box, PLANE.box) for one in reading.instances)
+    ):
+        with subtests.test(text=text):
+            reading = read(text)
+            assert reading.remarks == ()
+            assert all(one.box in ((20, 30, 60, 90), SHIP.box, PLANE.box) for one in reading.instances)
 
 
 # Answers that break off
 
 
-@pytest.mark.parametrize("cut", range(1, len(PLANE_TEXT)))
-def test_instances_before_the_cut_are_kept_and_the_cut_is_said(cut):
-    reading = read(f'{{"instances":[{SHIP_TEXT},{PLANE_TEXT[:cut]}')
-    assert reading.instances == (SHIP,)
-    assert reading.is_answer
-    assert reading.unusable == ("The answer breaks off after 1 complete instance.",)
+def test_instances_before_the_cut_are_kept_and_the_cut_is_said(subtests):
+    for cut in range(1, len(PLANE_TEXT)):
+        with subtests.test(cut=cut):
+            reading = read(f'{{"instances":[{SHIP_TEXT},{PLANE_TEXT[:cut]}')
+            assert reading.instances == (SHIP,)
+            assert reading.is_answer
+            assert reading.unusable == ("The answer breaks off after 1 complete instance.",)
 
 
-@pytest.mark.parametrize("cut", range(1, len('{"instances":[') + len(SHIP_TEXT)))
-def test_an_answer_that_breaks_off_before_its_first_instance_is_none(cut):
-    reading = read(ANSWER[:cut])
-    assert (reading.instances, reading.is_answer) == ((), False)
-    assert len(reading.unusable) == 1
+def test_an_answer_that_breaks_off_before_its_first_instance_is_none(subtests):
+    for cut in range(1, len('{"instances":[') + len(SHIP_TEXT)):
+        with subtests.test(cut=cut):
+            reading = read(ANSWER[:cut])
+            assert (reading.instances, reading.is_answer) == ((), False)
+            assert len(reading.unusable) == 1
 
 
 def test_a_cut_within_bare_numbers_keeps_whole_boxes_only():

@@ -39,9 +39,8 @@ def test_proper_json_is_read_as_it_is():
             assert read == as_text(value)
 
 
-@pytest.mark.parametrize(
-    ("text", "value"),
-    [
+def test_mistakes_are_read_as_they_were_meant(subtests):
+    for text, value in (
         ("[1, 2,]", ["1", "2"]),
         ("[1,, 2; 3]", ["1", "2", "3"]),
         ('{"a": 1 "b": 2}', {"a": "1", "b": "2"}),
@@ -60,10 +59,9 @@ def test_proper_json_is_read_as_it_is():
         ('{"a": 1, stray, "b": 2}', {"a": "1", "b": "2"}),
         ('{"a": 1}]}) and more', {"a": "1"}),
         (r'{"a": "\u0041\/\"\n"}', {"a": 'A/"\n'}),
-    ],
-)
-def test_mistakes_are_read_as_they_were_meant(text, value):
-    assert value_of(text) == value
+    ):
+        with subtests.test(text=text):
+            assert value_of(text) == value
 
 
 def test_outside_of_brackets_there_are_only_words():

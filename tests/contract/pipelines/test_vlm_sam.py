@@ -1,0 +1,25 @@
+from __future__ import annotations
+
+import pytest
+
+from rs_textseg_plugin.contract.errors import RecipeError
+from rs_textseg_plugin.contract.pipelines.vlm_sam import INFO
+from rs_textseg_plugin.contract.recipe import Recipe
+
+
+def test_a_question_goes_to_one_model_with_a_name():
+    with pytest.raises(RecipeError, match="name two models"):
+        Recipe("vlm-sam", parameters={"base_url": "http://a/v1", "model": "m", "vlm": "folder"}).checked_parameters()
+    with pytest.raises(RecipeError, match="add model=NAME"):
+        Recipe("vlm-sam", parameters={"base_url": "http://a/v1"}).checked_parameters()
+
+
+def test_the_published_clicks_are_six():
+    values = Recipe("vlm-sam", preset="vlm-published").checked_parameters()
+    assert values["inside_points"] + values["outside_points"] == 6
+    assert (values["prompts"], values["view"]) == ("points", "whole")
+
+
+def test_of_a_tile_only_its_place_depends_on_parameters_before_the_question_is_known():
+    names = [name for name, _ in INFO.image_side(INFO.read_parameters({}))]
+    assert names == ["view", "view_px", "tile_px", "overlap_px"]
