@@ -76,7 +76,10 @@ class Legend:
         return len(self.competing)
 
     def label_of(self, index: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """Turn class indices (-1: none) into label-raster values; negatives and competitors become nothing."""
+        """Return the label-raster values, uint8, of class indices of any shape, such as ``(H, W)``; -1 is no class.
+
+        Negatives and competitors become nothing.
+        """
         is_output = (index >= 0) & (index < self.positives)
         return np.where(is_output, index + 1, self.everything_else).astype(np.uint8)
 

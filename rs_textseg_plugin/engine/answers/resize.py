@@ -12,7 +12,7 @@ from rs_textseg_plugin.contract.grid import Window
 
 @lru_cache(maxsize=64)
 def bilinear_matrix(length_in: int, length_out: int) -> NDArray[np.float32]:
-    """Return the ``(length_out, length_in)`` matrix of a bilinear resize along one axis.
+    """Return the matrix ``(length_out, length_in)`` float32 of a bilinear resize along one axis.
 
     The convention is that of ``torch.nn.functional.interpolate(mode="bilinear", align_corners=False)``: pixel
     centres at half integers, and the outermost samples repeated beyond the border. Rows sum to 1. Do not write

@@ -56,7 +56,7 @@ class _Member:
         return self.segment.window.moved(self.tile.window.col, self.tile.window.row)
 
     def cut(self, window: Window) -> NDArray[np.bool_]:
-        """Return the mask on a window of the scene; False where the mask does not reach."""
+        """Return the mask ``(h, w)`` bool on a window of the scene; False where the mask does not reach."""
         canvas = np.zeros((window.height, window.width), bool)
         common = self.window.intersection(window)
         if not common.is_empty:

@@ -33,7 +33,7 @@ class RemarkTable:
             self.numbers_of(answer.remarks.texts)
 
     def numbers_of(self, texts: Iterable[str]) -> NDArray[np.int32]:
-        """Return the number of each text; new texts get new numbers."""
+        """Return the number of each text, ``(n,)`` int32; new texts get new numbers."""
         return np.array([self._numbers.setdefault(text, len(self._numbers)) for text in texts], np.int32)
 
 

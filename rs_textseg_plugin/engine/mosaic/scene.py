@@ -93,7 +93,10 @@ class Mosaic:
         return len(self._tiles)
 
     def add(self, tile: Tile, answer: Answer, valid: NDArray[np.bool_]) -> None:
-        """Take a tile's answer; tiles come row by row. Tiles without a valid pixel are simply not added."""
+        """Take a tile's answer, and which of its pixels ``(h, w)`` hold data.
+
+        Tiles come row by row. Tiles without a valid pixel are simply not added.
+        """
         stored = StoredTile(tile, answer, PackedMask.of(valid))
         self._store.put(stored)
         self._remarks.take(answer)

@@ -85,7 +85,7 @@ class Boxes:
         return self.scores.argmax(axis=1)
 
     def chosen(self, which: NDArray[Any]) -> Boxes:
-        """Return some of them, by index or by bool."""
+        """Return some of the boxes, by indices ``(M,)`` int64 or by flags ``(N,)`` bool."""
         return Boxes(self.corners_px[which], self.scores[which])
 
 

@@ -108,7 +108,7 @@ class Verifier:
         self._words = clip.embed_words(legend.words, templates)
 
     def probability(self, rgb: NDArray[np.uint8], mask: Proposal) -> float:
-        """Return how probable the phrase is for what a mask shows."""
+        """Return how probable the phrase is, 0..1, for what a mask shows of a picture ``(H, W, 3)`` uint8."""
         crop, inside = rgb[mask.window.slices], mask.mask.unpack()
         picture = object_picture(crop, inside, self._clip.picture_px, CLIP_MEAN_COLOUR, shows_around=False)
         logits = _CLIP_SCALE * (self._words @ self._clip.embed_pictures(picture[None]).T)

@@ -36,7 +36,7 @@ class SceneObjects:
     areas_m2: NDArray[np.float64]
 
     def called(self, described: Described) -> NDArray[np.int64]:
-        """Return the numbers of all objects with that name, whatever the superlative."""
+        """Return the numbers ``(n,)`` int64 of all objects with that name, whatever the superlative."""
         return np.flatnonzero(self.names == described.name.casefold())
 
 
@@ -64,7 +64,7 @@ def apply_phrase(query: Query, polygonizer: Polygonizer, grid: PixelGrid, contro
 
 
 def choose(parsed: ParsedPhrase, objects: SceneObjects) -> NDArray[np.int64]:
-    """Return the numbers of the objects that a phrase refers to."""
+    """Return the numbers ``(n,)`` int64 of the objects that a phrase refers to."""
     left = objects.called(parsed.target)
     for relation in parsed.relations:
         others = superlative(objects, objects.called(relation.others), relation.others)
@@ -73,7 +73,10 @@ def choose(parsed: ParsedPhrase, objects: SceneObjects) -> NDArray[np.int64]:
 
 
 def superlative(objects: SceneObjects, numbers: NDArray[np.int64], described: Described) -> NDArray[np.int64]:
-    """Return those of some objects that a superlative picks; all where there is none. Of equals the first counts."""
+    """Return those of some objects ``(n,)`` int64 that a superlative picks; all where there is none.
+
+    Of equals the first counts.
+    """
     if not described.superlative:
         return numbers
     if described.superlative in _DIRECTIONS:

@@ -120,12 +120,18 @@ class Polygonizer:
         return self._scene.components.labels[rows], self._scene.scores.read(window), pixel_m2
 
     def leave_out(self, labels: NDArray[np.integer[Any]]) -> None:
-        """Leave every component of these labels out of the blocks that follow; call it before the first of them."""
+        """Leave every component of these label-raster values ``(n,)`` out of the blocks that follow.
+
+        To be called before the first block.
+        """
         is_out = np.isin(self._scene.components.labels[self._rows], labels)
         self._rows = np.where(is_out, 0, self._rows).astype(np.int32)
 
     def keep_only(self, rows: NDArray[np.int64]) -> None:
-        """Leave every component out of the blocks that follow but these; call it between two passes over `blocks`."""
+        """Leave every component out of the blocks that follow but those in these rows ``(n,)`` of the table.
+
+        To be called between two passes over `blocks`.
+        """
         self._rows = np.where(np.isin(self._rows, rows), self._rows, 0).astype(np.int32)
 
     def _pixel_scores(

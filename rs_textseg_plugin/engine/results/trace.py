@@ -73,7 +73,7 @@ def _with_junctions(ring: NDArray[np.int64], nodes: NDArray[np.bool_]) -> NDArra
 
 
 def repaired(polygons: NDArray) -> NDArray:  # type: ignore[type-arg]
-    """Return the polygons, the few invalid ones (a ring that touches itself in a corner) made valid; areas only."""
+    """Return polygons ``(n,)``, the few invalid ones (a ring that touches itself in a corner) made valid."""
     invalid = ~shapely.is_valid(polygons)
     if invalid.any():
         polygons = polygons.copy()
@@ -131,7 +131,7 @@ def _neighbour_range(
 
 
 def to_map(polygons: NDArray, transform: Transform) -> NDArray:  # type: ignore[type-arg]
-    """Return the polygons in map coordinates."""
+    """Return polygons ``(n,)``, given in pixels, in map coordinates."""
 
     def place(pixels: NDArray[np.float64]) -> NDArray[np.float64]:
         x, y = transform.to_map(pixels[:, 0], pixels[:, 1])  # type: ignore[arg-type]

@@ -161,7 +161,7 @@ class _Blocks:
 
     @classmethod
     def of(cls, coarse: Tensor, which: Tensor, rows: _Axis, columns: _Axis, offset: float) -> _Blocks:
-        """Compute what the outlines of these masks run through."""
+        """Compute what the outlines of some masks, ``which`` ``(n,)`` of the logits ``(N, h, w)``, run through."""
         lowest, highest = _extremes(coarse, which, rows, columns)
         touched, full = highest > -offset, lowest > offset
         outline = (touched & ~full).nonzero()

@@ -168,7 +168,9 @@ class QwenVl:
         )
 
     def encode(self, picture: NDArray[np.uint8], asked: ModelQuestion) -> Any:
-        """Return what the model is fed, up to where its answer begins; a batch of one, on the device.
+        """Return what the model is fed for a picture ``(H, W, 3)`` uint8, up to where its answer begins.
+
+        It is a batch of one, on the device.
 
         Raises:
             ValueError: the picture is more than 200 times as long as wide.
