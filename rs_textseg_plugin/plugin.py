@@ -5,6 +5,7 @@ from __future__ import annotations
 from qgis.core import QgsApplication, QgsCoordinateReferenceSystem, QgsProject, QgsRectangle
 from qgis.gui import QgisInterface
 from qgis.PyQt.QtCore import Qt
+from qgis.PyQt.QtGui import QDesktopServices
 
 from rs_textseg_plugin.algorithms.provider import RsTextSegProvider
 from rs_textseg_plugin.contract.errors import InputError
@@ -16,6 +17,7 @@ from rs_textseg_plugin.gui.parts.qt import QAction
 from rs_textseg_plugin.gui.parts.words import found_in_words
 from rs_textseg_plugin.gui.query.area_tool import AreaTool
 from rs_textseg_plugin.gui.state.query_model import QueryModel
+from rs_textseg_plugin.host.help_page import help_url
 from rs_textseg_plugin.host.icons import plugin_icon
 from rs_textseg_plugin.host.layers.click_layers import add_click_layers, read_answers
 from rs_textseg_plugin.host.layers.result_layers import add_rasters, add_result
@@ -77,6 +79,9 @@ class _Window:
         self._action = self._make_action()
         iface.addToolBarIcon(self._action)
         iface.addPluginToRasterMenu(MENU, self._action)
+        self._help = self._make_help_action()
+        iface.addPluginToRasterMenu(MENU, self._help)
+        iface.pluginHelpMenu().addAction(self._help)
         self._dock = RsTextSegDock(self._model, iface.mainWindow())
         self._dock.setToggleVisibilityAction(self._action)
         iface.addDockWidget(Qt.DockWidgetArea.RightDockWidgetArea, self._dock)
@@ -89,6 +94,9 @@ class _Window:
         self._iface.currentLayerChanged.disconnect(self._dock.follow_active_layer)
         self._iface.removeDockWidget(self._dock)
         self._dock.deleteLater()
+        self._iface.pluginHelpMenu().removeAction(self._help)
+        self._iface.removePluginRasterMenu(MENU, self._help)
+        self._help.deleteLater()
         self._iface.removePluginRasterMenu(MENU, self._action)
         self._iface.removeToolBarIcon(self._action)
         self._action.deleteLater()
@@ -104,6 +112,12 @@ class _Window:
         action.setCheckable(True)
         action.setToolTip(tr("Segment imagery by text"))
         action.setStatusTip(tr("Open or close the panel that segments imagery by text"))
+        return action
+
+    def _make_help_action(self) -> QAction:
+        action = QAction(plugin_icon(), tr("RS TextSeg Help"), self._iface.mainWindow())
+        action.setObjectName("rsTextSegHelp")
+        action.triggered.connect(lambda _: QDesktopServices.openUrl(help_url()))
         return action
 
     def _connect(self) -> None:

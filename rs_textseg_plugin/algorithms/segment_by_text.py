@@ -29,6 +29,7 @@ from rs_textseg_plugin.algorithms.styler import style_when_loaded
 from rs_textseg_plugin.contract.errors import EngineError, TextSegError
 from rs_textseg_plugin.contract.events import Event, Failed, Finished, Progress, Warned
 from rs_textseg_plugin.contract.request import Request
+from rs_textseg_plugin.host.help_page import help_url
 from rs_textseg_plugin.host.icons import plugin_icon
 from rs_textseg_plugin.host.log import log
 from rs_textseg_plugin.host.server.endpoint_key import KeyHolder
@@ -54,7 +55,6 @@ HELP = (
     "<p>Parameters of the method are written as <tt>key=value;key=value</tt>, for example "
     "<tt>points_per_side=32;min_area_m2=20</tt>.</p>"
 )
-HELP_URL = "https://example.org/rs-textseg/segment-by-text"
 
 
 class SegmentByText(QgsProcessingAlgorithm):
@@ -93,7 +93,7 @@ class SegmentByText(QgsProcessingAlgorithm):
 
     def helpUrl(self) -> str:  # noqa: N802 (QGIS's name)
         """Return the address of the manual."""
-        return HELP_URL
+        return str(help_url().toString())
 
     def tags(self) -> list[str]:
         """Return the words that the toolbox finds the algorithm by."""

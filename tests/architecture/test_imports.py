@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -131,3 +132,10 @@ def test_no_two_rooms_import_each_other_not_even_on_a_detour(ring):
 def test_a_room_of_the_table_exists(ring):
     for room in set(ROOMS[ring]) - {RING_ITSELF}:
         assert (ROOT / PACKAGE / ring / room).is_dir() or (ROOT / PACKAGE / ring / f"{room}.py").is_file(), room
+
+
+def test_the_map_in_contributing_is_the_table_of_rooms():
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| [^|]+ \| ([^|]*) ?\|$", text[text.index("| engine room |") :], re.MULTILINE)
+    described = {room: tuple(re.findall(r"`(\w+)`", others)) for room, others in rows}
+    assert described == {room: others for room, others in ROOMS["engine"].items() if room != "__init__"}

@@ -31,6 +31,7 @@ def snapshot():
         "icons": sorted(action.objectName() or action.text() for action in iface.pluginToolBar().actions()),
         "menus": sorted(menu.title() for menu in iface.rasterMenu().findChildren(QMenu)),
         "raster menu": [action.text() for action in iface.rasterMenu().actions()],
+        "help menu": sorted(action.objectName() for action in iface.pluginHelpMenu().actions()),
         "actions": sorted({action.objectName() for action in window.findChildren(QAction)}),
         "providers": sorted(provider.id() for provider in QgsApplication.processingRegistry().providers()),
         "tasks": QgsApplication.taskManager().countActiveTasks(),

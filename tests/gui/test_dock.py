@@ -103,7 +103,7 @@ def test_every_device_can_be_chosen(dock, model):
     device = dock.form.device
     assert [device.itemData(row) for row in range(device.count())] == list(DEVICES)
     device.setCurrentText("MPS (Apple GPU)")
-    assert model.state.typed().device == "mps"
+    assert model.state.typed({}).device == "mps"
 
 
 def test_a_preset_is_picked_for_the_method_and_shown_in_the_parameters(dock, model):
