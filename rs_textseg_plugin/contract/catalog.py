@@ -91,7 +91,7 @@ class ModelSet:
     ground_resolution_m: tuple[float, float] | None = None
 
     def note_on_resolution(self, metres: float) -> str:
-        """Return what to say of pixels that these models were not made for; empty where there is nothing to say."""
+        """Return a sentence on pixels that these models were not made for; empty where they suit."""
         if self.ground_resolution_m is None:
             return ""
         smallest, largest = self.ground_resolution_m
@@ -109,7 +109,7 @@ class ModelSet:
 
 
 def _neighbour_of(path: str, name: str) -> str:
-    """Return what a file of that name has in place of a path or an address beside it."""
+    """Return the path, or the address, of a file of that name in the same folder."""
     return path[: path.rfind("/") + 1] + name
 
 

@@ -59,7 +59,7 @@ class Request:
         return dataclasses.asdict(self)
 
     def to_be_kept(self) -> dict[str, Any]:
-        """Return what is written into results: the same without the queries of addresses, which may hold secrets."""
+        """Return the request as results hold it: without the queries of addresses, which may hold secrets."""
         recipe = dataclasses.replace(self.recipe, parameters=without_queries(self.recipe.parameters))
         return dataclasses.replace(self, recipe=recipe, consent_to_send=shown_url(self.consent_to_send)).to_json()
 

@@ -60,7 +60,7 @@ class TypedRequest:
     agrees_to_send: bool = False
 
     def query(self) -> Query:
-        """Return what is asked.
+        """Return the query.
 
         Raises:
             QueryError: nothing is asked, or something that the pipeline does not answer.

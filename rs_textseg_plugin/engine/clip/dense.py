@@ -155,7 +155,7 @@ def answer_dense(features: DenseFeatures, words: NDArray[np.float32], logit_scal
 
 
 def global_bias(features: DenseFeatures, words: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return what is subtracted from every pixel of a window, ``(n, A)`` float32: the share of the <CLS> answer."""
+    """Return the share of the <CLS> answer that every pixel of a window loses, ``(n, A)`` float32."""
     bias: NDArray[np.float32] = features.cls_weight * (features.globals.astype(np.float32) @ words.T)
     return bias
 

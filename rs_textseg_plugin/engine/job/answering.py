@@ -123,7 +123,7 @@ def _answer(run: Run, pipeline: Pipeline[Any], image: TileImage) -> Answer:
 
 
 def _observation(run: Run, pipeline: Pipeline[Any], image: TileImage) -> Any:
-    """Return what the models see of a tile: remembered from an earlier question, or computed."""
+    """Return the observation of a tile: remembered from an earlier question, or computed."""
     plan, control, file_state = run.plan, run.control, run.reader.file_state
     if file_state is None:  # nobody would notice that the raster has changed
         return pipeline.observe(image, control)

@@ -51,7 +51,7 @@ def run_job(run: Run) -> Generator[Event, None, None]:
 
 
 def _first_notes(run: Run) -> list[str]:
-    """Return what a result says of its raster, its format and its models."""
+    """Return the notes on raster, format and models that stand first in a result."""
     plan, grid = run.plan, run.reader.grid
     about_format = format_notes(plan.request.output.path, grid.crs_wkt, plan.request.query.text)
     about_pixels = plan.models.notes(sum(ground_resolution_m(grid)) / 2)

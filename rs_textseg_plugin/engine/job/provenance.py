@@ -43,7 +43,7 @@ def provenance_json(plan: Plan, control: RunControl, started: datetime, notes: S
 
 
 def picture_footer(plan: Plan) -> str:
-    """Return what stands at the foot of the map picture."""
+    """Return the footer of the map picture: method, models and version."""
     models = ", ".join(checkpoint.title for checkpoint in plan.models.checkpoints.values())
     demo = "Demo models: for trying the product, not for maps. " if plan.models.is_demo else ""
     return f"{demo}{plan.info.name} with {models}. RS TextSeg {VERSION}."

@@ -80,7 +80,7 @@ class ResolvedSet:
         return self.described is not None and self.described.is_demo
 
     def notes(self, metres: float) -> list[str]:
-        """Return what to say when these models look at pixels of that size."""
+        """Return notes for the result on pixels of that size; none where they suit these models."""
         note = self.described.note_on_resolution(metres) if self.described else ""
         return [note] if note else []
 
@@ -154,7 +154,7 @@ def _files_in(folder: Path, listed: ModelSet | None, optional: Collection[str]) 
 
 
 def _scan(folder: Path, known: Collection[str] = ()) -> tuple[ModelFile, ...]:
-    """Return what a folder holds beside the `known` files: the role of each is told from its weights."""
+    """Return the checkpoints in a folder beside the `known` files; the role of each is told from its weights."""
     files = []
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() in _SUFFIXES and path.is_file() and path.name not in known:

@@ -78,6 +78,6 @@ class ModelCache:
 
 
 def _fingerprint(path: Path) -> tuple[Path, int, int]:
-    """Return what changes when a file does; gigabytes are not read for it."""
+    """Return path, size and time of a file, which tell its versions apart without reading gigabytes."""
     status = path.stat()
     return path.resolve(), status.st_size, status.st_mtime_ns

@@ -129,7 +129,7 @@ class _Neighbours:
         return total.flatten(1, 2)[:, : self._width]
 
     def _around(self, rows: slice, dy: int) -> Tensor:
-        """Return what each block of some rows has `dy` below its upper border: ``(rows, blocks, block + 2r, C)``."""
+        """Return the pixels `dy` below the upper border of blocks in some rows: ``(rows, blocks, block + 2r, C)``."""
         return self._padded[rows.start + dy : rows.stop + dy].unfold(1, _BLOCK_PX + 2 * self._radius, _BLOCK_PX).mT
 
 

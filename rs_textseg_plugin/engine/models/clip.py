@@ -134,11 +134,11 @@ class ClipModel:
             return patch_features(visual, images, attention, unit_length=unit_length)
 
     def padded_picture(self, picture: NDArray[np.uint8]) -> Tensor:
-        """Return what `dense_features` looks at for ``(H, W, 3)`` uint8: ``(3, H', W')`` float32 on the device."""
+        """Return the input of `dense_features` for ``(H, W, 3)`` uint8: ``(3, H', W')`` float32 on the device."""
         return pad_to_multiple(self._normalised(picture[None]), self._vit().patch_size)[0]
 
     def padded_frame(self, picture: Window) -> Window:
-        """Return what the grid of patches of such a picture covers, relative to the picture's corner."""
+        """Return the window that the grid of patches of such a picture covers, relative to the picture's corner."""
         patch_height, patch_width = self._vit().patch_size
         pad_h, pad_w = -picture.height % patch_height, -picture.width % patch_width
         return Window(-(pad_w // 2), -(pad_h // 2), picture.width + pad_w, picture.height + pad_h)
@@ -187,7 +187,7 @@ def pad_to_multiple(images: Tensor, patch_size: tuple[int, int]) -> Tensor:
 def patch_features(
     visual: Any, images: Tensor, attention: str, positions: Tensor | None = None, unit_length: bool = True
 ) -> tuple[Tensor, Tensor]:
-    """Return what a ViT says of every patch of a picture; gradients flow, so that a training takes the same way.
+    """Return a ViT's features of every patch of a picture; gradients flow, so that a training takes the same way.
 
     Args:
         visual: open_clip's ``VisionTransformer``.

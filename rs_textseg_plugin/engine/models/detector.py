@@ -27,7 +27,7 @@ def load_detector(weights: Path, device: torch.device, dtype: torch.dtype) -> De
 
 
 def _model_type(config: Path) -> str:
-    """Return what the file says; empty where it is missing or unreadable, which loading will then say better."""
+    """Return the ``model_type`` in the file; empty where it is missing or unreadable, which loading explains."""
     try:
         return str(json.loads(config.read_text(encoding="utf-8")).get("model_type", ""))
     except (OSError, ValueError, AttributeError):

@@ -83,7 +83,7 @@ class SamConfig:
         return cls(**values)
 
     def to_metadata(self) -> dict[str, str]:
-        """Return what to write into the header of a .safetensors file."""
+        """Return the fields as text, for the header of a .safetensors file."""
         return {METADATA_KEY: json.dumps(asdict(self))}
 
 

@@ -23,7 +23,7 @@ class ObservationCache:
         self._bytes = 0
 
     def get_or_make(self, key: Hashable, make: Callable[[], KeptT]) -> KeptT:
-        """Return what is held under that key, or make and hold it."""
+        """Return the observation under that key; where there is none, make and hold it."""
         if key in self._held:
             self._held.move_to_end(key)
             held: KeptT = self._held[key]

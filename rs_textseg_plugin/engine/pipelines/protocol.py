@@ -59,10 +59,10 @@ class AsksModel(Protocol):
         """What the model found, on the working grid."""
 
     def announce(self, views: Sequence[Window]) -> list[str]:
-        """Return what the user should know before the first view is asked about."""
+        """Return notes for the user before the first view is asked about."""
 
     def conclude(self) -> list[str]:
-        """Return what the user should know after the last one.
+        """Return notes for the user after the last view.
 
         Raises:
             EngineError: nothing that could be used was answered.

@@ -14,6 +14,6 @@ Load = Callable[[PipelineInputs], Pipeline[Any]]
 
 
 def find_load(pipeline: str) -> Load:
-    """Return what loads a method of `contract.pipelines.PIPELINES`; its packages are imported now."""
+    """Return the function that loads a method of `contract.pipelines.PIPELINES`; its packages are imported now."""
     load: Load = importlib.import_module(f"{__package__}.{module_name(pipeline)}").load
     return load

@@ -169,7 +169,7 @@ class VlmSam:
             self._verifier.to(device, dtype)
 
     def announce(self, views: Sequence[Window]) -> list[str]:
-        """Return what to say before the first view: who is asked, how often, and what it costs."""
+        """Return notes before the first view: the model, the number of questions, and their cost."""
         return (
             self._conversation.announce(views)
             if self._conversation
@@ -177,7 +177,7 @@ class VlmSam:
         )
 
     def conclude(self) -> list[str]:
-        """Return what to say after the last view.
+        """Return notes after the last view: how many answers could be used.
 
         Raises:
             EngineError: no view had an answer that could be used.

@@ -56,7 +56,7 @@ class BandChoice:
 
 
 def choose_bands(dataset: DatasetReader, scene: Scene) -> BandChoice:
-    """Return what to read for `scene`.
+    """Return the bands that are read for a scene.
 
     A colour table counts as three bands, so a raster that has one may be asked for with the default bands.
 

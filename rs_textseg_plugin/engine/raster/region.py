@@ -41,7 +41,7 @@ class Region:
 
 
 def asked_region(scene: Scene, grid: PixelGrid) -> Region:
-    """Return what `scene` asks for on the working grid.
+    """Return the region of the working grid that a scene asks for.
 
     Raises:
         SceneError: the extent or the mask is empty, cannot be read, or lies outside the raster.

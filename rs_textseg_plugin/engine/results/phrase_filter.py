@@ -107,7 +107,7 @@ def _holds(
 
 
 def _outlines(shapes: NDArray[Any]) -> NDArray[Any]:
-    """Return what shapes enclose: what lies in a hole, as a house in a park does on a label map, is inside."""
+    """Return the outlines of shapes without their holes: a house in a park, a hole on a label map, is inside."""
     parts = ([shapely.Polygon(part.exterior) for part in shapely.get_parts(shape)] for shape in shapes)
     return np.array([shapely.union_all(some) for some in parts], dtype=object)
 

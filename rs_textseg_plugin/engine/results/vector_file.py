@@ -73,7 +73,7 @@ def check_output(output: Output, raster: str = "") -> None:
 
 
 def format_notes(path: str, crs_wkt: str, query: str) -> list[str]:
-    """Return what the user should know about a format, a CRS (empty: none) and the query's text, in words."""
+    """Return notes for the user on a format, a CRS (empty: none) and the query's text."""
     driver = DRIVERS[Path(path).suffix.lower()]
     if driver == "GeoJSON" and not crs_wkt:
         return [

@@ -66,7 +66,7 @@ def draw_boxes(
 def draw_middles(
     boxes_px: NDArray[np.float64], model: SamModel, embedding: SamEmbedding, drawing: Drawing
 ) -> list[Proposal | None]:
-    """Return what lies in the middle of each box ``(N, 4)``: of SAM's three masks the one that fits the box best.
+    """Return the mask at the middle of each box ``(N, 4)``: of SAM's three the one that fits the box best.
 
     Raises:
         Cancelled: the user has given up.

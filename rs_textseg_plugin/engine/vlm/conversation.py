@@ -72,7 +72,7 @@ class Conversation:
         return [f"{note}, and about {_duration(each_s)} for each one that shows one object."]
 
     def conclude(self) -> list[str]:
-        """Return what came of it.
+        """Return notes on how many answers could be used.
 
         Raises:
             EngineError: no view had an answer that could be used.
@@ -96,7 +96,7 @@ class Conversation:
         return f", with {account.tokens_in} tokens in and {account.tokens_out} out"
 
     def ask(self, rgb: NDArray[np.uint8], view: Window, control: RunControl) -> list[Instance]:
-        """Return what the model finds in a view ``(H, W, 3)`` uint8, in the view's pixels.
+        """Return the instances that the model finds in a view ``(H, W, 3)`` uint8, in the view's pixels.
 
         A view is asked about once, whatever memory does to those who draw.
 

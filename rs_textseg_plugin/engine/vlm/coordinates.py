@@ -22,7 +22,7 @@ _WILD_PX = 3.0  # and at least this far; rounding to whole pixels is no reason t
 
 
 def frame_size(convention: Convention, shown_px: Size) -> Size:
-    """Return what the right and the lower border of the picture are called in a model's numbers."""
+    """Return the numbers that stand for the right and the lower border of the picture."""
     return (_GRID, _GRID) if convention is Convention.GRID_1000 else shown_px
 
 

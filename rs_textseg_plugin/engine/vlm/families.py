@@ -13,7 +13,7 @@ _GPT_BASE_TOKENS, _GPT_TILE_TOKENS = 85, 170
 
 
 def convention_by_name(model: str) -> Convention:
-    """Return what the numbers of a model most likely mean: Qwen3-VL has a grid, the others count pixels."""
+    """Return the most likely convention of a model: Qwen3-VL has a grid, the others count pixels."""
     return Convention.GRID_1000 if _is_qwen_3(model) else Convention.PIXELS
 
 

@@ -38,7 +38,7 @@ def _along(centre_px: float, side_px: int, length_px: int) -> tuple[int, int]:
 
 
 def bounds_of(instance: Instance) -> Box | None:
-    """Return what bounds an instance's box and points; None where it has neither."""
+    """Return the box around an instance's box and points; None where it has neither."""
     xs, ys = [x for x, _ in instance.inside], [y for _, y in instance.inside]
     if instance.box is not None:
         xs, ys = [*xs, instance.box[0], instance.box[2]], [*ys, instance.box[1], instance.box[3]]
@@ -46,7 +46,7 @@ def bounds_of(instance: Instance) -> Box | None:
 
 
 def inside_picture(instances: Sequence[Instance], picture: Window) -> list[Instance]:
-    """Return what of instances on a working grid lies in a picture of it, in the picture's own pixels."""
+    """Return the parts of instances on a working grid that lie in a picture of it, in the picture's own pixels."""
     parts = (_part(instance, picture) for instance in instances)
     return [part for part in parts if part is not None]
 

@@ -56,7 +56,7 @@ class _Call(Generic[T]):
         return self._done.wait(seconds)
 
     def result(self) -> T:
-        """Return what the coroutine returned, or raise what it raised."""
+        """Return the coroutine's value, or raise its error."""
         return self._task.result()
 
     def end(self) -> None:

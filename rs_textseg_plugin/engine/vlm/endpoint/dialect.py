@@ -36,7 +36,7 @@ class Dialect:
         return body
 
     def simpler(self, status: int, words: str) -> Dialect | None:
-        """Return what to try after a refusal; None: it was about something else.
+        """Return the dialect to try after a refusal; None: the refusal was about something else.
 
         Args:
             status: the HTTP status.
@@ -51,7 +51,7 @@ class Dialect:
         return replace(self, has_schemas=False) if self.has_schemas else None
 
     def notes(self, title: str) -> tuple[str, ...]:
-        """Return what a result has to say of it; title: the server's."""
+        """Return notes for the result on what was given up; `title` names the server."""
         unsaid = (
             (self.has_schemas, "takes no JSON schema: the form of the answer was asked for in words only."),
             (self.has_temperature, "takes no temperature: the same question may get another answer next time."),

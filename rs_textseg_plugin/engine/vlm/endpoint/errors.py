@@ -42,7 +42,7 @@ class Server:
         return text if len(text) <= _LONGEST_WORDS else f"{text[:_LONGEST_WORDS]}..."
 
     def words_of(self, body: object) -> str:
-        """Return what an error's body says: OpenAI's form, FastAPI's, or plain text; empty: nothing readable."""
+        """Return the words in an error's body: OpenAI's form, FastAPI's, or plain text; empty: nothing readable."""
         found = body
         for name in ("error", "message", "detail", "msg"):
             found = found[0] if isinstance(found, list) and found else found
@@ -51,7 +51,7 @@ class Server:
 
 
 def explain_status(error: openai.APIStatusError, server: Server) -> EngineError:
-    """Return what an HTTP status that is no success means, and what to do about it."""
+    """Return the error for an HTTP status that is no success: its meaning, and what to do."""
     status, words = error.status_code, server.words_of(error.body)
     because = f" ({status}: {words})" if words else f" ({status})"
     if 300 <= status < 400:

@@ -168,7 +168,7 @@ class QwenVl:
         )
 
     def encode(self, picture: NDArray[np.uint8], asked: ModelQuestion) -> Any:
-        """Return what the model is fed for a picture ``(H, W, 3)`` uint8, up to where its answer begins.
+        """Return the model's inputs for a picture ``(H, W, 3)`` uint8, up to where its answer begins.
 
         It is a batch of one, on the device.
 

@@ -160,7 +160,7 @@ def _read_points(fields: Fields, value: Any, is_inside: bool) -> None:
 
 
 def _single_points(value: Any) -> Iterator[Any]:
-    """Return what stands for one point each: of a list of points, of numbers in pairs, or of a string of pairs."""
+    """Return the parts that stand for one point each: of a list of points, numbers in pairs, or a string of pairs."""
     if isinstance(value, list) and any(isinstance(part, (list, dict)) or len(numbers_in(part)) > 1 for part in value):
         yield from chain.from_iterable(map(_single_points, value))
         return
@@ -200,7 +200,7 @@ def _read_confidence(fields: Fields, value: Any) -> None:
 
 
 def clean_words(value: Any) -> str:
-    """Return what a model calls something, in one line that can be written to any file."""
+    """Return a model's words for something, in one line that can be written to any file."""
     text = value if isinstance(value, str) else ", ".join(map(str, value)) if isinstance(value, list) else ""
     whole = text[: 4 * _LONGEST_WORDS].encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return " ".join("".join(letter if letter.isprintable() else " " for letter in whole).split())[:_LONGEST_WORDS]
