@@ -27,8 +27,8 @@ from rs_textseg_plugin.engine.models.sam import SamModel
 from rs_textseg_plugin.engine.vlm.drawing import Policy, draw_instances
 from rs_textseg_plugin.engine.vlm.instance import Instance
 from rs_textseg_plugin.engine.vlm.model import VisionModel
+from rs_textseg_plugin.engine.vlm.parsing.answer import read_answer
 from rs_textseg_plugin.engine.vlm.prompt import ClickPolicy, ask_for
-from rs_textseg_plugin.engine.vlm.reading.answer import read_answer
 from tuning.examples import Example, Mask, Shown, coarser
 
 _IOU = 0.5

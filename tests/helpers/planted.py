@@ -14,7 +14,7 @@ from rs_textseg_plugin.engine.answers.answer import Answer, PackedMask, Segment
 from rs_textseg_plugin.engine.answers.class_map import ClassMap
 from rs_textseg_plugin.engine.answers.legend import Legend
 from rs_textseg_plugin.engine.mosaic.components import Components
-from rs_textseg_plugin.engine.mosaic.scene import NO_DATA, LabelledScene, Mosaic
+from rs_textseg_plugin.engine.mosaic.mosaic import NO_DATA, LabelledScene, Mosaic
 from rs_textseg_plugin.engine.mosaic.scratch_raster import ScratchRaster
 
 SURE = 8.0  # a logit that gives its class a probability of nearly 1

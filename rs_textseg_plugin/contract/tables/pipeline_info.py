@@ -126,6 +126,6 @@ class PipelineInfo:
 
     def pictures_go_to(self, values: Values) -> str:
         """Return the address that pictures are sent to; empty: none is sent. Not all of the parameters are needed."""
-        if not self.may_send_pictures or values.get("clicks"):
+        if not self.may_send_pictures or str(values.get("clicks") or "").strip():
             return ""
         return str(values.get("base_url") or "").strip()

@@ -70,7 +70,10 @@ def parse_extent(text: str) -> Optional[Extent]:
     if not text:
         return None
     try:
-        extent = Extent(*(float(part) for part in text.split(",")))
+        numbers = [float(part) for part in text.split(",")]
+        if not all(map(math.isfinite, numbers)):
+            raise ValueError(text)
+        extent = Extent(*numbers)
     except (TypeError, ValueError):
         raise SceneError(f"The extent {text!r} is not understood: write xmin,ymin,xmax,ymax.") from None
     if extent.xmin >= extent.xmax or extent.ymin >= extent.ymax:

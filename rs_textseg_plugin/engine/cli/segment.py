@@ -76,10 +76,11 @@ def preset_table() -> str:
 
 
 def _segment(options: argparse.Namespace) -> int:
+    request = _request(options)  # before torch is imported, so that a slip of the pen is refused at once
+
     from rs_textseg_plugin.engine.service import run
     from rs_textseg_plugin.engine.worker import private_stdout
 
-    request = _request(options)
     stop = _stop_on_interrupt()
     with private_stdout() as out:
         report: Report = JsonReport(out) if options.json else TextReport(out)

@@ -18,7 +18,7 @@ from rs_textseg_plugin.engine.answers.answer import Answer
 from rs_textseg_plugin.engine.answers.placed import place_answer, window_of_data
 from rs_textseg_plugin.engine.compute.device import is_memory_error
 from rs_textseg_plugin.engine.job.run import MODELS_SHARE, Run
-from rs_textseg_plugin.engine.mosaic.scene import Mosaic
+from rs_textseg_plugin.engine.mosaic.mosaic import Mosaic
 from rs_textseg_plugin.engine.pipelines.inputs import PhraseContext, PipelineInputs
 from rs_textseg_plugin.engine.pipelines.protocol import AsksModel, Pipeline
 from rs_textseg_plugin.engine.raster.reader import TileImage, prefetched

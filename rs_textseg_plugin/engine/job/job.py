@@ -9,7 +9,7 @@ from rs_textseg_plugin.contract.events import Event, Progress
 from rs_textseg_plugin.engine.job.answering import answer_tiles, load_pipeline, make_tile_grid, warnings
 from rs_textseg_plugin.engine.job.run import Run
 from rs_textseg_plugin.engine.job.writing import join_tiles, write_results
-from rs_textseg_plugin.engine.mosaic.scene import Mosaic
+from rs_textseg_plugin.engine.mosaic.mosaic import Mosaic
 from rs_textseg_plugin.engine.raster.ground_resolution import ground_resolution_m
 from rs_textseg_plugin.engine.results.class_scores import ClassScores, check_room
 from rs_textseg_plugin.engine.results.vector_file import format_notes

@@ -12,7 +12,7 @@ from rs_textseg_plugin.engine.compute.device import describe
 from rs_textseg_plugin.engine.job.answering import warnings
 from rs_textseg_plugin.engine.job.provenance import picture_footer, provenance_json
 from rs_textseg_plugin.engine.job.run import JOINING_SHARE, MODELS_SHARE, Run
-from rs_textseg_plugin.engine.mosaic.scene import LabelledScene, Mosaic
+from rs_textseg_plugin.engine.mosaic.mosaic import LabelledScene, Mosaic
 from rs_textseg_plugin.engine.pipelines.protocol import AsksModel, Pipeline
 from rs_textseg_plugin.engine.results.absent_classes import leave_out_absent
 from rs_textseg_plugin.engine.results.class_scores import ClassScores

@@ -260,9 +260,10 @@ def load(inputs: PipelineInputs) -> VlmSam:
         RecipeError: nothing says what to ask.
     """
     settings, legend = inputs.settings(Settings), inputs.legend
-    clicks = read_clicks(Path(settings.clicks), inputs.context.grid) if settings.clicks else []
+    clicks_file = settings.clicks.strip()
+    clicks = read_clicks(Path(clicks_file), inputs.context.grid) if clicks_file else []
     conversation = None
-    if not settings.clicks:
+    if not clicks_file:
         policy = ClickPolicy(settings.inside_points, settings.outside_points, settings.most_objects)
         conversation = Conversation(_vision_model(inputs, settings), inputs.context.phrase, policy, settings.self_test)
     verifier = None

@@ -14,7 +14,7 @@ from rs_textseg_plugin.contract.grid import PixelGrid, Window
 from rs_textseg_plugin.contract.query import ClassSpec
 from rs_textseg_plugin.engine.answers.legend import Legend
 from rs_textseg_plugin.engine.mosaic.components import Components
-from rs_textseg_plugin.engine.mosaic.scene import NO_DATA, LabelledScene, label_scores
+from rs_textseg_plugin.engine.mosaic.mosaic import NO_DATA, LabelledScene, label_scores
 from rs_textseg_plugin.engine.raster.ground_resolution import ground_resolution_m, pixel_area_m2
 from rs_textseg_plugin.engine.results.trace import fill_holes, join_pieces, repaired, to_map, trace
 

@@ -15,8 +15,8 @@ from rs_textseg_plugin.engine.compute.run_control import RunControl
 from rs_textseg_plugin.engine.vlm.coordinates import Drift
 from rs_textseg_plugin.engine.vlm.instance import Instance
 from rs_textseg_plugin.engine.vlm.model import Reply, VisionModel
+from rs_textseg_plugin.engine.vlm.parsing.answer import read_answer
 from rs_textseg_plugin.engine.vlm.prompt import ClickPolicy, ask_for
-from rs_textseg_plugin.engine.vlm.reading.answer import read_answer
 from rs_textseg_plugin.engine.vlm.self_test import run_self_test
 
 _ANSWER_TOKENS = 60  # of one object with a box, three points and a label, about

@@ -16,8 +16,8 @@ from rs_textseg_plugin.engine.compute.run_control import RunControl
 from rs_textseg_plugin.engine.vlm.coordinates import Drift, Size, fit_drift
 from rs_textseg_plugin.engine.vlm.instance import Instance, Point
 from rs_textseg_plugin.engine.vlm.model import Convention, Reply, VisionModel
+from rs_textseg_plugin.engine.vlm.parsing.answer import ParsedAnswer, read_answer
 from rs_textseg_plugin.engine.vlm.prompt import ClickPolicy, ask_for
-from rs_textseg_plugin.engine.vlm.reading.answer import ParsedAnswer, read_answer
 
 _SMALLEST_SIDE_PX = 64  # below it the marks are smaller than what models see
 _SEED = 6

@@ -27,7 +27,7 @@ from rs_textseg_plugin.engine.compute.run_control import RunControl
 from rs_textseg_plugin.engine.models.clip import ClipModel
 from rs_textseg_plugin.engine.models.grounding_dino import load_grounding_dino
 from rs_textseg_plugin.engine.models.sam import SamModel
-from rs_textseg_plugin.engine.mosaic.scene import LabelledScene
+from rs_textseg_plugin.engine.mosaic.mosaic import LabelledScene
 from rs_textseg_plugin.engine.pipelines import grounding_sam, sam_clip, surgery_sam
 from rs_textseg_plugin.engine.pipelines.text2seg import Settings, Text2Seg, make_branches, union_of, vote_of
 from rs_textseg_plugin.engine.raster.reader import TileImage

@@ -14,7 +14,7 @@ from skimage.measure import label as label_components
 from rs_textseg_plugin.contract.grid import PixelGrid, Transform, Window
 from rs_textseg_plugin.contract.query import parse_class_list
 from rs_textseg_plugin.engine.answers.legend import Legend
-from rs_textseg_plugin.engine.mosaic.scene import LabelledScene
+from rs_textseg_plugin.engine.mosaic.mosaic import LabelledScene
 from rs_textseg_plugin.engine.results import polygons
 from rs_textseg_plugin.engine.results.polygons import Features, Polygonizer, PolygonSettings, Tally
 

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from rs_textseg_plugin.engine.vlm.model import Convention
+from rs_textseg_plugin.engine.vlm.parsing.answer import read_answer
 from rs_textseg_plugin.engine.vlm.prompt import ClickPolicy, ask_for
-from rs_textseg_plugin.engine.vlm.reading.answer import read_answer
 
 STRICT_KEYWORDS = {"type", "properties", "required", "additionalProperties", "items", "description"}
 

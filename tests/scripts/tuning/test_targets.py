@@ -13,8 +13,8 @@ from tuning_data import picture_of, square
 from rs_textseg_plugin.engine.models.sam import SamModel
 from rs_textseg_plugin.engine.vlm.instance import Instance
 from rs_textseg_plugin.engine.vlm.model import Convention
+from rs_textseg_plugin.engine.vlm.parsing.answer import read_answer
 from rs_textseg_plugin.engine.vlm.prompt import ClickPolicy, ask_for
-from rs_textseg_plugin.engine.vlm.reading.answer import read_answer
 from tuning.examples import Example, Shown
 from tuning.targets import Target, TargetStore, answer_text, make_target
 

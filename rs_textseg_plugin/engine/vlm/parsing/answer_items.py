@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
-from rs_textseg_plugin.engine.vlm.reading.answer_fields import BOX_KEYS, has_place, is_labelled, numbers_in, plain
-from rs_textseg_plugin.engine.vlm.reading.lenient_json import Container, JsonValues, find_values
+from rs_textseg_plugin.engine.vlm.parsing.answer_fields import BOX_KEYS, has_place, is_labelled, numbers_in, plain
+from rs_textseg_plugin.engine.vlm.parsing.lenient_json import Container, JsonValues, find_values
 
 _LIST_KEYS = (
     "instances", "instance", "objects", "detections", "predictions", "annotations", "targets", "results", "result",

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from rs_textseg_plugin.engine.vlm.instance import Instance
 from rs_textseg_plugin.engine.vlm.model import Convention
-from rs_textseg_plugin.engine.vlm.reading.answer import read_answer
+from rs_textseg_plugin.engine.vlm.parsing.answer import read_answer
 
 SIZE = (640, 480)
 SHIP = Instance("ship", (10.0, 20.0, 50.0, 60.0), ((20.0, 30.0), (40.0, 50.0)), (), 0.9)

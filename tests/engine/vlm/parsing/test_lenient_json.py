@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from rs_textseg_plugin.engine.vlm.reading.lenient_json import find_values
+from rs_textseg_plugin.engine.vlm.parsing.lenient_json import find_values
 
 
 def value_of(text):

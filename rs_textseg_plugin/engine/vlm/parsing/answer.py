@@ -13,8 +13,8 @@ from dataclasses import dataclass, field, replace
 from rs_textseg_plugin.engine.vlm.coordinates import Size, clipped, frame_size, to_picture, within
 from rs_textseg_plugin.engine.vlm.instance import Box, Instance, Point
 from rs_textseg_plugin.engine.vlm.model import Convention
-from rs_textseg_plugin.engine.vlm.reading.answer_fields import Fields, read_fields, shown
-from rs_textseg_plugin.engine.vlm.reading.answer_items import Items, find_items
+from rs_textseg_plugin.engine.vlm.parsing.answer_fields import Fields, read_fields, shown
+from rs_textseg_plugin.engine.vlm.parsing.answer_items import Items, find_items
 
 _BEYOND = 0.05  # of the picture's side: so far outside of it a place still means its border
 _ROUNDING = 1e-6
