@@ -82,7 +82,7 @@ CASES = {
     "surgery-sam-published": Case("surgery-sam", preset="surgery-published"),
     "text2seg": Case("text2seg", parameters=("points_per_side=8",)),
     "text2seg-union": Case("text2seg", parameters=("combine=union", "branches=boxes, points")),
-    "vlm-sam": Case("vlm-sam", ("--phrase", "the houses"), ("verify=true",)),
+    "vlm-sam": Case("vlm-sam", ("--phrase", "the houses"), ("verify=true", "verify_threshold=0.02")),
     "vlm-sam-sweep": Case("vlm-sam", ("--phrase", "the houses"), ("view=sweep",)),
 }
 

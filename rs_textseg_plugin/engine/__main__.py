@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ _MAY_BEGIN_WITH_A_DASH = ("--text", "--phrase", "--extent", "--nodata", "--param
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; return its exit status: 0 done, 2 bad input, 1 failed, 130 cancelled."""
+    _open_standard_streams()
     _look_here_last()
     options = _parser().parse_args(_joined(sys.argv[1:] if arguments is None else arguments))
     command: Callable[[argparse.Namespace], int] = options.command
@@ -27,6 +29,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except TextSegError as error:
         print(f"{error}", file=sys.stderr)
         return error.exit_status
+
+
+def _open_standard_streams() -> None:
+    """Open what the program was started without; else the next file that is opened would be its standard output."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            flags = os.O_RDONLY if number == 0 else os.O_WRONLY
+            os.dup2(os.open(os.devnull, flags), number)
+            setattr(sys, name, os.fdopen(number, "r" if number == 0 else "w", closefd=False))
 
 
 def _look_here_last() -> None:

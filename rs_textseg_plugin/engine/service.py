@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import replace
 from datetime import datetime, timezone
-from pathlib import Path
 
 from rs_textseg_plugin.contract.errors import EngineError
 from rs_textseg_plugin.contract.events import Event, Finished
@@ -21,6 +20,7 @@ from rs_textseg_plugin.engine.job.answering import memory_exhausted
 from rs_textseg_plugin.engine.job.job import run_job
 from rs_textseg_plugin.engine.job.plan import Plan, make_plan
 from rs_textseg_plugin.engine.job.run import Run, WarmEngine
+from rs_textseg_plugin.engine.job.scratch import scratch_folder
 from rs_textseg_plugin.engine.loading.model_cache import ModelCache
 from rs_textseg_plugin.engine.pipelines.observations import ObservationCache
 from rs_textseg_plugin.engine.pipelines.registry import Load, find_load
@@ -82,10 +82,10 @@ class Engine:
     def _events(self, plan: Plan, control: RunControl) -> Iterator[Event]:
         settings, scene = plan.settings, plan.request.scene
         warm = WarmEngine(self.models, self.observations, self._find_load, self.api_key)
-        with gdal_settings(), tempfile.TemporaryDirectory(prefix="rs_textseg_") as scratch:
+        with gdal_settings(), scratch_folder() as scratch:
             tiles = open_scene_tiles(scene, settings.view, settings.view_px)
             with tiles.reader:
-                run = Run(plan, tiles, control, warm, Path(scratch), datetime.now(timezone.utc))
+                run = Run(plan, tiles, control, warm, scratch, datetime.now(timezone.utc))
                 with closing(run_job(run)) as events:
                     yield from events
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
@@ -40,10 +41,10 @@ def private_stdout() -> Iterator[TextIO]:
     try:
         yield private
     finally:
-        private.flush()
         sys.stdout = public
         os.dup2(private.fileno(), 1)
-        private.close()
+        with contextlib.suppress(OSError):  # nobody reads any more
+            private.close()
 
 
 @dataclass(frozen=True)

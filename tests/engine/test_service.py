@@ -363,6 +363,21 @@ def test_a_repainted_source_of_a_vrt_is_looked_at_again(truth, request_for, rast
     assert len(seen) == 18
 
 
+def test_a_raster_that_is_changed_during_the_run_is_told_in_the_result(truth, request_for, raster, tmp_path):
+    def repaint(window):
+        with rasterio.open(raster, "r+") as file:
+            file.write(np.full((1, 5, 5), 9, np.uint8), [1], window=rasterio.windows.Window(0, 0, 5, 5))
+
+    request = request_for()
+    output = replace(request.output, label_raster=str(tmp_path / "labels.tif"))
+    events = list(planted_engine(truth, repaint).run(replace(request, output=output), never))
+    note = f"{raster} was changed during the run, so the result may mix what it held before and after: run again."
+    assert note in events[-1].notes
+    assert note in [event.message for event in events if isinstance(event, Warned)]
+    stored = json.loads(pyogrio.read_info(tmp_path / "out.gpkg")["layer_metadata"][PROVENANCE_KEY])
+    assert note in stored["notes"]
+
+
 def test_nothing_is_remembered_of_a_raster_whose_changes_nobody_would_see(truth, request_for, raster):
     seen = []
     engine = planted_engine(truth, seen.append)

@@ -16,41 +16,57 @@ class Report(Protocol):
         """Show an event."""
 
 
+class Stream:
+    """A stream that may lose its reader, as in ``| head -1``: what cannot be written any more is dropped."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._has_reader = True
+
+    def write(self, text: str) -> None:
+        """Write a text now, as long as somebody reads."""
+        if self._has_reader:
+            try:
+                self._stream.write(text)
+                self._stream.flush()
+            except (OSError, ValueError):  # the pipe is broken, the disk behind it full, or the stream closed
+                self._has_reader = False
+
+
 class JsonReport:
     """Events as the worker would send them."""
 
     def __init__(self, out: TextIO) -> None:
-        self._out = out
+        self._out = Stream(out)
 
     def show(self, event: Event) -> None:
         """Write an event as a line of JSON."""
         self._out.write(encode(RunEvent("segment", event)))
-        self._out.flush()
 
 
 class TextReport:
     """Progress on stderr, the table of classes on stdout."""
 
     def __init__(self, out: TextIO) -> None:
-        self._out = out
+        self._out, self._err = Stream(out), Stream(sys.stderr)
 
     def show(self, event: Event) -> None:
         """Print what people need of an event."""
         if isinstance(event, Progress):
             self._show_progress(event)
         elif isinstance(event, Warned):
-            print(f"Note: {event.message}", file=sys.stderr, flush=True)
+            self._err.write(f"Note: {event.message}\n")
         elif isinstance(event, Finished):
-            print(summary(event), file=self._out, flush=True)
+            self._out.write(f"{summary(event)}\n")
         elif isinstance(event, Failed):
-            print("\n".join(filter(None, (event.details, event.message))), file=sys.stderr, flush=True)
+            self._err.write("".join(f"{text}\n" for text in (event.details, event.message) if text))
 
     def _show_progress(self, event: Progress) -> None:
         """One line that is written over on a terminal, one line each in a log."""
         line, end = progress_line(event), "\n"
         if sys.stderr.isatty():
             line, end = f"{line:70}", "\n" if event.fraction >= 1 else "\r"
-        print(line, end=end, file=sys.stderr, flush=True)
+        self._err.write(f"{line}{end}")
 
 
 def progress_line(event: Progress) -> str:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import signal
-import threading
 
 from rs_textseg_plugin.contract.catalog import own_parameters
 from rs_textseg_plugin.contract.errors import TextSegError
@@ -15,6 +13,7 @@ from rs_textseg_plugin.contract.scene import Scene
 from rs_textseg_plugin.contract.server import api_key
 from rs_textseg_plugin.contract.text.typed_request import TypedRequest
 from rs_textseg_plugin.contract.text.typed_values import parse_extent, parse_parameters
+from rs_textseg_plugin.engine.cli.interrupts import stop_on_signals
 from rs_textseg_plugin.engine.cli.reports import JsonReport, Report, TextReport
 
 
@@ -81,7 +80,7 @@ def _segment(options: argparse.Namespace) -> int:
     from rs_textseg_plugin.engine.service import run
     from rs_textseg_plugin.engine.worker import private_stdout
 
-    stop = _stop_on_interrupt()
+    stop = stop_on_signals()
     with private_stdout() as out:
         report: Report = JsonReport(out) if options.json else TextReport(out)
         try:
@@ -120,16 +119,3 @@ def _request(options: argparse.Namespace) -> Request:
         class_scores=options.class_scores,
     )
     return typed.build(Scene(options.raster, bands=(), extent=parse_extent(options.extent)), output)
-
-
-def _stop_on_interrupt() -> threading.Event:
-    """Return an event that the first Ctrl+C sets; the second one ends the program at once."""
-    stop = threading.Event()
-
-    def interrupt(*_: object) -> None:
-        stop.set()
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    signal.signal(signal.SIGINT, interrupt)
-    signal.signal(signal.SIGTERM, interrupt)
-    return stop

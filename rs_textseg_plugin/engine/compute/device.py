@@ -15,6 +15,8 @@ _OUT_OF_MEMORY_WORDS = (
     "can't allocate memory",
     "cannot allocate memory",
     "alloc_failed",
+    "could not create a primitive",  # what oneDNN says where it gets no memory
+    "could not create a memory",
 )
 
 

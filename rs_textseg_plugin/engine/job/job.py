@@ -10,6 +10,7 @@ from rs_textseg_plugin.engine.job.answering import answer_tiles, load_pipeline, 
 from rs_textseg_plugin.engine.job.run import Run
 from rs_textseg_plugin.engine.job.writing import join_tiles, write_results
 from rs_textseg_plugin.engine.mosaic.mosaic import Mosaic
+from rs_textseg_plugin.engine.raster.file_state import changed_since
 from rs_textseg_plugin.engine.raster.ground_resolution import ground_resolution_m
 from rs_textseg_plugin.engine.results.class_scores import ClassScores, check_room
 from rs_textseg_plugin.engine.results.vector_file import format_notes
@@ -46,8 +47,19 @@ def run_job(run: Run) -> Generator[Event, None, None]:
             class_scores.write,
         )
         late_notes = yield from answer_tiles(run, pipeline, grid, mosaic)
+        about_changes = _notes_on_changes(run)
+        yield from warnings(about_changes)
+        late_notes += about_changes
         scene = yield from join_tiles(run, mosaic, open_files)
         yield from write_results(run, scene, pipeline, class_scores, (first_notes, late_notes), open_files)
+
+
+def _notes_on_changes(run: Run) -> list[str]:
+    """Return what to say of files that were changed while the raster was read."""
+    changed = changed_since(run.reader.file_state or ())
+    if not changed:
+        return []
+    return [f"{changed[0]} was changed during the run, so the result may mix what it held before and after: run again."]
 
 
 def _first_notes(run: Run) -> list[str]:

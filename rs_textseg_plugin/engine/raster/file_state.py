@@ -42,6 +42,11 @@ def state_of_files(dataset: DatasetReader, depth: int = 0) -> FileState | None:
     return tuple(sorted(states))
 
 
+def changed_since(state: FileState) -> list[str]:
+    """Return the paths of files that are no longer as they were, sorted."""
+    return [path for path, size, time_ns in state if _state_of_file(Path(path)) != ((path, size, time_ns),)]
+
+
 def _sources(dataset: DatasetReader) -> Iterator[Path]:
     folder = Path(dataset.name).parent
     for attributes, name in _SOURCE.findall(dataset.tags(ns="xml:VRT").get("xml:VRT", "")):
