@@ -38,7 +38,7 @@ AREA_PX = Window(1664, 224, 256, 256)  # of the sample scene
 QUICK = ("upsampling=bilinear", "templates=1", "prob_threshold=0", "closed_list=true", "tile_px=128", "overlap_px=32")
 FILE_SIZES = (4_000, 16_000, 64_000, 120_000, 250_000, 500_000)
 HUGE_BYTES = 400_000_000
-WAIT_S = 60.0
+WAIT_S = 180.0
 
 Process = subprocess.Popen[str]
 
