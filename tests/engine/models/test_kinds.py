@@ -69,7 +69,7 @@ def test_it_is_imported_with_what_lies_beside_it(row, weights):
 
 def test_sentences_name_it(row):
     assert "height model" in kinds_in_words()
-    with pytest.raises(ModelError, match="a.pt is not a SAM checkpoint, it holds a height model model"):
+    with pytest.raises(ModelError, match=r"a\.pt is not a SAM checkpoint, it holds a height model model"):
         require_role({"height_head.weight": (2, 3)}, "sam", Path("a.pt"))
 
 
