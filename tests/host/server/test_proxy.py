@@ -34,7 +34,7 @@ def test_a_proxy_of_qgis_is_handed_on_in_both_spellings(options):
 
 def test_a_login_is_written_so_that_it_can_be_read_again(options, subtests):
     stored = store_configuration("Basic", username="ada", password=PASSWORD)
-    for login in (
+    for login in (  # by hand, and by a configuration
         {"proxyUser": "ada", "proxyPassword": PASSWORD},
         {"authcfg": stored, "proxyUser": "", "proxyPassword": ""},
     ):
