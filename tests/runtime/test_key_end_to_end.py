@@ -16,6 +16,7 @@ import pytest
 from openai_server import OpenAiServer, fails, says
 
 from rs_textseg_plugin.contract.events import Failed, Finished, Warned
+from rs_textseg_plugin.contract.folders import PACKAGE_FOLDER
 from rs_textseg_plugin.contract.query import parse_phrase
 from rs_textseg_plugin.contract.recipe import Recipe
 from rs_textseg_plugin.contract.request import Output
@@ -31,6 +32,7 @@ FORMS = (
     base64.b64encode(KEY.encode()).decode(),
     base64.b64encode(b"me:" + KEY.encode()).decode(),
 )
+PROXY_PASSWORD = "open" + "sesame"
 ANSWER = json.dumps(
     {"instances": [{"label": "house", "box": [8, 8, 40, 40], "positive_points": [[20, 20]], "confidence": 0.9}]}
 )
@@ -38,12 +40,11 @@ ANSWER = json.dumps(
 
 @pytest.fixture(scope="module")
 def proxy():
-    """A proxy that every program is told to take, for whatever address; who asks it gets no answer."""
-    with OpenAiServer(fails(502, "through the proxy")) as server, pytest.MonkeyPatch.context() as environment:
-        for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
-            environment.setenv(name, f"http://127.0.0.1:{server.port}")
-        environment.delenv("NO_PROXY", raising=False)
-        environment.delenv("no_proxy", raising=False)
+    """A proxy that the host hands on, for whatever address; it answers itself."""
+    with OpenAiServer(says(ANSWER)) as server, pytest.MonkeyPatch.context() as environment:
+        for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
+            environment.delenv(name, raising=False)
+            environment.delenv(name.lower(), raising=False)
         yield server
 
 
@@ -75,7 +76,8 @@ def asked(make_request, raster_file, tiny_models, tmp_path):
 
 @pytest.fixture(scope="module")
 def client(proxy):
-    client = WorkerProcessClient(Path(sys.executable), api_key=lambda: KEY)
+    handed_on = {"HTTP_PROXY": f"http://ada:{PROXY_PASSWORD}@127.0.0.1:{proxy.port}"}
+    client = WorkerProcessClient(Path(sys.executable), api_key=lambda: KEY, proxies=lambda: handed_on)
     yield client
     client.close()
 
@@ -113,43 +115,41 @@ def test_an_answer_that_holds_the_key_brings_it_into_no_file_and_no_event(serve,
         assert files_with(core, tmp_path) == set()
 
 
-def test_a_message_that_is_none_is_not_shown_by_the_worker_even_where_it_holds_a_key():
+def test_lines_that_are_no_message_are_not_shown_by_the_worker_even_where_they_hold_a_key():
     lines = [encode(Key(KEY)).replace('"key"', '"kee"'), encode(Key(KEY)).replace('"value"', '"valu"'), f"{KEY}\n"]
-    command = [sys.executable, "-u", "-m", "rs_textseg_plugin.engine", "worker"]
-    folder = Path(sys.modules[Key.__module__].__file__).parents[2]
+    listens = "import sys; from rs_textseg_plugin.engine.worker import Inbox; inbox = Inbox(sys.stdin); inbox.start()"
     worker = subprocess.run(
-        command,
+        [sys.executable, "-c", f"{listens}; print(inbox.next_order())"],
         input="".join([*lines, encode(Stop())]),
         env=worker_environment(os.environ),
-        cwd=folder,
+        cwd=PACKAGE_FOLDER.parent,
         capture_output=True,
         text=True,
         timeout=100,
         check=False,
     )
+    assert worker.stdout == "None\n"
     assert worker.stderr.count("(not shown)") == 3, worker.stderr
-    assert "hIdDeN" not in worker.stdout + worker.stderr
+    assert "hIdDeN" not in worker.stderr
 
 
-def test_the_proxy_that_the_host_hands_on_is_taken_and_told_before_the_first_picture(serve, asked, monkeypatch):
-    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
-        monkeypatch.delenv(name)
-    of_qgis = serve(says(ANSWER))
-    password = "open" + "sesame"
-    url = f"http://ada:{password}@127.0.0.1:{of_qgis.port}"
-    client = WorkerProcessClient(Path(sys.executable), proxies=lambda: {"HTTP_PROXY": url})
-    request = asked(of_qgis)
+def test_the_proxy_that_the_host_hands_on_is_taken_and_told_before_the_first_picture(proxy, client, asked):
+    request = asked(proxy)
     elsewhere = "http://vlm.invalid/v1"
-    recipe = dataclasses.replace(request.recipe, parameters={**request.recipe.parameters, "base_url": elsewhere})
-    try:
-        events = list(client.run(dataclasses.replace(request, recipe=recipe, consent_to_send=elsewhere)))
-    finally:
-        client.close()
+
+    def run(**given: object) -> list:
+        recipe = dataclasses.replace(request.recipe, parameters={**request.recipe.parameters, **given})
+        return list(client.run(dataclasses.replace(request, recipe=recipe, consent_to_send=elsewhere)))
+
+    *_, refused = run(base_url=elsewhere)
+    assert "allow_plain_http=true" in refused.message
+    assert proxy.connections == 0
+    events = run(base_url=elsewhere, allow_plain_http=True)
     assert isinstance(events[-1], Finished), events[-1]
-    assert of_qgis.received[0].path.startswith(elsewhere)
+    assert proxy.received[0].path.startswith(elsewhere)
     told = next(event.message for event in events if isinstance(event, Warned))
-    assert told.endswith(f"which leave this machine through the proxy 127.0.0.1:{of_qgis.port}.")
-    assert password not in repr(events)
+    assert told.endswith(f"which leave this machine through the proxy 127.0.0.1:{proxy.port}.")
+    assert PROXY_PASSWORD not in repr(events)
 
 
 def test_a_server_that_sends_the_key_back_gets_it_into_no_event_and_no_log(serve, client, asked):
