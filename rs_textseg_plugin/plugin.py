@@ -23,6 +23,7 @@ from rs_textseg_plugin.host.layers.click_layers import add_click_layers, read_an
 from rs_textseg_plugin.host.layers.result_layers import add_rasters, add_result
 from rs_textseg_plugin.host.query_runner import QueryRunner
 from rs_textseg_plugin.host.server.endpoint_key import KeyHolder, key_for
+from rs_textseg_plugin.host.server.proxy import proxy_variables
 from rs_textseg_plugin.host.settings import DOCK_IS_OPEN
 from rs_textseg_plugin.host.translate import tr
 from rs_textseg_plugin.runtime.session import EngineSession
@@ -40,7 +41,7 @@ class RsTextSegPlugin:
     def __init__(self, iface: QgisInterface | None) -> None:
         self._iface = iface
         self._keys = KeyHolder()
-        self._engine = EngineSession(keep_warm=iface is not None, api_key=self._keys)
+        self._engine = EngineSession(keep_warm=iface is not None, api_key=self._keys, proxies=proxy_variables)
         self._provider: RsTextSegProvider | None = None
         self._window: _Window | None = None
 

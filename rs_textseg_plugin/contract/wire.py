@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import re
 from dataclasses import dataclass, field
 from typing import Any, Callable, Union
 
@@ -63,8 +62,6 @@ class RunEvent:
 
 Message = Union[Ready, Key, Run, Cancel, Stop, RunEvent]
 
-_ABOUT_A_KEY = re.compile(r"\bkey\b")
-
 _EVENTS: dict[str, Callable[[dict[str, Any]], Event]] = {
     "progress": lambda data: Progress(**data),
     "found": lambda data: Found(**data),
@@ -87,7 +84,8 @@ def decode(line: str) -> Message:
     """Read one line.
 
     Raises:
-        WireError: it is no JSON object, of no known type, or lacks a field.
+        WireError: it is no JSON object, of no known type, or lacks a field. Its words show nothing of the line: any
+            line that cannot be read may be a key that went astray. Only what is said of a request quotes its values.
     """
     try:
         data = json.loads(line)
@@ -95,7 +93,7 @@ def decode(line: str) -> Message:
         if kind in _EVENTS:
             return RunEvent(_text(data.pop("id")), _EVENTS[kind](data))
         if kind == "key":
-            return Key(_key(data["value"]))
+            return Key(_text(data["value"]))
         if kind == "run":
             return Run(_text(data["id"]), Request.from_json(data["request"]))
         if kind == "cancel":
@@ -105,22 +103,17 @@ def decode(line: str) -> Message:
         if kind == "ready":
             return Ready(**data)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise WireError(f"The line {_shown(line)} is no message ({type(error).__name__}: {error}).") from error
-    raise WireError(f"The line {_shown(line)} is a message of the unknown type {kind!r}.")
-
-
-def _shown(line: str) -> str:
-    """Return the beginning of a line, for the log; of a line that may hold a key, nothing."""
-    return "with a key (not shown)" if _ABOUT_A_KEY.search(line) else repr(line[:80])
-
-
-def _key(value: object) -> str:
-    if not isinstance(value, str):
-        raise TypeError("the key is no text")
-    return value
+        # Never "from error": it holds the line, and a traceback would show it.
+        raise WireError(
+            f"A line of {len(line)} characters (not shown) is no message ({type(error).__name__})."
+        ) from None
+    raise WireError(
+        f"A line of {len(line)} characters (not shown) is a message of an unknown type: known are key, run, cancel, "
+        "stop, ready and the events. Update both the plugin and the engine."
+    )
 
 
 def _text(value: object) -> str:
     if not isinstance(value, str):
-        raise TypeError(f"{value!r} is no text")
+        raise TypeError("no text")
     return value

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from rs_textseg_plugin.contract.errors import TextSegError, WireError
 from rs_textseg_plugin.contract.events import Event, Failed
-from rs_textseg_plugin.contract.server.api_key import key_from_environment
+from rs_textseg_plugin.contract.server.api_key import key_from_environment, without_key
 from rs_textseg_plugin.contract.version import PROTOCOL, VERSION
 from rs_textseg_plugin.contract.wire import Cancel, Key, Message, Ready, Run, RunEvent, Stop, decode, encode
 
@@ -151,4 +151,6 @@ def _answer(engine: Engine, run: Run, inbox: Inbox, wire: TextIO) -> None:
         send(Failed(type(error).__name__, str(error)))
     except Exception as error:  # noqa: BLE001 (the worker loop: one of the three places that catch everything)
         message = f"The engine failed unexpectedly ({type(error).__name__}: {error}). The log holds the details."
-        send(Failed("EngineError", message, traceback.format_exc()))
+        # What fails unexpectedly may quote anything, such as the headers of a request.
+        words = (without_key(text, engine.api_key) for text in (message, traceback.format_exc()))
+        send(Failed("EngineError", *words))

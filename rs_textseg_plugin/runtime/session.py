@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Callable
 
 from rs_textseg_plugin.contract.errors import EngineUnavailable
@@ -12,7 +12,7 @@ from rs_textseg_plugin.contract.request import Request
 from rs_textseg_plugin.contract.server.api_key import no_key
 from rs_textseg_plugin.runtime.client import EngineClient
 from rs_textseg_plugin.runtime.environment import find_interpreter
-from rs_textseg_plugin.runtime.worker_process import WorkerProcessClient
+from rs_textseg_plugin.runtime.worker_process import WorkerProcessClient, no_proxies
 
 
 class EngineSession:
@@ -21,10 +21,16 @@ class EngineSession:
     Args:
         keep_warm: whether the worker process stays after a run; in a program that runs one job it should not.
         api_key: asked for the endpoint's key before each run; see `WorkerProcessClient`.
+        proxies: asked for variables with the proxies before each run; see there.
     """
 
-    def __init__(self, keep_warm: bool = True, api_key: Callable[[], str] = no_key) -> None:
-        self._keep_warm, self._api_key = keep_warm, api_key
+    def __init__(
+        self,
+        keep_warm: bool = True,
+        api_key: Callable[[], str] = no_key,
+        proxies: Callable[[], Mapping[str, str]] = no_proxies,
+    ) -> None:
+        self._keep_warm, self._api_key, self._proxies = keep_warm, api_key, proxies
         self._lock = threading.Lock()
         self._client: WorkerProcessClient | None = None
 
@@ -61,5 +67,5 @@ class EngineSession:
     def _reach(self) -> EngineClient:
         with self._lock:
             if self._client is None:
-                self._client = WorkerProcessClient(find_interpreter(), api_key=self._api_key)
+                self._client = WorkerProcessClient(find_interpreter(), api_key=self._api_key, proxies=self._proxies)
             return self._client

@@ -9,7 +9,7 @@ import signal
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Callable
 
@@ -23,7 +23,7 @@ from rs_textseg_plugin.contract.errors import (
 from rs_textseg_plugin.contract.events import Event, Failed, Finished
 from rs_textseg_plugin.contract.folders import PACKAGE_FOLDER
 from rs_textseg_plugin.contract.request import Request
-from rs_textseg_plugin.contract.server.api_key import no_key
+from rs_textseg_plugin.contract.server.api_key import key_from_environment, no_key
 from rs_textseg_plugin.contract.version import PROTOCOL
 from rs_textseg_plugin.contract.wire import Cancel, Key, Message, Ready, Run, RunEvent, Stop, decode, encode
 from rs_textseg_plugin.runtime.client import BUSY
@@ -36,6 +36,11 @@ _STOP_GRACE_S = 2.0
 _KILL_GRACE_S = 5.0
 
 
+def no_proxies() -> Mapping[str, str]:
+    """Return no variables, for those who have none to add."""
+    return {}
+
+
 class WorkerProcessClient:
     """Starts the worker with the first run, and again with the next run after it has ended.
 
@@ -44,7 +49,10 @@ class WorkerProcessClient:
         grace_s: how long a cancelled run may go on before the process is ended.
         start_timeout_s: how long the worker may take until it is ready; importing torch from a cold disk is slow.
         api_key: asked for the endpoint's key before each run, in the thread that runs; where it is empty the worker
-            takes the one in its environment. The key is sent to the worker and kept nowhere here.
+            takes the one in its environment. The key is sent to the worker; here it is known during the run only, to
+            keep it out of the log.
+        proxies: asked for environment variables that the worker gets beside those of this process, before each run, in
+            the thread that runs; where they have changed, the worker is started anew. They may hold a password.
     """
 
     def __init__(
@@ -53,9 +61,11 @@ class WorkerProcessClient:
         grace_s: float = 10.0,
         start_timeout_s: float = 120.0,
         api_key: Callable[[], str] = no_key,
+        proxies: Callable[[], Mapping[str, str]] = no_proxies,
     ) -> None:
         self._interpreter, self._grace_s, self._start_timeout_s = interpreter, grace_s, start_timeout_s
-        self._api_key = api_key
+        self._api_key, self._proxies = api_key, proxies
+        self._proxies_of_worker: Mapping[str, str] = {}
         self._log = LogTail()
         self._turn = threading.Lock()  # held by the thread that runs
         self._state = threading.Lock()  # guards what follows, which `cancel` and `close` change from other threads
@@ -105,6 +115,7 @@ class WorkerProcessClient:
 
     def _run(self, request: Request) -> Iterator[Event]:
         key = Key(self._api_key())  # first: where it fails, a warm worker stays
+        self._log.hide(key.value or key_from_environment())
         run_id = self._begin()
         has_ended = False
         try:
@@ -116,6 +127,7 @@ class WorkerProcessClient:
                 yield event
         finally:
             self._run_id = ""
+            self._log.hide("")
             if not has_ended:  # crashed, not stopped in time, or nobody listens any more
                 self._drop_process()
 
@@ -128,14 +140,17 @@ class WorkerProcessClient:
             return self._run_id
 
     def _ready_process(self) -> LineProcess:
-        if self._process is not None and self._process.is_alive:
+        proxies = self._proxies()
+        if self._process is not None and self._process.is_alive and proxies == self._proxies_of_worker:
             self._process.forget_output()
             return self._process
+        self._drop_process()
         self._log.clear()
         command = [str(self._interpreter), *_ARGUMENTS]
-        process = LineProcess(command, PACKAGE_FOLDER.parent, worker_environment(os.environ), self._log)
+        environment = {**worker_environment(os.environ), **proxies}
+        process = LineProcess(command, PACKAGE_FOLDER.parent, environment, self._log)
         with self._state:
-            self._process = process
+            self._process, self._proxies_of_worker = process, proxies
         self._await_ready(process)
         return process
 

@@ -15,3 +15,12 @@ def test_a_cleared_log_is_empty():
     log.append("line")
     log.clear()
     assert str(log) == ""
+
+
+def test_a_key_is_in_no_line_from_when_it_is_known_until_there_is_none():
+    log = LogTail()
+    log.hide("sk-hidden")
+    log.append("sent sk-hidden and c2staGlkZGVu")
+    log.hide("")
+    log.append("sk-hidden")
+    assert str(log) == "sent *** and ***\nsk-hidden"

@@ -19,6 +19,7 @@ from rs_textseg_plugin.contract.tables.shared import (
 )
 
 VLM_FOLDER = "vlm"  # in a model set
+MOST_OBJECTS = 1000  # in one picture; SAM draws so many in seconds, and 20,000 took a minute
 
 _SOSA = "Sosa et al. 2026, generative branch"
 
@@ -68,6 +69,16 @@ _MODEL = (
         1,
         3600,
         is_text_side=True,
+    ),
+    Parameter(
+        "allow_plain_http",
+        False,
+        "bool",
+        "Whether the key may go to a server on another machine over http, where others on the way can read it; a model "
+        "set cannot say so.",
+        f"{OURS}: a key that was overheard is lost",
+        is_text_side=True,
+        is_users_own=True,
     ),
     Parameter("tries", 3, "int", "How often a server that is busy or fails is asked.", OURS, 1, 10, is_text_side=True),
 )
@@ -122,7 +133,7 @@ _CLICKS = (
         "Objects that the model is asked for in one picture at most.",
         OURS,
         1,
-        1000,
+        MOST_OBJECTS,
         is_text_side=True,
     ),
     Parameter(

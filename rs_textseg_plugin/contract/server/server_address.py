@@ -11,8 +11,6 @@ from rs_textseg_plugin.contract.errors import RecipeError
 
 _HOST = re.compile(r"[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\.?|[0-9a-f:.]*:[0-9a-f:.]+")
 
-_THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
-
 
 @dataclass(frozen=True)
 class ServerAddress:
@@ -72,8 +70,12 @@ def _checked_host(parts: SplitResult) -> str:
 
 
 def is_this_machine(base_url: str) -> bool:
-    """Whether an address is one of this machine itself."""
-    return urlsplit(base_url).hostname in _THIS_MACHINE
+    """Whether an address is one of this machine itself: what is sent there meets no network."""
+    name = (urlsplit(base_url).hostname or "").rstrip(".")
+    try:
+        return ip_address(name).is_loopback
+    except ValueError:
+        return name == "localhost"
 
 
 def can_be_overheard(base_url: str) -> bool:

@@ -27,6 +27,7 @@ class Parameter:
         source: where the default comes from.
         is_text_side: whether only what comes after the text reads it, so that what was observed of a tile stays valid
             when it changes.
+        is_users_own: whether it is a permission: what a model set says of it counts for nothing.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Parameter:
     maximum: Optional[float] = None
     choices: tuple[str, ...] = ()
     is_text_side: bool = False
+    is_users_own: bool = False
 
     def read(self, value: ParameterValue) -> ParameterValue:
         """Return `value` in this parameter's type.

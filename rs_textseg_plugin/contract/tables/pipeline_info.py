@@ -116,8 +116,11 @@ class PipelineInfo:
             check(values)
 
     def own(self, values: Values) -> dict[str, ParameterValue]:
-        """Return those values that are parameters of this pipeline; a model set may hold values for several."""
-        names = {parameter.name for parameter in self.parameters}
+        """Return those values of a model set that are for this pipeline: a set may hold some for several.
+
+        Permissions are left out: only a user gives them.
+        """
+        names = {parameter.name for parameter in self.parameters if not parameter.is_users_own}
         return {name: value for name, value in values.items() if name in names}
 
     def image_side(self, values: Values) -> tuple[tuple[str, ParameterValue], ...]:

@@ -79,6 +79,7 @@ class Settings:
     convention: str
     max_tokens: int
     timeout_s: float
+    allow_plain_http: bool
     tries: int
     prompts: str
     inside_points: int
@@ -283,6 +284,7 @@ def _vision_model(inputs: PipelineInputs, settings: Settings) -> VisionModel:
             tries=settings.tries,
             convention=convention,
             max_tokens=settings.max_tokens,
+            allow_plain_http=settings.allow_plain_http,
         )
     beside_sam = inputs.models.checkpoints["sam"].path.parent / VLM_FOLDER
     if settings.vlm or beside_sam.is_dir():

@@ -68,7 +68,7 @@ class Conversation:
         note = f"{self._model.name} is asked about {pictures} of up to {size}: about {tokens} tokens of pictures"
         each_s = self._model.estimate_s(largest.width, largest.height, _ANSWER_TOKENS)
         if each_s is None:
-            return [f"{note}, which {'leave' if self._model.is_elsewhere else 'stay on'} this machine."]
+            return [f"{note}, which {self._model.way}."]
         return [f"{note}, and about {_duration(each_s)} for each one that shows one object."]
 
     def conclude(self) -> list[str]:

@@ -73,8 +73,8 @@ class VisionModel(Protocol):
         """What its numbers mean."""
 
     @property
-    def is_elsewhere(self) -> bool:
-        """Whether pictures leave this machine for it."""
+    def way(self) -> str:
+        """What pictures do on their way to it, as a sentence about them ends; nothing secret in it."""
 
     @property
     def notes(self) -> tuple[str, ...]:

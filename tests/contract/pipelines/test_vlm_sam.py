@@ -23,3 +23,10 @@ def test_the_published_clicks_are_six():
 def test_of_a_tile_only_its_place_depends_on_parameters_before_the_question_is_known():
     names = [name for name, _ in INFO.image_side(INFO.read_parameters({}))]
     assert names == ["view", "view_px", "tile_px", "overlap_px"]
+
+
+def test_a_model_set_cannot_allow_that_a_key_goes_over_plain_http():
+    of_models = {"base_url": "http://a/v1", "model": "m", "allow_plain_http": True}
+    assert Recipe("vlm-sam").checked_parameters(of_models)["allow_plain_http"] is False
+    of_user = Recipe("vlm-sam", parameters={"allow_plain_http": True})
+    assert of_user.checked_parameters(of_models)["allow_plain_http"] is True

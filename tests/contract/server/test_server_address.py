@@ -101,6 +101,11 @@ def test_this_machine_is_known_by_its_names(subtests):
     for address, is_here in (
         ("http://localhost:8000/v1", True),
         ("http://[::1]/v1", True),
+        ("http://127.0.0.1/v1", True),
+        ("http://127.1.2.3:8000/v1", True),
+        ("http://LOCALHOST./v1", True),
+        ("http://128.0.0.1/v1", False),
+        ("http://127.0.0.1.example.org/v1", False),
         ("http://localhost.example.org/v1", False),
     ):
         with subtests.test(address=address):

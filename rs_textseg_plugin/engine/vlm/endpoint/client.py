@@ -17,7 +17,7 @@ from PIL import Image
 
 from rs_textseg_plugin.contract.errors import EngineError, RecipeError
 from rs_textseg_plugin.contract.server.api_key import checked_key
-from rs_textseg_plugin.contract.server.server_address import can_be_overheard, is_this_machine, parse_address
+from rs_textseg_plugin.contract.server.server_address import can_be_overheard, parse_address
 from rs_textseg_plugin.engine.compute.run_control import RunControl
 from rs_textseg_plugin.engine.vlm.endpoint.cancellable import run_cancellable
 from rs_textseg_plugin.engine.vlm.endpoint.dialect import Dialect, Message
@@ -26,11 +26,14 @@ from rs_textseg_plugin.engine.vlm.endpoint.errors import (
     explain_connection,
     explain_proxy,
     explain_status,
+    key_in_plain_text,
     not_reached,
     timed_out,
 )
+from rs_textseg_plugin.engine.vlm.endpoint.limits import TooLarge, UnknownCoding
 from rs_textseg_plugin.engine.vlm.endpoint.patience import wait_after_break_s, wait_after_status_s
 from rs_textseg_plugin.engine.vlm.endpoint.reply import read_reply
+from rs_textseg_plugin.engine.vlm.endpoint.route import find_route
 from rs_textseg_plugin.engine.vlm.families import convention_by_name, estimate_picture_tokens, shown_size_px
 from rs_textseg_plugin.engine.vlm.model import Convention, ModelQuestion, Reply
 
@@ -51,7 +54,7 @@ class Endpoint:
 
     Pictures leave this machine: whoever makes one has asked the user. Nothing is kept between two questions but what
     the server turned out not to understand; each has a connection of its own. Proxies are taken from the environment
-    (HTTPS_PROXY, NO_PROXY and so on), and trusted certificates from the system or SSL_CERT_FILE.
+    (HTTPS_PROXY, NO_PROXY and so on; see `find_route`), and trusted certificates from the system or SSL_CERT_FILE.
 
     Args:
         base_url: the address that ``/chat/completions`` is added to; http or https.
@@ -61,9 +64,10 @@ class Endpoint:
         tries: how often a question is asked that got no answer for a reason that may pass.
         convention: what the model's numbers mean; None: as its name says.
         max_tokens: longest answer; what comes after is cut off.
+        allow_plain_http: whether the key may go to another machine without encryption.
 
     Raises:
-        InputError: the address, the name or the key cannot be used.
+        InputError: the address, the name or the key cannot be used, or the key would go where others can read it.
     """
 
     def __init__(
@@ -75,8 +79,13 @@ class Endpoint:
         tries: int = 3,
         convention: Convention | None = None,
         max_tokens: int = 4096,
+        allow_plain_http: bool = False,
     ) -> None:
-        self._server = Server(parse_address(base_url), _checked_name(model), checked_key(key))
+        address = parse_address(base_url)
+        self._route = find_route(address.base_url)
+        self._server = Server(address, _checked_name(model), checked_key(key), self._route.proxy_host)
+        if self._server.key and can_be_overheard(address.base_url) and not allow_plain_http:
+            raise key_in_plain_text(self._server)
         self._timeout_s, self._tries, self._max_tokens = timeout_s, tries, max_tokens
         self._convention = convention or convention_by_name(model)
         self._dialect = Dialect()
@@ -92,9 +101,9 @@ class Endpoint:
         return self._convention
 
     @property
-    def is_elsewhere(self) -> bool:
-        """Whether its address is not one of this machine."""
-        return not is_this_machine(self._server.address.base_url)
+    def way(self) -> str:
+        """What pictures do on their way to it, through which proxy they go included; without anything secret."""
+        return self._route.words
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -164,6 +173,8 @@ class Endpoint:
                 return await self._ask_once(client, body)
             except openai.APITimeoutError:
                 raise not_reached(self._server, self._connect_s) from None
+            except (TooLarge, UnknownCoding) as error:  # of an answer with the status of an error
+                raise explain_connection(error, self._server) from None
             except openai.APIConnectionError as error:
                 wait_s = wait_after_break_s(error, attempt)
                 if wait_s is None or attempt >= self._tries:
@@ -193,8 +204,11 @@ class Endpoint:
         """Return a client that sends what it is told to the address that it was given, and nothing else anywhere."""
         address = self._server.address
         timeout = package.Timeout(None, connect=self._connect_s)
+        from rs_textseg_plugin.engine.vlm.endpoint.transport import LimitedTransport
+
         try:
-            http_client = package.DefaultAsyncHttpxClient(follow_redirects=False, timeout=timeout)
+            transport = LimitedTransport(self._route)  # which also keeps the client from asking for other proxies
+            http_client = package.DefaultAsyncHttpxClient(transport=transport, follow_redirects=False, timeout=timeout)
         except (ImportError, ValueError) as error:
             raise explain_proxy(error) from None
         client = package.AsyncOpenAI(

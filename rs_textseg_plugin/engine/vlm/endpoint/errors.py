@@ -10,15 +10,17 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin
 
-from rs_textseg_plugin.contract.errors import EngineError
+from rs_textseg_plugin.contract.errors import EngineError, RecipeError
 from rs_textseg_plugin.contract.server.api_key import VARIABLE, without_key
 from rs_textseg_plugin.contract.server.server_address import ServerAddress, shown_url
+from rs_textseg_plugin.engine.vlm.endpoint.limits import MOST_BYTES, TooLarge, UnknownCoding
 
 if TYPE_CHECKING:
     import openai
 
 CHAT_PATH = "/chat/completions"
 _LONGEST_WORDS = 240
+_SHORTEST_SECRET_IN_ADDRESS = 8  # what is shorter is a choice or a number rather than a code
 _PICTURE = re.compile(r"[A-Za-z0-9+/=_:;,%-]{100,}")  # some servers send back all that they were sent
 
 
@@ -29,15 +31,23 @@ class Server:
     address: ServerAddress
     model: str
     key: str = field(repr=False)
+    proxy_host: str = ""
 
     @property
     def title(self) -> str:
         """How a sentence about it begins."""
         return f"The server {self.address.base_url} (model {self.model})"
 
+    def without_secrets(self, text: str) -> str:
+        """Return a text of the server without the key, and without what the query of its address holds."""
+        for name, value in self.address.query:
+            if len(value) >= _SHORTEST_SECRET_IN_ADDRESS and "version" not in name.lower():
+                text = without_key(text, value)
+        return without_key(text, self.key)
+
     def clean(self, text: str) -> str:
-        """Return a server's words, short, on one line, and without the key and the picture."""
-        text = _PICTURE.sub("...", without_key(text, self.key))
+        """Return a server's words, short, on one line, and without secrets and the picture."""
+        text = _PICTURE.sub("...", self.without_secrets(text))
         text = " ".join(re.sub(r"<[^>]*>|[\x00-\x1f\x7f]", " ", text).split())
         return text if len(text) <= _LONGEST_WORDS else f"{text[:_LONGEST_WORDS]}..."
 
@@ -74,6 +84,7 @@ _ADVICE = {
         "check the model's name, and that base_url ends where /chat/completions begins, often in /v1",
     ),
     405: ("has no chat completions at this address", "check base_url, which often ends in /v1"),
+    407: ("is reached through a proxy that wants a user and a password", "give the proxy as http://USER:PASSWORD@HOST"),
     413: ("takes no picture of this size", "take smaller views (view_px or tile_px)"),
 }
 
@@ -97,6 +108,7 @@ NOT_SOON = ("insufficient_quota", "billing_hard_limit_reached", "billing_not_act
 def _redirected(error: openai.APIStatusError, server: Server) -> EngineError:
     location = error.response.headers.get("location", "")
     target = shown_url(urljoin(server.address.base_url + CHAT_PATH, location)).removesuffix(CHAT_PATH)
+    target = server.without_secrets(target)
     return EngineError(
         f"{server.title} sends on to {target} ({error.status_code}), which was not followed: neither the picture nor "
         "the key goes where nobody agreed to. If that is the right address, give it as base_url."
@@ -106,6 +118,15 @@ def _redirected(error: openai.APIStatusError, server: Server) -> EngineError:
 def explain_connection(error: Exception, server: Server) -> EngineError:
     """Return why no connection came about, or why it ended; the text of the error itself is not shown."""
     for cause in causes(error):
+        if isinstance(cause, TooLarge):
+            return _too_large(server)
+        if isinstance(cause, UnknownCoding):
+            return EngineError(
+                f"{server.title} packs its answers in a way that was not asked for (Content-Encoding): let it send "
+                "them as they are, or with gzip."
+            )
+        if server.proxy_host and isinstance(cause, (socket.gaierror, ConnectionRefusedError)):
+            return _no_proxy_there(server, cause)
         if isinstance(cause, ssl.SSLError):
             return EngineError(f"{server.title} has no safe connection ({_tls_words(cause)}): {_tls_advice(cause)}.")
         if isinstance(cause, socket.gaierror):
@@ -120,6 +141,30 @@ def explain_connection(error: Exception, server: Server) -> EngineError:
     return EngineError(
         f"The connection to {_in_a_sentence(server)} broke ({type(_innermost(error)).__name__}): check the network, "
         "its proxy and the server, and try again."
+    )
+
+
+def _too_large(server: Server) -> EngineError:
+    return EngineError(
+        f"{server.title} sent more than {MOST_BYTES / 1e6:g} MB, many times the longest answer that can be asked for: "
+        "nothing of it was used, and the connection was closed. Check base_url, and what answers there."
+    )
+
+
+def _no_proxy_there(server: Server, cause: OSError) -> EngineError:
+    return EngineError(
+        f"The proxy {server.proxy_host}, through which {_in_a_sentence(server)} is reached, does not answer "
+        f"({cause.strerror}): check HTTPS_PROXY and HTTP_PROXY in the environment or the proxy in QGIS's options, or "
+        "let NO_PROXY name the server."
+    )
+
+
+def key_in_plain_text(server: Server) -> RecipeError:
+    """Return the words for a key that would go to another machine over plain http."""
+    return RecipeError(
+        f"Nothing was sent: the key would go to {server.address.base_url} over http without encryption, where others "
+        "on the way can read it. Give an address that begins with https://, leave the key out, or allow exactly this "
+        "with allow_plain_http=true."
     )
 
 

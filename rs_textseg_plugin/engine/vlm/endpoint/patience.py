@@ -11,13 +11,14 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
 from rs_textseg_plugin.engine.vlm.endpoint.errors import NOT_SOON, causes
+from rs_textseg_plugin.engine.vlm.endpoint.limits import TooLarge, UnknownCoding
 
 if TYPE_CHECKING:
     import openai
 
 LONGEST_WAIT_S = 60.0
 _FIRST_WAIT_S, _FIRST_WAIT_AFTER_RATE_LIMIT_S = 0.5, 2.0
-_IN_VAIN = (ssl.SSLError, socket.gaierror, ConnectionRefusedError)
+_IN_VAIN = (ssl.SSLError, socket.gaierror, ConnectionRefusedError, TooLarge, UnknownCoding)
 
 
 def wait_after_status_s(error: openai.APIStatusError, attempt: int) -> float | None:

@@ -25,7 +25,8 @@ def read_reply(text: str, server: Server, shown_px: tuple[int, int]) -> Reply:
     data = _json_object(text, server)
     choice = _first_choice(data, server)
     message = _mapping(choice.get("message"))
-    words, refusal = _words(message.get("content")), _refusal(choice, message)
+    # Before anything is read of it: whatever becomes of an answer (labels, notes, files), no key is in it.
+    words, refusal = server.without_secrets(_words(message.get("content"))), _refusal(choice, message)
     is_truncated = choice.get("finish_reason") == "length"
     if not (words.strip() or refusal or is_truncated):
         raise EngineError(

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
+from rs_textseg_plugin.contract.pipelines.vlm_sam import MOST_OBJECTS
 from rs_textseg_plugin.engine.vlm.coordinates import Size, clipped, frame_size, to_picture, within
 from rs_textseg_plugin.engine.vlm.instance import Box, Instance, Point
 from rs_textseg_plugin.engine.vlm.model import Convention
@@ -53,12 +54,25 @@ def read_answer(text: str, shown_px: Size, picture_px: Size, convention: Convent
         convention: what the model's numbers mean.
     """
     items = find_items(text)
+    cut = [*_on_too_many(items)]
+    items = replace(items, instances=items.instances[:MOST_OBJECTS])
     answers = [read_fields(members) for members in items.instances]
     answers, remarks = _mended(answers, frame_size(convention, shown_px))
     answers = [_moved(fields, lambda place: to_picture(place, convention, shown_px, picture_px)) for fields in answers]
     instances, faults = _without_duplicates([_build(fields, picture_px) for fields in answers])
     unusable = [*faults, *_on_the_whole(text, items)]
-    return ParsedAnswer(tuple(instances), tuple(_shortened(unusable)), items.is_answer, (*items.remarks, *remarks))
+    return ParsedAnswer(
+        tuple(instances), tuple(_shortened(unusable)), items.is_answer, (*cut, *items.remarks, *remarks)
+    )
+
+
+def _on_too_many(items: Items) -> Iterator[str]:
+    """Say that instances were left out; drawing each takes time and memory, whoever sent them."""
+    if len(items.instances) > MOST_OBJECTS:
+        yield (
+            f"The answer has {len(items.instances)} instances, of which the first {MOST_OBJECTS} were read: more "
+            "cannot be asked for (most_objects). Take smaller views where there are more."
+        )
 
 
 def _on_the_whole(text: str, items: Items) -> Iterator[str]:

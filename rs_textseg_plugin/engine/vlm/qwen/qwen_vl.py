@@ -85,9 +85,9 @@ class QwenVl:
         self.most_tokens, self._convention = most_tokens, convention or self._usual_convention
 
     @property
-    def is_elsewhere(self) -> bool:
+    def way(self) -> str:
         """It runs here."""
-        return False
+        return "stay on this machine"
 
     @property
     def notes(self) -> tuple[str, ...]:

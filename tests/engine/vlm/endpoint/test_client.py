@@ -207,10 +207,3 @@ except EngineError as error:
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100).stdout
     assert "lacks a package to speak with a server (openai)" in said
     assert f'"{sys.executable}" -m pip install "openai' in said
-
-
-@pytest.mark.parametrize(
-    ("base_url", "is_elsewhere"), [("http://127.0.0.1:8000/v1", False), ("https://api.example.org/v1", True)]
-)
-def test_whether_pictures_leave_this_machine_is_known(base_url, is_elsewhere):
-    assert Endpoint(base_url, "m", "").is_elsewhere is is_elsewhere

@@ -131,7 +131,7 @@ def test_a_refused_connection_is_explained_and_not_tried_again():
 
 def test_an_unknown_host_is_explained():
     with pytest.raises(EngineError, match=r"no address is known for vlm\.invalid"):
-        Endpoint("http://vlm.invalid/v1", "m", KEY).ask(PICTURE, ASKED, control())
+        Endpoint("http://vlm.invalid/v1", "m", "").ask(PICTURE, ASKED, control())
 
 
 def test_plain_http_behind_an_https_address_is_explained(serve):
@@ -175,25 +175,12 @@ def test_a_redirect_is_not_followed_and_its_target_is_named(serve, status):
     assert other.connections == 0
 
 
-def test_the_proxy_of_the_environment_is_used(serve, monkeypatch):
-    proxy = serve(says("{}"))
-    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{proxy.port}")
-    Endpoint("http://vlm.invalid/v1", "m", KEY).ask(PICTURE, ASKED, control())
-    assert proxy.received[0].path == "http://vlm.invalid/v1/chat/completions"
-
-
-def test_a_server_that_the_environment_excepts_is_reached_without_its_proxy(serve, monkeypatch):
-    proxy, server = serve(says("from the proxy")), serve(says("{}"))
-    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{proxy.port}")
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    assert ask(server).text == "{}"
-
-
 def test_a_proxy_that_makes_no_sense_is_explained_without_its_password(serve, monkeypatch):
     monkeypatch.setenv("HTTP_PROXY", "gopher://user:pass" + "word@proxy:1")
-    said = why_not(serve(says("{}")))
-    assert "The proxy in the environment" in said
-    assert "password" not in said
+    serve(says("{}"))
+    with pytest.raises(EngineError, match="The proxy in the environment") as caught:
+        Endpoint("http://vlm.invalid/v1", "m", "").ask(PICTURE, ASKED, control())
+    assert "password" not in str(caught.value)
 
 
 def test_a_proxy_that_lets_nobody_through_is_explained(serve, monkeypatch):

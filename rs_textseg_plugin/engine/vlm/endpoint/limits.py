@@ -1,0 +1,14 @@
+"""How much of an answer is taken."""
+
+from __future__ import annotations
+
+# The longest answer that can be asked for, 65,536 tokens, is some 300 kB of JSON, and 800 kB with every letter escaped.
+MOST_BYTES = 2_000_000
+
+
+class TooLarge(Exception):
+    """An answer has more bytes than `MOST_BYTES`; its connection was closed."""
+
+
+class UnknownCoding(Exception):
+    """An answer is packed in a way that nobody asked for; its connection was closed."""
