@@ -15,7 +15,7 @@ import torch
 
 from rs_textseg_plugin.contract.errors import ModelError
 from rs_textseg_plugin.engine.loading.files import resolve_set
-from rs_textseg_plugin.engine.models.archives.pickled_tensors import DamagedPickle, read_pickled
+from rs_textseg_plugin.engine.models.archives.pickled_tensors import DamagedPickle, HoldsCode, read_pickled
 from rs_textseg_plugin.engine.models.checkpoint import load_state_dict, peek_keys_and_shapes
 
 DATA = Path(__file__).parents[2] / "data"
@@ -42,15 +42,17 @@ def test_an_archive_that_writes_a_file_when_torch_opens_it_is_read_without_doing
 
 
 def test_looking_at_names_reads_no_numbers(tmp_path):
-    """The file's numbers are a hole of 200 GB on a disk that has no room for them."""
+    """A file as before torch 1.6, whose half a gigabyte of zeros is a hole on the disk."""
     path = tmp_path / "large.pth"
-    torch.save({"w": torch.arange(4.0)}, path)
-    with zipfile.ZipFile(path) as archive:
-        place = archive.getinfo("large/data/0").header_offset
-    content = bytearray(path.read_bytes())
-    content[place + 64 : place + 80] = bytes(range(16))
-    path.write_bytes(content)
-    assert peek_keys_and_shapes(path) == {"w": (4,)}
+    torch.save({"w": torch.zeros(4)}, path, _use_new_zipfile_serialization=False)
+    content = path.read_bytes()
+    assert content.count(b"K\x04") == 4  # of which two say how long an int and a long are
+    path.write_bytes(content.replace(b"K\x04", b"J\0\0\0\x08"))
+    with path.open("r+b") as file:
+        file.truncate(2**29 + 2000)
+    start_s = time.process_time()
+    assert peek_keys_and_shapes(path) == {"w": (2**27,)}
+    assert time.process_time() - start_s < 0.05
 
 
 def zip_of(path: Path, pickled: bytes, compression: int = zipfile.ZIP_STORED) -> Path:
@@ -108,17 +110,13 @@ def test_two_records_of_one_name_are_refused_since_readers_differ_in_which_they_
     assert_refused_at_once(path, "is damaged or cut off")
 
 
-def nested_tuple_as_key() -> bytes:
-    return b"\x80\x02})" + b"\x85" * 400_000 + b"Ns."
-
-
 MACHINES = {
     "a value is missing": b"\x80\x02s.",
     "no mark": b"\x80\x02}u.",
     "nothing is remembered": b"\x80\x02h\x05.",
-    "no end": b"\x80\x02}",
+    "no end": b"\x80\x02})R",
     "a key without a value": b"\x80\x02}(Nu.",
-    "a tuple as a key, nested 400,000 deep": nested_tuple_as_key(),
+    "a tuple as a key, nested 200,000 deep": b"\x80\x02})" + b"\x85" * 200_000 + b"Ns.",
     "an extension of copyreg": b"\x80\x02\x82\x01.",
     "a call of a dictionary": b"\x80\x02})R.",
     "an instance the old way": b"(cos\nsystem\nios\nsystem\n.",
@@ -127,9 +125,8 @@ MACHINES = {
 
 def test_a_pickle_of_nonsense_is_refused_in_our_own_words(subtests):
     for name, content in MACHINES.items():
-        with subtests.test(name), pytest.raises((DamagedPickle, ValueError, Exception)) as failure:
+        with subtests.test(name), pytest.raises((DamagedPickle, HoldsCode)):
             read_pickled(content)
-        assert not isinstance(failure.value, (RecursionError, MemoryError))
 
 
 def test_modules_within_themselves_end(tmp_path):
@@ -139,11 +136,3 @@ def test_modules_within_themselves_end(tmp_path):
         archive.writestr("a/data.pkl", b"\x80\x02c__torch__\nA\n)\x81q\x00}X\x04\0\0\0selfh\x00sb.")
         archive.writestr("a/constants.pkl", b"\x80\x02).")
     assert_refused_at_once(path, "is damaged or cut off")
-
-
-def write_manifest(folder: Path, text: str) -> None:
-    (folder / "models.json").write_text(text)
-
-
-def manifest_of(**file: object) -> str:
-    return json.dumps({"id": "a", "title": "b", "pipelines": [], "files": [{"role": "sam", **file}]})
