@@ -3,8 +3,8 @@
 
 scripts/make_torchscript_archives.py [FOLDER]
 
-``openai_layout.pt`` is laid out as OpenAI publishes CLIP. ``writes_a_file.pt`` writes a file ``it_ran`` into the working
-directory when torch.jit.load opens it.
+``openai_layout.pt`` is laid out as OpenAI publishes CLIP. ``writes_a_file.pt`` writes a file ``it_ran`` into the
+working directory when torch.jit.load opens it.
 """
 
 from __future__ import annotations

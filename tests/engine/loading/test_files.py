@@ -173,7 +173,8 @@ def test_a_manifest_that_cannot_be_read_is_named(folder, text):
 
 
 @pytest.mark.parametrize(
-    "text", ["[" * 200_000, '{"id": ' * 200_000, '{"parameters": ' + "[" * 200_000 + "]" * 200_000 + "}", " " * 2_000_000]
+    "text",
+    ["[" * 200_000, '{"id": ' * 200_000, '{"parameters": ' + "[" * 200_000 + "]" * 200_000 + "}", " " * 2_000_000],
 )
 def test_a_manifest_without_end_is_refused_at_once(folder, text):
     (folder / "models.json").write_text(text)
@@ -184,7 +185,9 @@ def test_a_manifest_without_end_is_refused_at_once(folder, text):
     assert len(str(failure.value)) < 500
 
 
-@pytest.mark.parametrize("name", ["../sam_tiny.pth", "a/../../sam_tiny.pth", "..", "C:\\x.pth", "..\\x.pth", "/", "", 7])
+@pytest.mark.parametrize(
+    "name", ["../sam_tiny.pth", "a/../../sam_tiny.pth", "..", "C:\\x.pth", "..\\x.pth", "/", "", 7]
+)
 def test_a_manifest_that_points_outside_its_folder_is_refused(folder, name):
     shutil.copy(folder / "sam_tiny.pth", folder.parent / "sam_tiny.pth")  # it is there, and is a whole SAM
     write_manifest(folder, name=name)

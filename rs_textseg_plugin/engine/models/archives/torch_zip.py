@@ -177,15 +177,14 @@ def _directory_bytes(path: Path) -> int:
         place = tail.rfind(_END)
         if place < 0:
             raise zipfile.BadZipFile("no end record")
-        directory_bytes: int = struct.unpack_from("<12xL", tail, place)[0]
+        directory_bytes = int(struct.unpack_from("<12xL", tail, place)[0])
         if directory_bytes != _UNKNOWN or place < 20 or tail[place - 20 : place - 16] != _LOCATOR_64:
             return directory_bytes
         file.seek(struct.unpack_from("<8xQ", tail, place - 20)[0])
         record = file.read(56)
     if not record.startswith(_END_64):
         raise zipfile.BadZipFile("no end record of a large file")
-    directory_bytes = struct.unpack_from("<40xQ", record)[0]
-    return directory_bytes
+    return int(struct.unpack_from("<40xQ", record)[0])
 
 
 class _Declared:
