@@ -25,10 +25,12 @@ class Tower(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.proj = nn.Parameter(torch.arange(12.0).reshape(3, 4).t().half())
-        self.layers = nn.ModuleList([nn.Linear(2, 3, bias=False), nn.Linear(3, 2, bias=False)])
-        for number, layer in enumerate(self.layers):
-            layer.weight = nn.Parameter(torch.arange(6.0).reshape(layer.weight.shape) + number)
+        layers = [nn.Linear(2, 3, bias=False), nn.Linear(3, 2, bias=False)]
+        for number, layer in enumerate(layers):
+            layer.weight = nn.Parameter(torch.arange(6.0).reshape(tuple(layer.weight.shape)) + number)
+        self.layers = nn.ModuleList(layers)
         self.mask = torch.ones(5)
+        self.mean: Tensor
         self.register_buffer("mean", torch.tensor([0.5, 0.25]))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -58,7 +60,7 @@ class WritesAFile(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.ones(2))
+        self.weight: Tensor = nn.Parameter(torch.ones(2))
 
     def forward(self, x: Tensor) -> Tensor:
         """Add the weight."""

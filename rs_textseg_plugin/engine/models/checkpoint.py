@@ -6,6 +6,7 @@ import io
 import re
 import struct
 import zipfile
+import zlib
 from _pickle import UnpicklingError  # only the exception; nothing is unpickled here but by torch's weights-only loader
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -18,8 +19,8 @@ from torch import Tensor
 
 from rs_textseg_plugin.contract.errors import ModelError
 from rs_textseg_plugin.engine.compute.device import is_memory_error
+from rs_textseg_plugin.engine.models.archives.opcodes import DamagedPickle
 from rs_textseg_plugin.engine.models.archives.pickled_tensors import (
-    DamagedPickle,
     EndlessPickle,
     HoldsCode,
     StoredTensor,
@@ -45,6 +46,7 @@ _DAMAGE = (
     AssertionError,
     struct.error,
     zipfile.BadZipFile,
+    zlib.error,
 )
 _ZIP, _PICKLE, _TORCH_PICKLE = b"PK\x03\x04", b"\x80", b"\x80\x02"  # first bytes
 _CODE_NAME = re.compile(r"GLOBAL ([\w.]+)")  # in torch's refusal to unpickle anything but tensors

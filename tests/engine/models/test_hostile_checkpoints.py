@@ -14,7 +14,8 @@ import torch
 
 from rs_textseg_plugin.contract.errors import ModelError
 from rs_textseg_plugin.engine.loading.files import resolve_set
-from rs_textseg_plugin.engine.models.archives.pickled_tensors import DamagedPickle, HoldsCode, read_pickled
+from rs_textseg_plugin.engine.models.archives.opcodes import DamagedPickle
+from rs_textseg_plugin.engine.models.archives.pickled_tensors import HoldsCode, read_pickled
 from rs_textseg_plugin.engine.models.checkpoint import load_state_dict, peek_keys_and_shapes
 
 DATA = Path(__file__).parents[2] / "data"

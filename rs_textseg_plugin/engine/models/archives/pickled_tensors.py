@@ -1,19 +1,21 @@
 """What a pickle of tensors says, read opcode by opcode: names, types, shapes, and where the bytes lie.
 
-A pickle is a program. Here it is not run: `pickletools.genops` tells its opcodes apart, and the few that torch writes
-for tensors, numbers, texts and containers are interpreted. Nothing is imported and nothing is called, so the name of a
+A pickle is a program. Here it is not run: its opcodes are told apart, and the few that torch writes for tensors,
+numbers, texts and containers are interpreted. Nothing is imported and nothing is called, so the name of a
 function stays a name. Objects of TorchScript become a name with a dictionary of attributes.
 """
 
 from __future__ import annotations
 
+import io
 import math
-import pickletools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import IO, Any
 
 import torch
+
+from rs_textseg_plugin.engine.models.archives.opcodes import DamagedPickle, read_opcodes
 
 MOST_OPCODES = 300_000  # a published CLIP has 20,000; read in less than a second
 _MOST_DIMENSIONS = 16
@@ -32,10 +34,6 @@ _HARMLESS = frozenset((
     "torch.device", "torch.Tensor", "torch.nn.parameter.Parameter", "_codecs.encode", "builtins.set",
     "__builtin__.set", "builtins.bytearray", "__builtin__.bytearray", "builtins.complex", "__builtin__.complex",
 ))  # fmt: skip
-
-
-class DamagedPickle(ValueError):
-    """The bytes are no pickle that torch writes."""
 
 
 class EndlessPickle(DamagedPickle):
@@ -111,27 +109,28 @@ def read_pickled(content: bytes | IO[bytes]) -> Any:
     """Return what a pickle holds: containers, numbers, texts, `StoredTensor` and `Instance`.
 
     Args:
-        content: the pickle, or a file at its first byte; of a file no byte behind it is read.
+        content: the pickle, or a file in memory at its first byte, which is left behind its last one.
 
     Raises:
         DamagedPickle: not what torch writes; `EndlessPickle` where it lists too much.
         HoldsCode: it asks for something else than tensors.
     """
     reader = _Reader()
-    for number, (opcode, argument, _) in enumerate(pickletools.genops(content)):
+    file = io.BytesIO(content) if isinstance(content, bytes) else content
+    for number, (opcode, argument) in enumerate(read_opcodes(file)):
         if number > MOST_OPCODES:
             raise EndlessPickle(f"more than {MOST_OPCODES} opcodes")
-        if opcode.name == "STOP":
+        if opcode == "STOP":
             return reader.pop()
-        reader.take(opcode.name, argument)
+        reader.take(opcode, argument)
     raise DamagedPickle("no end")
 
 
 _MARK = object()
 _CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
 _ARGUMENTS = frozenset((
-    "BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8",
-    "BINSTRING", "SHORT_BINSTRING", "BINBYTES", "SHORT_BINBYTES",
+    "BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT", "BINUNICODE", "SHORT_BINUNICODE", "BINSTRING",
+    "SHORT_BINSTRING", "BINBYTES", "SHORT_BINBYTES",
 ))  # fmt: skip
 _TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 _CONTAINERS: dict[str, Callable[[], Any]] = {"EMPTY_DICT": dict, "EMPTY_LIST": list, "EMPTY_SET": list}
@@ -210,7 +209,7 @@ class _Reader:
         self._stack.append(self._memo[number])
 
     def _push_name(self, argument: str) -> None:
-        name = Name(argument.replace(" ", "."))
+        name = Name(argument)
         if not (name.is_of_script or name.dotted in _BUILDERS or _is_of_tensors(name) or name.dotted in _HARMLESS):
             raise HoldsCode(name.dotted)
         self._stack.append(name)

@@ -23,8 +23,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from rs_textseg_plugin.engine.models.archives.opcodes import DamagedPickle
 from rs_textseg_plugin.engine.models.archives.pickled_tensors import (
-    DamagedPickle,
     EndlessPickle,
     HoldsCode,
     Instance,
@@ -155,10 +155,8 @@ class TorchZip:
         return tensors
 
 
-def _part(mapped: torch.UntypedStorage, span: Span) -> torch.UntypedStorage:
-    part = mapped[span.offset : span.offset + span.size_bytes]
-    if not isinstance(part, torch.UntypedStorage):  # it always is; torch's types do not say so
-        raise TypeError(type(part).__name__)
+def _part(mapped: Any, span: Span) -> torch.UntypedStorage:
+    part: torch.UntypedStorage = mapped[span.offset : span.offset + span.size_bytes]
     return part if span.offset % 16 == 0 else part.clone()  # kernels expect numbers at whole addresses
 
 
