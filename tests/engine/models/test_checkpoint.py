@@ -6,6 +6,7 @@ import argparse
 import os
 import pickle
 import shutil
+from collections import Counter, OrderedDict
 from pathlib import Path
 
 import numpy as np
@@ -64,6 +65,33 @@ def test_the_weights_come_back_as_they_were_saved(write, tmp_path):
         assert torch.equal(state[key], value)
         assert state[key].dtype == value.dtype
     assert peek_keys_and_shapes(path) == {"a.weight": (2, 3), "a.bias": (2,)}
+
+
+def test_what_training_scripts_keep_beside_the_weights_does_not_hide_them(tmp_path):
+    """Everything here is known to torch's own reader of weights."""
+    model = torch.nn.Linear(3, 2)
+    optimizer = torch.optim.Adam(model.parameters())
+    model(torch.ones(1, 3)).sum().backward()
+    optimizer.step()
+    weights = {
+        **model.state_dict(),
+        "parameter": torch.nn.Parameter(torch.ones(2)),
+        "half": torch.zeros(2, dtype=torch.bfloat16),
+        "eighth": torch.zeros(4).to(torch.float8_e4m3fn),
+        "complex": torch.zeros(2, dtype=torch.complex64),
+        "view": torch.arange(12.0).reshape(3, 4).t()[1:],
+        "none": torch.zeros(0, 5),
+        "one": torch.tensor(True),
+    }
+    beside = {
+        "optimizer": optimizer.state_dict(), "size": torch.Size([1, 2]), "dtype": torch.float16, "names": ["a", ("b",)],
+        "device": torch.device("cpu"), "large": 2**70, "rate": 1e-3, "words": {"x", "y"}, "none": None,
+        "counts": Counter("aab"),
+    }  # fmt: skip
+    path = save({"state_dict": OrderedDict(weights), **beside}, tmp_path / "run.ckpt")
+    state = load_state_dict(path)
+    assert list(state) == list(weights)
+    assert peek_keys_and_shapes(path) == shapes_of(weights) == shapes_of(state)
 
 
 def test_an_archive_as_openai_publishes_clip_gives_its_weights_without_the_numbers(tmp_path):

@@ -11,12 +11,16 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from rs_textseg_plugin.contract.errors import ModelError
 from rs_textseg_plugin.engine.loading.files import resolve_set
 from rs_textseg_plugin.engine.models.archives.opcodes import DamagedPickle
 from rs_textseg_plugin.engine.models.archives.pickled_tensors import HoldsCode, read_pickled
 from rs_textseg_plugin.engine.models.checkpoint import load_state_dict, peek_keys_and_shapes
+from rs_textseg_plugin.engine.models.clip import load_clip
+from rs_textseg_plugin.engine.models.sam import load_sam
+from rs_textseg_plugin.engine.vlm.qwen.qwen_folder import family_of
 
 DATA = Path(__file__).parents[2] / "data"
 
@@ -136,3 +140,31 @@ def test_modules_within_themselves_end(tmp_path):
         archive.writestr("a/data.pkl", b"\x80\x02c__torch__\nA\n)\x81q\x00}X\x04\0\0\0selfh\x00sb.")
         archive.writestr("a/constants.pkl", b"\x80\x02).")
     assert_refused_at_once(path, "is damaged or cut off")
+
+
+def test_a_damaged_stream_in_a_packed_record_is_refused(tmp_path):
+    path = zip_of(tmp_path / "a.pth", b"\x80\x02}(" + bytes(range(128, 256)) * 40 + b"u.", zipfile.ZIP_DEFLATED)
+    content = bytearray(path.read_bytes())
+    content[40:60] = b"\xff" * 20
+    path.write_bytes(content)
+    assert_refused_at_once(path, "is damaged or cut off")
+
+
+def test_a_configuration_nested_without_end_is_refused(subtests, tmp_path):
+    nested, cpu = "[" * 200_000, torch.device("cpu")
+    weights = {f"{part}.x": torch.zeros(1) for part in ("image_encoder", "prompt_encoder", "mask_decoder")}
+    weights |= {"visual.x": torch.zeros(1), "text.x": torch.zeros(1)}
+    path = tmp_path / "a.safetensors"
+    save_file(weights, path, {"sam_config": nested, "clip_config": nested})
+    save_file(
+        {key: weights[key] for key in ("visual.x", "text.x")}, tmp_path / "clip.safetensors", {"clip_config": nested}
+    )
+    (tmp_path / "config.json").write_text(nested)
+    for name, read in (
+        ("SAM", lambda: load_sam(path, cpu, torch.float32)),
+        ("CLIP", lambda: load_clip(tmp_path / "clip.safetensors", "", cpu, torch.float32)),
+        ("Qwen", lambda: family_of(tmp_path)),
+    ):
+        with subtests.test(name), pytest.raises(ModelError) as failure:
+            read()
+        assert len(str(failure.value)) < 500
