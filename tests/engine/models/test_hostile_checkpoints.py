@@ -161,7 +161,7 @@ def test_a_configuration_nested_without_end_is_refused(subtests, tmp_path):
     )
     (tmp_path / "config.json").write_text(nested)
     for name, read in (
-        ("SAM", lambda: load_sam(path, cpu, torch.float32)),
+        ("SAM", lambda: load_sam(tmp_path / "sam.safetensors", cpu, torch.float32)),
         ("CLIP", lambda: load_clip(tmp_path / "clip.safetensors", "", cpu, torch.float32)),
         ("Qwen", lambda: family_of(tmp_path)),
     ):
