@@ -6,12 +6,13 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from rs_textseg_plugin.contract.folders import data_home, package_file
 from rs_textseg_plugin.contract.recipe import ParameterValue, Values
 
+_MOST_MANIFEST_BYTES = 1_000_000
 MANIFEST = "models.json"  # beside the checkpoints of a set; optional for a folder of published files
 
 
@@ -46,10 +47,15 @@ class ModelFile:
         """Read an entry; digests are written in groups of eight, which are joined here.
 
         Files beside it have a name, a size and a digest of their own. All else is that of the file.
+
+        Raises:
+            ValueError: the name is no path inside a folder.
+            TypeError, KeyError: a field is missing or unknown.
         """
         given = {**data, "sha256": str(data.get("sha256", "")).replace(" ", "").lower()}
         beside = given.pop("beside", ())
         file = cls(**given)
+        _require_inside(file.name)
         return replace(file, beside=tuple(file._neighbour(entry) for entry in beside))
 
     def _neighbour(self, data: Mapping[str, Any]) -> ModelFile:
@@ -108,6 +114,13 @@ class ModelSet:
         return sum(file.size_bytes for checkpoint in self.files for file in checkpoint.with_beside)
 
 
+def _require_inside(name: object) -> None:
+    """Refuse a path that leaves its folder, as either kind of system reads it."""
+    kinds = (PurePosixPath(name), PureWindowsPath(name)) if isinstance(name, str) and "\0" not in name else ()
+    if not name or not kinds or any(path.anchor or ".." in path.parts for path in kinds):
+        raise ValueError(f"the file name {str(name)[:80]!r} does not lie inside the set's folder")
+
+
 def _neighbour_of(path: str, name: str) -> str:
     """Return the path, or the address, of a file of that name in the same folder."""
     return path[: path.rfind("/") + 1] + name
@@ -144,13 +157,17 @@ def read_manifest(path: Path) -> ModelSet:
     """Read a set's own ``models.json``: the same fields as in the catalogue, with the files written out.
 
     Raises:
-        ValueError: not JSON, or a field is missing or unknown.
+        ValueError: not JSON, a field is missing or unknown, or a file lies outside the set's folder.
     """
     try:
+        if path.stat().st_size > _MOST_MANIFEST_BYTES:
+            raise ValueError(f"it is larger than {_MOST_MANIFEST_BYTES / 1e6:g} MB")
         data = json.loads(path.read_text(encoding="utf-8"))
         return _read_set(data, tuple(ModelFile.from_json(entry) for entry in data["files"]))
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path} is no model manifest: {error}") from error
+    except RecursionError:
+        raise ValueError(f"{path} is no model manifest: it is nested too deeply") from None
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ValueError(f"{path} is no model manifest: {str(error)[:200]}") from error
 
 
 def own_parameters(models: str) -> Values:

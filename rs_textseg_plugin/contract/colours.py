@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import colorsys
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 _USUAL = {
     "building": "#d7301f",
@@ -57,19 +57,38 @@ _OTHERS = (
 )
 
 
-def pick_colour(words: Sequence[str], taken: Sequence[str]) -> str:
+_MOST_FURTHER = 4000  # the circle of hues has some 2000 colours in 8 bits; then they come again
+
+
+class Palette:
+    """Hands out colours, each of them once for as long as there are any.
+
+    Args:
+        taken: colours that are not handed out.
+    """
+
+    def __init__(self, taken: Iterable[str] = ()) -> None:
+        self._taken = set(taken)
+        self._further = _further_colours()
+
+    def pick(self, words: Iterable[str]) -> str:
+        """Return ``#rrggbb`` for a class with these words."""
+        usual = (_USUAL.get(word.casefold()) for word in words)
+        # What was passed over stays taken, so the further colours never have to be begun again.
+        candidates = itertools.chain(filter(None, usual), _OTHERS, self._further)
+        colour = next((colour for colour in candidates if colour not in self._taken), _OTHERS[0])
+        self._taken.add(colour)
+        return colour
+
+
+def pick_colour(words: Sequence[str], taken: Iterable[str]) -> str:
     """Return ``#rrggbb`` for a class with these words, different from the colours `taken`."""
-    for word in words:
-        usual = _USUAL.get(word.casefold())
-        if usual and usual not in taken:
-            return usual
-    free = [colour for colour in _OTHERS if colour not in taken]
-    return free[0] if free else next(colour for colour in _further_colours() if colour not in taken)
+    return Palette(taken).pick(words)
 
 
 def _further_colours() -> Iterator[str]:
-    """Yield colours without end: hues a golden section of the circle apart, so that neighbours in a list differ."""
-    for number in itertools.count():
+    """Yield colours: hues a golden section of the circle apart, so that neighbours in a list differ."""
+    for number in range(_MOST_FURTHER):
         lightness = (0.35, 0.5, 0.65)[number % 3]
         red, green, blue = colorsys.hls_to_rgb(number * 0.618034 % 1, lightness, 0.55)
         yield f"#{round(255 * red):02x}{round(255 * green):02x}{round(255 * blue):02x}"

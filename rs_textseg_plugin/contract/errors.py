@@ -21,11 +21,30 @@ A message says what happened, with which value, and what to do about it, in one 
 
 from __future__ import annotations
 
+_LONGEST_VALUE, _LONGEST_MESSAGE = 80, 2000  # characters
+# As they are written in Python; a terminal or a log obeys some of them. Tabs and line ends stay.
+_ESCAPES = {code: f"\\x{code:02x}" for code in (*range(9), *range(11, 32), *range(127, 160))}
+
+
+def shown(value: object) -> str:
+    """Return a value as a sentence shows it: in quotes where it is a text, escaped, with an end."""
+    text = value[: _LONGEST_VALUE + 1] if isinstance(value, str) else value
+    words = repr(text)
+    is_whole = len(words) <= _LONGEST_VALUE + 2
+    return words if is_whole else f"{words[: _LONGEST_VALUE - 2]}...{words[-1] if isinstance(value, str) else ''}"
+
 
 class TextSegError(Exception):
     """Any failure that is explained in words; ``str(error)`` is fit to be shown to the user."""
 
     exit_status = 1
+
+    def __str__(self) -> str:
+        """Return the sentence: control characters are escaped, and of a long one the middle is left out."""
+        message = super().__str__()
+        if len(message) > _LONGEST_MESSAGE:
+            message = f"{message[: _LONGEST_MESSAGE - 505]} ... {message[-500:]}"
+        return message.translate(_ESCAPES)
 
 
 class InputError(TextSegError):

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any, Optional
 
-from rs_textseg_plugin.contract.errors import SceneError
+from rs_textseg_plugin.contract.errors import SceneError, shown
 from rs_textseg_plugin.contract.grid import Extent
 
 
@@ -40,7 +40,7 @@ class Stretch:
         kinds = ("percentile", "range") if numbers else ("auto", "none", "percentile", "range")
         if kind not in kinds or not -math.inf < low < high < math.inf or not percentiles_fit:
             raise SceneError(
-                f"The stretch {text!r} is not understood: write auto, none, percentile:2:98 or range:0:4000."
+                f"The stretch {shown(text)} is not understood: write auto, none, percentile:2:98 or range:0:4000."
             )
         if kind == "range" and not numbers:
             raise SceneError("The stretch 'range' needs two values, for example range:0:4000.")

@@ -18,7 +18,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from rs_textseg_plugin.contract.errors import QueryError
+from rs_textseg_plugin.contract.errors import QueryError, shown
 from rs_textseg_plugin.contract.query import Query, parse_class_list, parse_phrase
 from rs_textseg_plugin.contract.tables.pipeline_info import PipelineInfo
 
@@ -184,7 +184,7 @@ def _read_described(text: str, phrase: str) -> Described:
     words = "|".join(filter(None, (" ".join(alias.split()) for alias in words.split("|")))).lstrip("- ")
     if match is None or not words or words == "*":
         raise QueryError(
-            f"The phrase {phrase!r} does not say what to look for or near what: write it in full, {_EXAMPLE}."
+            f"The phrase {shown(phrase)} does not say what to look for or near what: write it in full, {_EXAMPLE}."
         )
     superlative = (match["superlative"] or "").lower()
     count = (match["before"] or match["after"] or "1").lower()

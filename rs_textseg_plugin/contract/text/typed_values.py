@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from typing import Optional
 
-from rs_textseg_plugin.contract.errors import RecipeError, SceneError
+from rs_textseg_plugin.contract.errors import RecipeError, SceneError, shown
 from rs_textseg_plugin.contract.grid import Extent
 from rs_textseg_plugin.contract.recipe import DEVICES, PRECISIONS
 
@@ -24,8 +24,8 @@ def parse_bands(text: str) -> tuple[int, ...]:
     bands = tuple(int(word) for word in words if word.isdecimal())
     if len(bands) != len(words) or len(bands) not in (0, 1, 3) or 0 in bands:
         raise SceneError(
-            f"The bands {text!r} are not understood: write the numbers of the red, green and blue band, for example "
-            "4,3,2, or the number of a single band."
+            f"The bands {shown(text)} are not understood: write the numbers of the red, green and blue band, for "
+            "example 4,3,2, or the number of a single band."
         )
     return bands
 
@@ -41,7 +41,9 @@ def parse_nodata(text: str) -> Optional[float]:
     try:
         return float(text)
     except ValueError:
-        raise SceneError(f"The nodata value {text!r} is not understood: write a number, for example -9999.") from None
+        raise SceneError(
+            f"The nodata value {shown(text)} is not understood: write a number, for example -9999."
+        ) from None
 
 
 def parse_resolution(text: str) -> Optional[float]:
@@ -57,7 +59,9 @@ def parse_resolution(text: str) -> Optional[float]:
     except ValueError:
         metres = math.nan
     if not 0 < metres < math.inf:
-        raise SceneError(f"The resolution {text!r} is not understood: write metres on the ground, for example 0.5.")
+        raise SceneError(
+            f"The resolution {shown(text)} is not understood: write metres on the ground, for example 0.5."
+        )
     return metres
 
 
@@ -75,9 +79,9 @@ def parse_extent(text: str) -> Optional[Extent]:
             raise ValueError(text)
         extent = Extent(*numbers)
     except (TypeError, ValueError):
-        raise SceneError(f"The extent {text!r} is not understood: write xmin,ymin,xmax,ymax.") from None
+        raise SceneError(f"The extent {shown(text)} is not understood: write xmin,ymin,xmax,ymax.") from None
     if extent.xmin >= extent.xmax or extent.ymin >= extent.ymax:
-        raise SceneError(f"The extent {text!r} is empty: xmin must be below xmax, and ymin below ymax.")
+        raise SceneError(f"The extent {shown(text)} is empty: xmin must be below xmax, and ymin below ymax.")
     return extent
 
 
@@ -96,9 +100,9 @@ def parse_parameters(entries: Iterable[str]) -> dict[str, str]:
     for entry in entries:
         key, equals, value = (part.strip() for part in entry.partition("="))
         if not key or not equals:
-            raise RecipeError(f"The parameter {entry.strip()!r} is not understood: write key=value.")
+            raise RecipeError(f"The parameter {shown(entry.strip())} is not understood: write key=value.")
         if key in values:
-            raise RecipeError(f"The parameter {key!r} is given twice: keep one.")
+            raise RecipeError(f"The parameter {shown(key)} is given twice: keep one.")
         values[key] = value
     return values
 
@@ -110,7 +114,7 @@ def parse_device(text: str) -> str:
         RecipeError: there is none of that name.
     """
     if text not in DEVICES and not _ONE_OF_SEVERAL_GPUS.fullmatch(text):
-        raise RecipeError(f"There is no device {text!r}: choose {', '.join(DEVICES)}, or cuda:1 for a second GPU.")
+        raise RecipeError(f"There is no device {shown(text)}: choose {', '.join(DEVICES)}, or cuda:1 for a second GPU.")
     return text
 
 
@@ -121,5 +125,5 @@ def parse_precision(text: str) -> str:
         RecipeError: there is none of that name.
     """
     if text not in PRECISIONS:
-        raise RecipeError(f"There is no precision {text!r}: choose {', '.join(PRECISIONS)}.")
+        raise RecipeError(f"There is no precision {shown(text)}: choose {', '.join(PRECISIONS)}.")
     return text

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from rs_textseg_plugin.contract.errors import OutputError, QueryError
+from rs_textseg_plugin.contract.errors import OutputError, QueryError, shown
 from rs_textseg_plugin.contract.folders import data_home
 from rs_textseg_plugin.contract.query import parse_class_list
 
@@ -65,7 +65,7 @@ def find_word_list(name: str) -> WordList:
     if path.suffix == _SUFFIX and path.is_file():
         return _read(path, name, is_own=True)
     raise QueryError(
-        f"There is no word list {name!r} and no such text file: choose one of {', '.join(lists)}, "
+        f"There is no word list {shown(name)} and no such text file: choose one of {', '.join(lists)}, "
         f"or save your own as {own_lists_home() / 'NAME.txt'}."
     )
 
@@ -86,7 +86,9 @@ def save_word_list(name: str, text: str, about: str = "", replace: bool = False)
     parse_class_list(text)
     path = _own_file(name)
     if path.exists() and not replace:
-        raise OutputError(f"There is a word list {name!r} of yours already ({path}): choose another name, or edit it.")
+        raise OutputError(
+            f"There is a word list {shown(name)} of yours already ({path}): choose another name, or edit it."
+        )
     lines = [f"{_COMMENT} {line}" for line in about.splitlines()] + [text.strip()]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -109,13 +111,13 @@ def remove_word_list(name: str) -> None:
         path.unlink()
     except OSError as error:
         raise OutputError(
-            f"The word list {name!r} cannot be removed ({error}): only your own lists in {path.parent} can be."
+            f"The word list {shown(name)} cannot be removed ({error}): only your own lists in {path.parent} can be."
         ) from error
 
 
 def _own_file(name: str) -> Path:
     if not name or Path(name).name != name or name.startswith("."):
-        raise OutputError(f"The name {name!r} is no plain name: write one without slashes.")
+        raise OutputError(f"The name {shown(name)} is no plain name: write one without slashes.")
     return own_lists_home() / f"{name}{_SUFFIX}"
 
 

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from rs_textseg_plugin.contract.query import ClassSpec, Query
 
 NOTHING = 0  # value of a label raster where no class was found
-MOST_CLASSES = 255  # what 8 bits number beside `NOTHING`
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from rs_textseg_plugin.contract.errors import OutputError, QueryError
-from rs_textseg_plugin.contract.query import Query
+from rs_textseg_plugin.contract.query import Query, require_few_classes
 from rs_textseg_plugin.contract.recipe import find_pipeline
 from rs_textseg_plugin.contract.request import Request
 from rs_textseg_plugin.contract.tables.pipeline_info import PipelineInfo
-from rs_textseg_plugin.engine.answers.legend import MOST_CLASSES
 from rs_textseg_plugin.engine.results.vector_file import check_output
 
 
@@ -20,11 +19,7 @@ def check_request(request: Request) -> None:
     info = find_pipeline(request.recipe.pipeline)
     info.read_parameters(request.recipe.chosen_parameters)  # together they are checked with those of the models
     _check_question(info, request.query)
-    if len(request.query.output_classes) > MOST_CLASSES:
-        raise QueryError(
-            f"The class list names {len(request.query.output_classes)} classes, and a result holds at most "
-            f"{MOST_CLASSES}: ask for fewer, or join some with '|'."
-        )
+    require_few_classes(len(request.query.output_classes))
     if request.output.clicks and not info.asks_model:
         raise OutputError(
             f"The pipeline {info.name} asks no vision-language model, so there are no clicks to write to "

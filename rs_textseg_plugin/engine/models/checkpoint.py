@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import re
 import struct
 import zipfile
+import zlib
 from _pickle import UnpicklingError  # only the exception; nothing is unpickled here but by torch's weights-only loader
 from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -16,11 +19,21 @@ from torch import Tensor
 
 from rs_textseg_plugin.contract.errors import ModelError
 from rs_textseg_plugin.engine.compute.device import is_memory_error
+from rs_textseg_plugin.engine.models.archives.opcodes import DamagedPickle
+from rs_textseg_plugin.engine.models.archives.pickled_tensors import (
+    EndlessPickle,
+    HoldsCode,
+    StoredTensor,
+    read_pickled,
+)
+from rs_textseg_plugin.engine.models.archives.torch_zip import TorchZip
 
 Shapes = Mapping[str, tuple[int, ...]]
+_Kind = TypeVar("_Kind", Tensor, StoredTensor)
 
 # What torch and safetensors raise on files with missing or changed bytes (found by cutting and changing files).
 _DAMAGE = (
+    HoldsCode,
     SafetensorError,
     UnpicklingError,
     RuntimeError,
@@ -33,9 +46,11 @@ _DAMAGE = (
     AssertionError,
     struct.error,
     zipfile.BadZipFile,
+    zlib.error,
 )
 _ZIP, _PICKLE, _TORCH_PICKLE = b"PK\x03\x04", b"\x80", b"\x80\x02"  # first bytes
 _CODE_NAME = re.compile(r"GLOBAL ([\w.]+)")  # in torch's refusal to unpickle anything but tensors
+_MOST_HEADER_BYTES = 16_000_000  # names and shapes; published models have up to some hundred kilobytes
 _NESTED = ("state_dict", "model")  # under which training scripts keep the weights
 _NOT_WEIGHTS = ("input_resolution", "context_length", "vocab_size")  # tensors in OpenAI's CLIP archives
 
@@ -48,28 +63,28 @@ def load_state_dict(path: Path) -> dict[str, Tensor]:
     format allows it, tensors are mapped from the file: copy them before the file may change.
 
     Raises:
-        ModelError: missing, damaged, with code in it, or without weights.
+        ModelError: missing, damaged, with code in it, without weights, or with more names than a model has.
     """
     head = _read_head(path)
     try:
-        content = _read(path, head)
+        return _read(path, head)
     except _DAMAGE as error:
         if is_memory_error(error):
             raise
         raise ModelError(_explain(path, error)) from error
-    return _weights_in(content, path)
 
 
 def peek_keys_and_shapes(path: Path) -> dict[str, tuple[int, ...]]:
-    """Return names and shapes of a checkpoint's tensors; cheap but for TorchScript and torch's format before 1.6.
+    """Return names and shapes of a checkpoint's tensors; the tensors themselves are not read.
 
     Raises:
         ModelError: as `load_state_dict`.
     """
-    if not _is_safetensors(path):
-        return shapes_of(load_state_dict(path))
-    _read_head(path)
+    head = _read_head(path)
     try:
+        if not _is_safetensors(path):
+            return {key: tensor.shape for key, tensor in _described(path, head).items()}
+        _require_small_header(path)
         with safe_open(path, "pt") as file:
             return {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118 (no mapping)
     except _DAMAGE as error:
@@ -78,7 +93,7 @@ def peek_keys_and_shapes(path: Path) -> dict[str, tuple[int, ...]]:
 
 def is_torchscript(path: Path) -> bool:
     """Whether a checkpoint that can be read is a TorchScript archive, as OpenAI publishes CLIP and nobody else does."""
-    return zipfile.is_zipfile(path) and _is_torchscript(path)
+    return zipfile.is_zipfile(path) and TorchZip(path).is_torchscript
 
 
 def shapes_of(state: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
@@ -96,6 +111,7 @@ def read_metadata(path: Path) -> dict[str, str]:
         return {}
     _read_head(path)
     try:
+        _require_small_header(path)
         with safe_open(path, "pt") as file:
             return dict(file.metadata() or {})
     except _DAMAGE as error:
@@ -122,9 +138,28 @@ def _read_head(path: Path) -> bytes:
     return head
 
 
-def _read(path: Path, head: bytes) -> object:
+def _require_small_header(path: Path) -> None:
+    with path.open("rb") as file:
+        size_bytes = int.from_bytes(file.read(8), "little")
+    if _MOST_HEADER_BYTES < size_bytes < path.stat().st_size:  # beyond the file's end it is damaged
+        raise EndlessPickle(f"a header of {size_bytes} bytes")
+
+
+def _read(path: Path, head: bytes) -> dict[str, Tensor]:
     if _is_safetensors(path):
-        return load_file(path)
+        _require_small_header(path)
+        return _weights_in(load_file(path), path, Tensor)
+    described = _described(path, head)  # also a check: torch makes whatever a file declares
+    if not zipfile.is_zipfile(path):
+        return _weights_in(torch.load(path, map_location="cpu", weights_only=True), path, Tensor)
+    archive = TorchZip(path)
+    if archive.is_torchscript:
+        return archive.tensors(described)
+    return _weights_in(torch.load(path, map_location="cpu", weights_only=True, mmap=True), path, Tensor)
+
+
+def _described(path: Path, head: bytes) -> dict[str, StoredTensor]:
+    """Return what a file of torch says of its tensors, after a look whether their numbers are there."""
     if head.startswith(_PICKLE) and not head.startswith(_TORCH_PICKLE):
         raise ModelError(
             f"The file {path} is a plain Python pickle, which may run code when it is opened, and was not opened: "
@@ -133,36 +168,55 @@ def _read(path: Path, head: bytes) -> object:
     if not head.startswith((_ZIP, _PICKLE)):
         raise ModelError(f"The file {path} is not a checkpoint (it begins with {head!r}): fetch it again.")
     if not zipfile.is_zipfile(path):
-        return torch.load(path, map_location="cpu", weights_only=True)
-    if _is_torchscript(path):
-        state = torch.jit.load(path, map_location="cpu").state_dict()
-        return {key: value for key, value in state.items() if key not in _NOT_WEIGHTS}
-    return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        return _described_before_zip(path)
+    archive = TorchZip(path)
+    tensors = _weights_in(archive.content(), path, StoredTensor)
+    if archive.is_torchscript:
+        tensors = {key: tensor for key, tensor in tensors.items() if key not in _NOT_WEIGHTS}
+    archive.require_storages(tensors)
+    return tensors
 
 
-def _is_torchscript(path: Path) -> bool:
-    with zipfile.ZipFile(path) as archive:
-        return any(name.endswith("/constants.pkl") for name in archive.namelist())
+def _described_before_zip(path: Path) -> dict[str, StoredTensor]:
+    """Read torch's format before 1.6: five pickles, of which the fourth has the tensors, and the numbers."""
+    with path.open("rb") as file:
+        pickles = io.BytesIO(file.read(_MOST_HEADER_BYTES))
+    for _ in range(3):
+        read_pickled(pickles)
+    tensors = _weights_in(read_pickled(pickles), path, StoredTensor)
+    storages = {tensor.storage.key: tensor.storage for tensor in tensors.values()}
+    read_pickled(pickles)  # the order of the storages, each of which begins with its length in eight bytes
+    numbers_bytes = sum(8 + storage.count * storage.dtype.itemsize for storage in storages.values())
+    if pickles.tell() + numbers_bytes > path.stat().st_size:
+        raise DamagedPickle("more numbers than bytes")
+    return tensors
 
 
 def _explain(path: Path, error: Exception) -> str:
-    code = _CODE_NAME.search(str(error)) if isinstance(error, UnpicklingError) else None
-    if code:
+    if isinstance(error, EndlessPickle):
         return (
-            f"The checkpoint {path} holds more than weights ({code[1]}), which may run code when it is opened, and was "
-            "not opened: take a .safetensors file of the same model."
+            f"The checkpoint {path} lists more names than any model has ({error}): it is no model that this program "
+            "knows, so take another file."
+        )
+    code = _CODE_NAME.search(str(error)) if isinstance(error, UnpicklingError) else None
+    if code or isinstance(error, HoldsCode):
+        name = code[1] if code else str(error)
+        return (
+            f"The checkpoint {path} holds more than weights ({name[:80]}), which may run code when it is opened, and "
+            "was not opened: take a .safetensors file of the same model."
         )
     megabytes = path.stat().st_size / 1e6
     return f"The checkpoint {path} ({megabytes:.1f} MB) is damaged or cut off: fetch it again."
 
 
-def _weights_in(content: object, path: Path) -> dict[str, Tensor]:
+def _weights_in(content: object, path: Path, kind: type[_Kind]) -> dict[str, _Kind]:
     for key in _NESTED:
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]
     if not isinstance(content, Mapping):
-        raise ModelError(f"The file {path} holds a {type(content).__name__}, not named weights: choose another file.")
-    weights = {str(key): value for key, value in content.items() if isinstance(value, Tensor)}
+        name = "Tensor" if isinstance(content, StoredTensor) else type(content).__name__
+        raise ModelError(f"The file {path} holds a {name}, not named weights: choose another file.")
+    weights = {str(key): value for key, value in content.items() if isinstance(value, kind)}
     if not weights:
         raise ModelError(f"The file {path} holds no weights but {first_names(content)}: choose another file.")
     if all(key.startswith("module.") for key in weights):
@@ -171,7 +225,7 @@ def _weights_in(content: object, path: Path) -> dict[str, Tensor]:
 
 
 def first_names(names: Collection[object]) -> str:
-    """Return the first names of a collection, in words for a sentence."""
-    shown = [str(name) for name in names][:3]
+    """Return the first names of a collection, in words for a sentence; each of them has an end."""
+    shown = [str(name)[:80] for name in names][:3]
     more = ", ..." if len(names) > len(shown) else ""
     return f"the keys {', '.join(shown)}{more}" if shown else "nothing"

@@ -289,7 +289,7 @@ def _read_configuration(text: str, source: Path) -> dict[str, Any]:
     try:
         content = json.loads(text)
         return dict(content.get("model_cfg", content))
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise ModelError(
             f"The CLIP configuration in {source} is not understood ({error}): "
             "correct or remove it, or name the architecture in models.json."

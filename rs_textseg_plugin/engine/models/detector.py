@@ -30,5 +30,5 @@ def _model_type(config: Path) -> str:
     """Return the ``model_type`` in the file; empty where it is missing or unreadable, which loading explains."""
     try:
         return str(json.loads(config.read_text(encoding="utf-8")).get("model_type", ""))
-    except (OSError, ValueError, AttributeError):
+    except (OSError, ValueError, AttributeError, RecursionError):
         return ""

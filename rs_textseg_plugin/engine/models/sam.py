@@ -251,7 +251,7 @@ def _explained(path: Path) -> Iterator[None]:
         yield
     except KeyError as error:
         raise _unknown_architecture(path, f"it lacks {error.args[0]}") from error
-    except (TypeError, ValueError, IndexError, ZeroDivisionError, AssertionError) as error:
+    except (TypeError, ValueError, IndexError, ZeroDivisionError, AssertionError, RecursionError) as error:
         raise _unknown_architecture(path, str(error)) from error
 
 

@@ -12,12 +12,13 @@ from rasterio.io import DatasetReader
 from rs_textseg_plugin.contract.errors import SceneError
 from rs_textseg_plugin.contract.grid import PixelGrid, Transform
 from rs_textseg_plugin.contract.scene import Scene
-from rs_textseg_plugin.engine.raster.ground_resolution import ground_resolution_m
+from rs_textseg_plugin.engine.raster.ground_resolution import ground_resolution_m, require_latitudes
 
 _SQUARE_WITHIN = 0.10  # a pixel whose sides differ by less counts as square
 # A wanted resolution this close to the raster's own, or to a whole multiple or part of it, is taken as that: pixels
 # are then kept or averaged in whole groups, which is sharper, faster, and fits overviews.
 _WHOLE_WITHIN = 0.01
+MOST_TIMES_THE_PIXELS = 100  # that a working grid has of the raster's: ten times finer both ways adds no detail
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,8 @@ def native_grid(dataset: DatasetReader, scene: Scene) -> tuple[PixelGrid, tuple[
     """Return the raster's own grid, and what was assumed, in words.
 
     Raises:
-        SceneError: only control points or RPCs, a degenerate transform, or a CRS that is not understood.
+        SceneError: only control points or RPCs, a degenerate transform, latitudes beyond a pole, or a CRS that is not
+            understood or geocentric.
     """
     crs_wkt, notes = _crs_wkt(dataset, scene)
     transform = Transform(*dataset.transform[:6])
@@ -53,7 +55,9 @@ def native_grid(dataset: DatasetReader, scene: Scene) -> tuple[PixelGrid, tuple[
         raise SceneError(
             f"The geotransform {numbers} of {dataset.name} gives its pixels no area: georeference the raster again."
         )
-    return PixelGrid(dataset.width, dataset.height, transform, crs_wkt), notes
+    grid = PixelGrid(dataset.width, dataset.height, transform, crs_wkt)
+    require_latitudes(grid)
+    return grid, notes
 
 
 def _crs_wkt(dataset: DatasetReader, scene: Scene) -> tuple[str, tuple[str, ...]]:
@@ -91,7 +95,8 @@ def working_grid(native: PixelGrid, wanted_m: float | None) -> WorkingGrid:
             square where its sides differ by more than a tenth.
 
     Raises:
-        SceneError: the wanted size is no positive number, or the raster's place is unknown to its CRS.
+        SceneError: the wanted size is no positive number, the raster's place is unknown to its CRS, or the grid would
+            have more than `MOST_TIMES_THE_PIXELS` of the raster.
     """
     if wanted_m is not None and not 0 < wanted_m < math.inf:
         raise SceneError(f"The ground resolution {wanted_m!r} m cannot be used: give a positive number of metres.")
@@ -106,8 +111,27 @@ def working_grid(native: PixelGrid, wanted_m: float | None) -> WorkingGrid:
             f"A pixel is {col_m:.3g} m by {row_m:.3g} m on the ground: "
             f"the raster is resampled to square pixels of {target_m:.3g} m.",
         )
+    _require_few_pixels(native, target_m, (col_m, row_m), is_wanted=wanted_m is not None)
     scale_col, scale_row = _snapped(target_m / col_m), _snapped(target_m / row_m)
     return WorkingGrid(_scaled(native, scale_col, scale_row), scale_col, scale_row, notes)
+
+
+def _require_few_pixels(native: PixelGrid, target_m: float, pixel_m: tuple[float, float], is_wanted: bool) -> None:
+    """Refuse a grid that has far more pixels than the raster, by a wish or because the raster's are slivers."""
+    col_m, row_m = pixel_m
+    finest_m = math.sqrt(col_m) * math.sqrt(row_m) / math.sqrt(MOST_TIMES_THE_PIXELS)
+    if target_m >= finest_m * (1 - _WHOLE_WITHIN):
+        return
+    too_many = (
+        f"would have over {MOST_TIMES_THE_PIXELS} times the {native.width} x {native.height} pixels of the raster, "
+        f"which are {col_m:.3g} m by {row_m:.3g} m on the ground"
+    )
+    if is_wanted:
+        raise SceneError(f"A grid of {target_m:.3g} m {too_many}: ask for {finest_m:.3g} m or more.")
+    raise SceneError(
+        f"Square pixels of {target_m:.3g} m, the finer side, {too_many}: warp the raster to a CRS that keeps shapes "
+        "in that place (near a pole a polar one), or set a resolution."
+    )
 
 
 def _snapped(scale: float) -> float:

@@ -30,6 +30,7 @@ class _Earth:
         map_unit_m: size of a map unit in metres where `to_lonlat` is None.
         radians_per_unit: of the longitudes and latitudes (some CRSs count in grads).
         semi_major_m, eccentricity_squared: of the ellipsoid.
+        is_lonlat: whether the map coordinates are longitude and latitude.
     """
 
     to_lonlat: pyproj.Transformer | None
@@ -37,6 +38,7 @@ class _Earth:
     radians_per_unit: float = 1.0
     semi_major_m: float = 0.0
     eccentricity_squared: float = 0.0
+    is_lonlat: bool = False
 
 
 def pixel_metres(grid: PixelGrid, cols: ArrayLike, rows: ArrayLike) -> Floats:
@@ -97,12 +99,37 @@ def ground_resolution_m(grid: PixelGrid) -> tuple[float, float]:
     return float(col_m), float(row_m)
 
 
+def require_latitudes(grid: PixelGrid) -> None:
+    """Check that a raster in degrees ends at the poles; by up to one pixel grids of the whole Earth go beyond.
+
+    Raises:
+        SceneError: it goes further, or the CRS cannot be understood.
+    """
+    earth = _earth(grid.crs_wkt)
+    if not earth.is_lonlat:
+        return
+    corners = [grid.transform.to_map(col, row)[1] for col in (0, grid.width) for row in (0, grid.height)]
+    pixel = abs(grid.transform.d) + abs(grid.transform.e)
+    farthest = max(corners, key=abs)
+    if abs(farthest) - pixel > math.pi / 2 / earth.radians_per_unit * (1 + 1e-9):
+        raise SceneError(
+            f"The raster reaches to {farthest:g} in latitude, beyond the pole: its coordinates are no longitudes and "
+            "latitudes, or they are swapped, so assign the right CRS to the raster."
+        )
+
+
 @functools.lru_cache(maxsize=16)
 def _earth(crs_wkt: str) -> _Earth:
     if not crs_wkt:
         return _Earth(None)
     try:
-        crs = pyproj.CRS.from_user_input(crs_wkt).to_2d()
+        whole = pyproj.CRS.from_user_input(crs_wkt)
+        if whole.is_geocentric:
+            raise SceneError(
+                f"The coordinate reference system {whole.name[:80]!r} is geocentric, it counts from the Earth's centre "
+                "and has no map: warp the raster to a projected one, for example with gdalwarp."
+            )
+        crs = whole.to_2d()
         geographic, ellipsoid = crs.geodetic_crs, crs.ellipsoid
         if geographic is None or ellipsoid is None:
             return _Earth(None, _unit_factor(crs))
@@ -115,6 +142,7 @@ def _earth(crs_wkt: str) -> _Earth:
         to_lonlat,
         radians_per_unit=_unit_factor(geographic),
         semi_major_m=ellipsoid.semi_major_metre,
+        is_lonlat=crs.is_geographic,
         eccentricity_squared=1.0 - (ellipsoid.semi_minor_metre / ellipsoid.semi_major_metre) ** 2,
     )
 

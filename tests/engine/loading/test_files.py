@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -168,6 +169,41 @@ def test_a_listed_file_that_is_missing_is_named(folder):
 def test_a_manifest_that_cannot_be_read_is_named(folder, text):
     (folder / "models.json").write_text(text)
     with pytest.raises(ModelError, match=r"manifest cannot be read: .*models\.json.* Correct or remove it\."):
+        resolve_set(str(folder), BOTH)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[" * 200_000, '{"id": ' * 200_000, '{"parameters": ' + "[" * 200_000 + "]" * 200_000 + "}", " " * 2_000_000],
+)
+def test_a_manifest_without_end_is_refused_at_once(folder, text):
+    (folder / "models.json").write_text(text)
+    start_s = time.process_time()
+    with pytest.raises(ModelError, match=r"manifest cannot be read: .*models\.json is no model manifest") as failure:
+        resolve_set(str(folder), BOTH)
+    assert time.process_time() - start_s < 1.0
+    assert len(str(failure.value)) < 500
+
+
+@pytest.mark.parametrize(
+    "name", ["../sam_tiny.pth", "a/../../sam_tiny.pth", "..", "C:\\x.pth", "..\\x.pth", "/", "", 7]
+)
+def test_a_manifest_that_points_outside_its_folder_is_refused(folder, name):
+    shutil.copy(folder / "sam_tiny.pth", folder.parent / "sam_tiny.pth")  # it is there, and is a whole SAM
+    write_manifest(folder, name=name)
+    with pytest.raises(ModelError, match=r"does not lie inside the set's folder. Correct or remove it"):
+        resolve_set(str(folder), BOTH)
+
+
+def test_a_manifest_with_an_absolute_path_is_refused(folder):
+    write_manifest(folder, name=str(folder / "sam_tiny.pth"))
+    with pytest.raises(ModelError, match=r"does not lie inside the set's folder"):
+        resolve_set(str(folder), BOTH)
+
+
+def test_a_manifest_whose_neighbour_lies_outside_its_folder_is_refused(folder):
+    write_manifest(folder, beside=[{"name": "../config.json"}])
+    with pytest.raises(ModelError, match=r"'../config\.json' does not lie inside the set's folder"):
         resolve_set(str(folder), BOTH)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import os
 import pickle
+import shutil
+from collections import Counter, OrderedDict
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,6 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from tiny_models import tiny_clip, tiny_sam
-from torch import nn
 
 from rs_textseg_plugin.contract.errors import ModelError
 from rs_textseg_plugin.engine.models.checkpoint import (
@@ -24,6 +25,7 @@ from rs_textseg_plugin.engine.models.checkpoint import (
 from rs_textseg_plugin.engine.models.kinds import checkpoint_role, require_role
 from rs_textseg_plugin.engine.models.torchvision_ops import ensure_torchvision
 
+DATA = Path(__file__).parents[2] / "data"
 WEIGHTS = {"a.weight": torch.arange(6.0).reshape(2, 3), "a.bias": torch.tensor([1, 2], dtype=torch.float16)}
 
 
@@ -37,22 +39,9 @@ def save_safetensors(path: Path, metadata: dict[str, str] | None = None) -> Path
     return path
 
 
-class Archived(nn.Module):
-    """As OpenAI publishes CLIP: a TorchScript archive with three numbers among its weights."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.visual = nn.Linear(3, 2)
-        for name, value in (("input_resolution", 224), ("context_length", 77), ("vocab_size", 49408)):
-            self.register_buffer(name, torch.tensor(value))
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.visual(x)
-
-
 def torchscript_archive(path: Path) -> Path:
-    torch.jit.save(torch.jit.script(Archived()), str(path))
-    return path
+    """As OpenAI publishes CLIP: a TorchScript archive with three numbers among its weights."""
+    return Path(shutil.copyfile(DATA / "openai_layout.pt", path))
 
 
 @pytest.mark.parametrize(
@@ -78,10 +67,48 @@ def test_the_weights_come_back_as_they_were_saved(write, tmp_path):
     assert peek_keys_and_shapes(path) == {"a.weight": (2, 3), "a.bias": (2,)}
 
 
+def test_what_training_scripts_keep_beside_the_weights_does_not_hide_them(tmp_path):
+    """Everything here is known to torch's own reader of weights."""
+    model = torch.nn.Linear(3, 2)
+    optimizer = torch.optim.Adam(model.parameters())
+    model(torch.ones(1, 3)).sum().backward()
+    optimizer.step()
+    weights = {
+        **model.state_dict(),
+        "parameter": torch.nn.Parameter(torch.ones(2)),
+        "half": torch.zeros(2, dtype=torch.bfloat16),
+        "eighth": torch.zeros(4).to(torch.float8_e4m3fn),
+        "complex": torch.zeros(2, dtype=torch.complex64),
+        "view": torch.arange(12.0).reshape(3, 4).t()[1:],
+        "none": torch.zeros(0, 5),
+        "one": torch.tensor(True),
+    }
+    beside = {
+        "optimizer": optimizer.state_dict(), "size": torch.Size([1, 2]), "dtype": torch.float16, "names": ["a", ("b",)],
+        "device": torch.device("cpu"), "large": 2**70, "rate": 1e-3, "words": {"x", "y"}, "none": None,
+        "counts": Counter("aab"),
+    }  # fmt: skip
+    path = save({"state_dict": OrderedDict(weights), **beside}, tmp_path / "run.ckpt")
+    state = load_state_dict(path)
+    assert list(state) == list(weights)
+    assert peek_keys_and_shapes(path) == shapes_of(weights) == shapes_of(state)
+
+
 def test_an_archive_as_openai_publishes_clip_gives_its_weights_without_the_numbers(tmp_path):
     path = torchscript_archive(tmp_path / "ViT.pt")
-    assert load_state_dict(path).keys() == {"visual.weight", "visual.bias"}
-    assert peek_keys_and_shapes(path) == {"visual.weight": (2, 3), "visual.bias": (2,)}
+    wanted = {
+        "logit_scale": torch.tensor(2.5),
+        "visual.proj": torch.arange(12.0).reshape(3, 4).t().half(),
+        "visual.mean": torch.tensor([0.5, 0.25]),
+        "visual.layers.0.weight": torch.arange(6.0).reshape(3, 2),
+        "visual.layers.1.weight": torch.arange(6.0).reshape(2, 3) + 1,
+    }
+    state = load_state_dict(path)
+    assert state.keys() == wanted.keys()  # neither the numbers nor visual.mask, which is no weight
+    for key, value in wanted.items():
+        assert state[key].dtype == value.dtype
+        assert torch.equal(state[key], value)
+    assert peek_keys_and_shapes(path) == shapes_of(wanted)
 
 
 def test_a_safetensors_header_is_read(tmp_path):
@@ -199,9 +226,10 @@ class Dangerous:
 def test_code_in_a_checkpoint_is_refused_and_does_not_run(use_zip, tmp_path):
     trace = tmp_path / "it_ran"
     path = save({**WEIGHTS, "x": Dangerous(trace)}, tmp_path / "a.pth", _use_new_zipfile_serialization=use_zip)
-    with pytest.raises(ModelError, match=r"mkdir\), which may run code .* take a .safetensors file") as failure:
-        load_state_dict(path)
-    assert_one_line(failure.value)
+    for read in (load_state_dict, peek_keys_and_shapes):
+        with pytest.raises(ModelError, match=r"mkdir\), which may run code .* take a .safetensors file") as failure:
+            read(path)
+        assert_one_line(failure.value)
     assert not trace.exists()
 
 

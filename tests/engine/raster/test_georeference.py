@@ -11,7 +11,7 @@ from rasterio import Affine
 from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS
 from rasterio.rpc import RPC
-from rasters import UTM, north_up, rotated, scene_of, texture, write_raster
+from rasters import METRE_PIXELS, UTM, north_up, rotated, scene_of, texture, write_raster
 
 from rs_textseg_plugin.contract.errors import SceneError
 from rs_textseg_plugin.contract.grid import PixelGrid, Transform
@@ -99,6 +99,20 @@ def test_a_degenerate_transform_is_refused(tmp_path):
         native(path)
 
 
+@pytest.mark.parametrize(
+    ("crs", "transform", "words"),
+    [
+        ("EPSG:4326", METRE_PIXELS, r"reaches to 5e\+06 in latitude, beyond the pole"),
+        ("EPSG:4326", Affine(0.1, 0, 15, 0, -0.1, 95), "reaches to 95 in latitude, beyond the pole"),
+        ("EPSG:4978", METRE_PIXELS, "is geocentric"),
+    ],
+)
+def test_a_raster_that_is_nowhere_on_the_map_is_refused(tmp_path, crs, transform, words):
+    path = write_raster(tmp_path / "a.tif", texture(), transform=transform, crs=crs)
+    with pytest.raises(SceneError, match=words):
+        open_scene(scene_of(path))
+
+
 def test_nearly_square_pixels_are_worked_on_as_they_are():
     grid = PixelGrid(100, 80, Transform(1, 0, 500000, 0, -1.09, 5000000), UTM_WKT)
     working = working_grid(grid, None)
@@ -145,6 +159,31 @@ def test_a_wanted_resolution_close_to_a_whole_multiple_or_part_is_taken_as_that(
     working = working_grid(PixelGrid(100, 80, Transform(pixel, 0, 0, 0, -pixel, 0)), 1.0)
     assert working.scale_col == pytest.approx(scale, rel=1e-12)
     assert working.grid.transform.a == pytest.approx(pixel * scale, rel=1e-12)
+
+
+def test_a_raster_of_slivers_at_the_pole_is_refused_before_it_becomes_thousands_of_tiles(tmp_path):
+    slivers = Affine(1e-4, 0, 15, 0, -1e-4, 90)  # 16 x 12 pixels, each of them 11 m by a tenth of a millimetre
+    path = write_raster(tmp_path / "pole.tif", texture(12, 16), transform=slivers, crs="EPSG:4326")
+    with pytest.raises(SceneError, match=r"over 100 times the 16 x 12 pixels .* .near a pole a polar one."):
+        open_scene(scene_of(path))
+    with open_scene(scene_of(path, ground_resolution_m=11.2)) as reader:
+        assert reader.grid.width * reader.grid.height <= 100 * 192
+
+
+def test_a_resolution_far_below_the_raster_s_is_refused_with_the_finest_that_is_not(subtests):
+    grid = PixelGrid(100, 80, Transform(10, 0, 500000, 0, -10, 5000000))
+    for wanted in (0.98, 1e-3, 1e-300):
+        with subtests.test(wanted=wanted), pytest.raises(SceneError, match=r"over 100 times .*: ask for 1 m or more"):
+            working_grid(grid, wanted)
+    working = working_grid(grid, 1.0)
+    assert (working.grid.width, working.grid.height) == (1000, 800)
+
+
+def test_oblong_pixels_are_made_square_up_to_a_stated_multiple():
+    oblong = PixelGrid(100, 80, Transform(1, 0, 0, 0, -99, 0))
+    assert working_grid(oblong, None).grid.height == 7920
+    with pytest.raises(SceneError, match=r"Square pixels of 1 m, the finer side, would have over 100 times"):
+        working_grid(PixelGrid(100, 80, Transform(1, 0, 0, 0, -110, 0)), None)
 
 
 def test_an_exact_division_has_no_extra_pixel():

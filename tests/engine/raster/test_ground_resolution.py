@@ -8,7 +8,12 @@ import pytest
 
 from rs_textseg_plugin.contract.errors import SceneError
 from rs_textseg_plugin.contract.grid import PixelGrid, Transform
-from rs_textseg_plugin.engine.raster.ground_resolution import ground_resolution_m, pixel_area_m2, pixel_metres
+from rs_textseg_plugin.engine.raster.ground_resolution import (
+    ground_resolution_m,
+    pixel_area_m2,
+    pixel_metres,
+    require_latitudes,
+)
 
 # CRS, longitude and latitude of the grid's centre in degrees, pixel size in map units
 PLACES = {
@@ -136,3 +141,35 @@ def test_a_place_that_the_crs_does_not_have_is_refused():
     assert np.isnan(pixel_metres(lost, [5], [5])).any()
     with pytest.raises(SceneError, match="no place on Earth"):
         ground_resolution_m(lost)
+
+
+@pytest.mark.parametrize(("corner", "step"), [(95.0, -0.01), (-84.0, -0.1), (5_000_000.0, -1.0), (-95.0, 0.01)])
+def test_latitudes_beyond_a_pole_are_refused_with_the_farthest(corner, step):
+    grid = PixelGrid(100, 100, Transform(0.01, 0, 15, 0, step, corner), pyproj.CRS("EPSG:4326").to_wkt())
+    with pytest.raises(
+        SceneError, match=r"reaches to -?(9[45]|5e\+06) in latitude, beyond the pole: .* assign the right"
+    ):
+        require_latitudes(grid)
+
+
+def test_a_grid_of_the_whole_earth_may_have_the_poles_in_the_middle_of_its_pixels():
+    grid = PixelGrid(1440, 721, Transform(0.25, 0, -180.125, 0, -0.25, 90.125), pyproj.CRS("EPSG:4326").to_wkt())
+    require_latitudes(grid)
+    assert ground_resolution_m(grid) == pytest.approx((27830, 27643), rel=1e-3)
+
+
+@pytest.mark.parametrize("grads", [99.0, 101.0])
+def test_the_pole_of_a_crs_in_grads_is_at_100(grads):
+    grid = PixelGrid(10, 10, Transform(1e-4, 0, 2, 0, -1e-4, grads), pyproj.CRS("EPSG:4807").to_wkt())
+    if grads < 100:
+        require_latitudes(grid)
+    else:
+        with pytest.raises(SceneError, match="reaches to 101 in latitude"):
+            require_latitudes(grid)
+
+
+@pytest.mark.parametrize("code", ["EPSG:4978", "EPSG:4936"])
+def test_a_crs_from_the_centre_of_the_earth_is_refused(code):
+    grid = PixelGrid(10, 10, Transform(10, 0, 4e6, 0, -10, 1e6), pyproj.CRS(code).to_wkt())
+    with pytest.raises(SceneError, match=r"is geocentric, .*: warp the raster to a projected one"):
+        ground_resolution_m(grid)

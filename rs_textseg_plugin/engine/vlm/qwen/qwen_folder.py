@@ -57,7 +57,7 @@ def _shards(index: Path) -> list[str]:
     try:
         named: dict[str, str] = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
         return sorted({Path(name).name for name in named.values()})
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise ModelError(f"The list of weights {index} is damaged: fetch it again.") from error
 
 
@@ -75,7 +75,7 @@ def family_of(folder: Path) -> Family:
             f"{folder} is no folder with a vision-language model, it has no config.json that can be read "
             f"({error.strerror}): name one in Hugging Face layout."
         ) from error
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise ModelError(f"The file {path} is damaged or of no model: fetch it again.") from error
     if str(kind) not in _FAMILIES:
         known = " or ".join(family.title for family in _FAMILIES.values())

@@ -1,0 +1,1 @@
+"""Archives of tensors as torch writes them, read as data."""
