@@ -20,6 +20,8 @@ from rs_textseg_plugin.engine.results.polygons import Block
 from rs_textseg_plugin.engine.results.raster_file import RasterFile
 from rs_textseg_plugin.engine.results.vector_file import PROVENANCE_KEY, VectorFile
 
+_MOST_TIMES_FINER = 8.0  # than the raster's pixels, for the picture of a small extent; see `MOST_TIMES_THE_PIXELS`
+
 
 class ResultFiles:
     """The vector file, and the rasters and the picture that are asked for.
@@ -81,9 +83,7 @@ class ResultFiles:
         """
         if not self._request.output.map_picture:
             return ""
-        extent, metres = self._reader.extent, ground_resolution_m(self._reader.grid)
-        coarser = max(extent.width, extent.height) / LONG_SIDE_PX
-        shown = replace(self._request.scene, ground_resolution_m=coarser * sum(metres) / 2)
+        shown = replace(self._request.scene, ground_resolution_m=_picture_resolution_m(self._reader))
         try:
             with open_scene(shown) as reader:
                 image = reader.read(reader.extent)
@@ -124,6 +124,13 @@ class ResultFiles:
     def close(self) -> None:
         """Close what is still open."""
         self._open.close()
+
+
+def _picture_resolution_m(reader: SceneReader) -> float:
+    """Return the size of a pixel of the map picture: the extent fills it, unless its pixels are very few."""
+    extent = reader.extent
+    working_m, raster_m = (sum(ground_resolution_m(grid)) / 2 for grid in (reader.grid, reader.native_grid))
+    return max(working_m * max(extent.width, extent.height) / LONG_SIDE_PX, raster_m / _MOST_TIMES_FINER)
 
 
 def _vector_file(request: Request, reader: SceneReader, legend: Legend, scratch: Path, provenance: str) -> VectorFile:
