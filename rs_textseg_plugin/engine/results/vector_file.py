@@ -20,9 +20,10 @@ from numpy.typing import NDArray
 from rs_textseg_plugin.contract.errors import OutputError
 from rs_textseg_plugin.contract.query import ClassSpec
 from rs_textseg_plugin.contract.request import Output
+from rs_textseg_plugin.engine.disk.checked_geotiff import without_a_place_is_fine
+from rs_textseg_plugin.engine.disk.full_disk import not_whole, written_whole
 from rs_textseg_plugin.engine.results.placement import Placement
 from rs_textseg_plugin.engine.results.polygons import Features
-from rs_textseg_plugin.engine.results.raster_file import without_a_place_is_fine
 
 LAYER = "segments"
 PROVENANCE_KEY = "RS_TEXTSEG_PROVENANCE"
@@ -156,6 +157,7 @@ class VectorFile:
         self._fields = (*FIELDS, remark_field) if remark_field else FIELDS
         self._text_limit = _TEXT_LIMIT_BYTES if DRIVERS[path.suffix.lower()] == "ESRI Shapefile" else None
         self._cut_remarks = 0
+        self._count = 0
         self._append(_no_features())
 
     def add(self, features: Features) -> None:
@@ -178,7 +180,7 @@ class VectorFile:
         # Version 1.2: what GDAL writes today is newer than what the QGIS of two years ago can read without a warning.
         creation = {"layer_metadata": {PROVENANCE_KEY: self._provenance}, "VERSION": "1.2"}
         polygons = [shapely.MultiPolygon([p]) if p.geom_type == "Polygon" else p for p in features.polygons]
-        with without_a_place_is_fine():
+        with written_whole(self.spool), without_a_place_is_fine():
             pyogrio.raw.write(
                 self.spool,
                 geometry=shapely.to_wkb(np.array(polygons, dtype=object)),
@@ -191,6 +193,7 @@ class VectorFile:
                 append=exists,
                 **({} if exists else creation),
             )
+        self._count += len(polygons)
 
     def _columns(self, features: Features) -> list[NDArray[Any]]:
         count = len(features.labels)
@@ -216,12 +219,25 @@ class VectorFile:
         self._cut_remarks += sum(short != text for short, text in zip(kept, remarks))
         return np.array(kept, dtype=object)
 
-    def finish(self, placement: Placement) -> None:
-        """Convert where needed, and hand over for the target.
+    def check(self) -> None:
+        """Read the growing GeoPackage again.
 
         Raises:
+            EngineError: it is not whole.
+        """
+        _check_layer(self.spool, self._count)
+        info = pyogrio.read_info(self.spool, layer=LAYER)
+        if PROVENANCE_KEY not in (info["layer_metadata"] or {}) or not info["capabilities"]["fast_spatial_filter"]:
+            raise not_whole(self.spool, "its provenance or its spatial index is missing")
+
+    def finish(self, placement: Placement) -> None:
+        """Convert where needed, read what was written again, and hand over for the target.
+
+        Raises:
+            EngineError: it is not whole.
             OutputError: the target's folder has no room.
         """
+        self.check()
         driver = DRIVERS[self._path.suffix.lower()]
         if driver == "GPKG":
             placement.put(self.spool, self._path)
@@ -254,7 +270,7 @@ class VectorFile:
         # The table's name is a constant of this module, the columns too.
         query = " ".join(["SELECT geom,", columns, "FROM", LAYER])
         opened = pyogrio.open_arrow(self.spool, sql=query, sql_dialect="SQLITE", use_pyarrow=False)
-        with without_a_place_is_fine(), opened as (meta, stream):
+        with written_whole(target), without_a_place_is_fine(), opened as (meta, stream):
             pyogrio.write_arrow(
                 stream,
                 target,
@@ -265,7 +281,21 @@ class VectorFile:
                 crs=self._crs,
                 **options,
             )
+        _check_layer(target, self._count)
         return target
+
+
+def _check_layer(path: Path, count: int) -> None:
+    """Read the one layer of a closed file again, and see whether it has so many features."""
+    with written_whole(path), without_a_place_is_fine():
+        if pyogrio.read_info(path, force_feature_count=True)["features"] != count:
+            raise not_whole(path, f"it does not hold {count} polygons")
+        if count == 0:
+            return
+        fids, bounds = pyogrio.read_bounds(path)
+        areas = pyogrio.raw.read(path, columns=["area_m2"], read_geometry=False)[3][0]
+    if len(fids) != count or np.isnan(bounds).any() or len(areas) != count or np.isnan(areas).any():
+        raise not_whole(path, f"not all of {count} polygons can be read")
 
 
 def _cut(text: str, limit_bytes: int) -> str:
