@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Runs a planted method on disks of many sizes, and tells what each run said and which of its files are broken.
 
-scripts/full_disk_runs.py FOLDER --models SET [--sizes BYTES ...]
+scripts/full_disk_runs.py FOLDER --models SET [--runs FORMAT:STAGE:BYTES ...]
 
 No file of this process can grow beyond a size (RLIMIT_FSIZE), which needs no privileges. Each run writes every output
-over those of an earlier, good one. A line of JSON a run: ``format``, ``size``, ``error`` (its class; empty: none),
-``words``, ``broken`` (files that are neither the earlier nor a whole new one, and files that were left behind).
+over those of an earlier, good one. The disk is full from the first event of a stage on, so that every file is once the
+first to meet it. A line of JSON a run: ``format``, ``stage``, ``size``, ``error`` (its class; empty: none), ``words``,
+``broken`` (files that are neither the earlier nor a whole new one, and files that were left behind).
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -31,39 +34,44 @@ from rs_textseg_plugin.contract.recipe import Recipe  # noqa: E402
 from rs_textseg_plugin.contract.request import Output, Request  # noqa: E402
 from rs_textseg_plugin.contract.scene import Scene  # noqa: E402
 
-SIDE_PX = 256
-WHOLE_RANGE = range(4_000, 500_001, 4_000)
+SIDE_PX = 160
+STAGES = ("Segmenting", "Joining tiles", "Writing polygons")
+FORMATS = (".gpkg", ".shp", ".geojson")
+WHOLE_RANGE = [
+    f"{ending}:{stage}:{size}" for ending in FORMATS for stage in STAGES for size in range(4_000, 500_001, 4_000)
+]
 
 
 def main() -> int:
-    """Run every size with a GeoPackage and with a Shapefile; exit status 1: something was broken."""
+    """Run them all; exit status 1: something was broken."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--models", required=True)
-    parser.add_argument("--sizes", type=int, nargs="*", default=list(WHOLE_RANGE))
+    parser.add_argument("--runs", nargs="*", default=WHOLE_RANGE)
     options = parser.parse_args()
     raster, truth = make_scene(options.folder)
     broken = False
-    for suffix in (".gpkg", ".shp"):
-        folder = options.folder / suffix[1:]
-        folder.mkdir()
-        request = make_request(raster, folder, suffix, options.models)
-        list(planted_engine(truth).run(request, lambda: False))
-        for size in options.sizes:
-            outcome = run_with(size, request, folder, truth)
-            broken |= bool(outcome["broken"])
-            print(json.dumps({"format": suffix, "size": size, **outcome}), flush=True)
+    for run in options.runs:
+        ending, stage, size = run.split(":")
+        folder = options.folder / ending[1:]
+        request = make_request(raster, folder, ending, options.models)
+        if not folder.is_dir():
+            folder.mkdir()
+            list(planted_engine(truth).run(request, lambda: False))
+        outcome = run_with(stage, int(size), request, truth)
+        broken |= bool(outcome["broken"])
+        print(json.dumps({"format": ending, "stage": stage, "size": int(size), **outcome}), flush=True)
     return int(broken)
 
 
 def make_scene(folder: Path) -> tuple[Path, Truth]:
-    """Write a raster of noise; return its path and a truth of many small objects."""
+    """Write a raster; return its path and a truth of many small objects."""
     rng = np.random.default_rng(3)
     path = folder / "scene.tif"
     profile = {"driver": "GTiff", "width": SIDE_PX, "height": SIDE_PX, "count": 3, "dtype": "uint8"}
     place = rasterio.Affine(0.5, 0, 500000, 0, -0.5, 5000000)
     with rasterio.open(path, "w", **profile, crs="EPSG:32633", transform=place) as file:
-        file.write(rng.integers(1, 255, (3, SIDE_PX, SIDE_PX), np.uint8))
+        file.write(np.tile(np.arange(1, SIDE_PX + 1, dtype=np.uint8), (3, SIDE_PX, 1)))
     classes = np.kron(rng.integers(-1, 3, (SIDE_PX // 8, SIDE_PX // 8)), np.ones((8, 8), np.int64)).astype(np.int64)
     return path, Truth(classes, label(classes + 1, background=0, connectivity=1))
 
@@ -77,16 +85,20 @@ def make_request(raster: Path, folder: Path, suffix: str, models: str) -> Reques
     return Request(Scene(str(raster)), parse_class_list("building, road, water"), recipe, output)
 
 
-def run_with(size: int, request: Request, folder: Path, truth: Truth) -> dict[str, object]:
-    """Run with a limit; return what was said, and what is broken."""
+def run_with(stage: str, size: int, request: Request, truth: Truth) -> dict[str, object]:
+    """Run with a limit from a stage on; return what was said, and what is broken."""
+    folder = Path(request.output.path).parent
     names = {path.name for path in folder.iterdir()}
     error = words = ""
     try:
-        with files_end_at(size):
-            list(planted_engine(truth).run(request, lambda: False))
+        with ExitStack() as limit:
+            full = False
+            for event in planted_engine(truth).run(request, lambda: False):
+                if not full and getattr(event, "stage", "") == stage:
+                    full = limit.enter_context(files_end_at(size)) is None
     except TextSegError as problem:
         error, words = type(problem).__name__, str(problem)
-    except Exception as problem:  # what a user would see as a traceback
+    except Exception as problem:  # noqa: BLE001 - what a user would see as a traceback
         error, words = f"traceback: {type(problem).__name__}", str(problem)
     left = {path.name for path in folder.iterdir()} ^ names
     return {"error": error, "words": words, "broken": sorted(left | broken_files(request.output, truth))}
@@ -111,7 +123,7 @@ def read(path: str) -> np.ndarray:
         return file.read()
 
 
-def holds(is_whole) -> bool:
+def holds(is_whole: Callable[[], object]) -> bool:
     """Whether a check can be made and holds."""
     try:
         return bool(is_whole())
