@@ -39,6 +39,7 @@ FIELDS = ("class", "score", "runner_up", "runner_up_score", "margin", "area_m2",
 SHAPEFILE_NAMES = {"runner_up_score": "run_score"}
 _SHAPEFILE_PARTS = (".shx", ".dbf", ".prj", ".cpg")  # beside the .shp itself
 _SHAPEFILE_INDEXES = (".qix", ".sbn", ".sbx")  # that other programs made of an earlier result
+_SQLITE_JOURNALS = ("-wal", "-shm", "-journal")  # beside a GeoPackage, behind its name
 _TEXT_LIMIT_BYTES = 254  # of a text in a Shapefile
 
 
@@ -240,7 +241,9 @@ class VectorFile:
         self.check()
         driver = DRIVERS[self._path.suffix.lower()]
         if driver == "GPKG":
-            placement.put(self.spool, self._path)
+            # Another program may hold the earlier file with changes that are not yet in it.
+            journals = [self._path.suffix + ending for ending in _SQLITE_JOURNALS]
+            placement.put(self.spool, self._path, stale=journals)
         elif driver == "ESRI Shapefile":
             self._hand_over_shapefile(
                 placement, self._converted(self.spool.with_suffix(".shp"), driver, {"encoding": "UTF-8"})
@@ -252,13 +255,9 @@ class VectorFile:
 
     def _hand_over_shapefile(self, placement: Placement, made: Path) -> None:
         """Hand over all parts, and drop those of an earlier result that would now be wrong: a CRS, an index."""
-        for suffix in (*_SHAPEFILE_PARTS, *_SHAPEFILE_INDEXES):
-            part = made.with_suffix(suffix)
-            if part.exists():
-                placement.put(part, self._path.with_suffix(suffix))
-            else:
-                placement.drop(self._path.with_suffix(suffix))
-        placement.put(made, self._path)
+        parts = {suffix: made.with_suffix(suffix) for suffix in _SHAPEFILE_PARTS if made.with_suffix(suffix).exists()}
+        stale = [suffix for suffix in (*_SHAPEFILE_PARTS, *_SHAPEFILE_INDEXES) if suffix not in parts]
+        placement.put(made, self._path, parts, stale)
 
     def _converted(self, target: Path, driver: str, options: dict[str, str]) -> Path:
         """Stream the GeoPackage into another format; memory stays that of one batch."""
