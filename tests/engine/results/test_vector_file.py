@@ -10,9 +10,8 @@ import pytest
 import rasterio
 import shapely
 
-from rs_textseg_plugin.contract.errors import EngineError, OutputError
+from rs_textseg_plugin.contract.errors import EngineError
 from rs_textseg_plugin.contract.query import parse_class_list
-from rs_textseg_plugin.contract.request import Output
 from rs_textseg_plugin.engine.results.placement import Placement
 from rs_textseg_plugin.engine.results.polygons import Features
 from rs_textseg_plugin.engine.results.vector_file import (
@@ -20,7 +19,6 @@ from rs_textseg_plugin.engine.results.vector_file import (
     LAYER,
     PROVENANCE_KEY,
     VectorFile,
-    check_output,
     format_notes,
 )
 
@@ -185,19 +183,6 @@ def test_a_query_that_a_shapefile_cannot_hold_is_told():
     assert format_notes("a.shp", UTM, "ä" * 127) == format_notes("a.gpkg", UTM, "ä" * 999) == []
 
 
-def test_the_raster_that_is_segmented_is_never_replaced(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "in").mkdir()
-    outputs = [
-        Output("a.gpkg", label_raster="scene.tif"),
-        Output("a.gpkg", score_raster="in/../scene.tif"),
-        Output("a.gpkg", class_scores="scene.tif"),
-    ]
-    for output in outputs:
-        with pytest.raises(OutputError, match="is the raster that is segmented"):
-            check_output(output, str(tmp_path / "scene.tif"))
-
-
 def test_an_earlier_result_survives_until_the_new_one_is_finished(tmp_path):
     path = tmp_path / "a.gpkg"
     path.write_bytes(b"earlier")
@@ -208,30 +193,6 @@ def test_an_earlier_result_survives_until_the_new_one_is_finished(tmp_path):
     placed(file)
     assert pyogrio.read_info(path)["features"] == 3
     assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
-
-
-@pytest.mark.parametrize(
-    ("output", "words"),
-    [
-        (Output("a.xyz"), "unknown suffix"),
-        (Output("missing/a.gpkg"), "does not exist"),
-        (Output("a.gpkg", label_raster="b.png"), "suffix .tif"),
-        (Output("a.gpkg", class_scores="b.img"), "suffix .tif"),
-        (Output("a.gpkg", map_picture="b.jpg"), "suffix .png"),
-        (Output("a.gpkg", "b.tif", "b.tif"), "same name"),
-        (Output("a.gpkg", "b.tif", "folder.gpkg/../b.tif"), "same name"),
-        (Output("a.gpkg", score_raster="b.tif", class_scores="b.tif"), "same name"),
-        (Output("folder.gpkg"), "is a folder"),
-        (Output("/proc/a.gpkg"), "cannot be written"),
-    ],
-)
-def test_what_cannot_be_written_is_refused_in_words_before_the_work(tmp_path, monkeypatch, output, words):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "folder.gpkg").mkdir()
-    with pytest.raises(OutputError, match=words):
-        check_output(output)
-    check_output(Output("good.gpkg", "labels.tif", "scores.tif", "map.png"))
-    assert [path.name for path in tmp_path.iterdir()] == ["folder.gpkg"]
 
 
 def test_a_geopackage_that_another_program_has_open_does_not_meet_the_new_ones_readers(tmp_path):
@@ -285,19 +246,3 @@ def test_a_layer_with_another_number_of_features_is_not_delivered(tmp_path):
     with pytest.raises(EngineError, match="does not hold 3 polygons"):
         placed(file)
     assert path.read_bytes() == b"earlier"
-
-
-def test_a_geopackage_with_other_layers_is_not_overwritten(tmp_path):
-    path = tmp_path / "project.gpkg"
-    pyogrio.raw.write(
-        path,
-        geometry=shapely.to_wkb(np.array([shapely.box(0, 0, 1, 1)], dtype=object)),
-        field_data=[np.array([1])],
-        fields=np.array(["id"], dtype=object),
-        layer="parcels",
-        driver="GPKG",
-        geometry_type="Polygon",
-        crs="EPSG:4326",
-    )
-    with pytest.raises(OutputError, match="parcels"):
-        check_output(Output(str(path)))
