@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -10,12 +9,12 @@ from contextlib import closing
 from dataclasses import replace
 from datetime import datetime, timezone
 
-from rs_textseg_plugin.contract.errors import EngineError
 from rs_textseg_plugin.contract.events import Event, Finished
 from rs_textseg_plugin.contract.request import Request
 from rs_textseg_plugin.contract.server.api_key import key_from_environment
 from rs_textseg_plugin.engine.compute.device import Budget, is_memory_error
 from rs_textseg_plugin.engine.compute.run_control import RunControl
+from rs_textseg_plugin.engine.disk.full_disk import full_disk, is_full
 from rs_textseg_plugin.engine.job.answering import memory_exhausted
 from rs_textseg_plugin.engine.job.job import run_job
 from rs_textseg_plugin.engine.job.plan import Plan, make_plan
@@ -72,12 +71,9 @@ class Engine:
                 raise
             raise memory_exhausted(str(error)) from error
         except OSError as error:
-            if error.errno != errno.ENOSPC:
+            if not is_full(error):
                 raise
-            raise EngineError(
-                f"The disk is full ({error.filename or tempfile.gettempdir()}): free some space there, "
-                "or set the environment variable TMPDIR to a folder on a larger disk."
-            ) from error
+            raise full_disk(error.filename or tempfile.gettempdir()) from error
 
     def _events(self, plan: Plan, control: RunControl) -> Iterator[Event]:
         settings, scene = plan.settings, plan.request.scene

@@ -13,6 +13,7 @@ from rs_textseg_plugin.engine.mosaic.mosaic import Mosaic
 from rs_textseg_plugin.engine.raster.file_state import changed_since
 from rs_textseg_plugin.engine.raster.ground_resolution import ground_resolution_m
 from rs_textseg_plugin.engine.results.class_scores import ClassScores, check_room
+from rs_textseg_plugin.engine.results.output_lock import locked
 from rs_textseg_plugin.engine.results.vector_file import format_notes
 
 
@@ -22,6 +23,11 @@ def run_job(run: Run) -> Generator[Event, None, None]:
     Raises:
         InputError, EngineError, Cancelled: as the stages do.
     """
+    with locked(run.plan.request.output):
+        yield from _stages(run)
+
+
+def _stages(run: Run) -> Generator[Event, None, None]:
     plan, reader, output = run.plan, run.reader, run.plan.request.output
     check_room(output.class_scores, run.scratch, reader.extent, plan.legend.positives)
     first_notes = _first_notes(run)

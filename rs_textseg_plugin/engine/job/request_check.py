@@ -7,7 +7,7 @@ from rs_textseg_plugin.contract.query import Query, require_few_classes
 from rs_textseg_plugin.contract.recipe import find_pipeline
 from rs_textseg_plugin.contract.request import Request
 from rs_textseg_plugin.contract.tables.pipeline_info import PipelineInfo
-from rs_textseg_plugin.engine.results.vector_file import check_output
+from rs_textseg_plugin.engine.results.output_check import check_output
 
 
 def check_request(request: Request) -> None:
@@ -25,7 +25,13 @@ def check_request(request: Request) -> None:
             f"The pipeline {info.name} asks no vision-language model, so there are no clicks to write to "
             f"{request.output.clicks}: leave that output out."
         )
-    check_output(request.output, request.scene.path)
+    check_output(request.output, request.scene.path, _other_inputs(request))
+
+
+def _other_inputs(request: Request) -> list[str]:
+    """Return what a run reads beside the raster: the folder of the models, and what parameters name."""
+    values = [request.recipe.models, *request.recipe.chosen_parameters.values()]
+    return [value.strip() for value in values if isinstance(value, str) and value.strip()]
 
 
 def _check_question(info: PipelineInfo, query: Query) -> None:

@@ -85,8 +85,8 @@ def write_results(
     with Placement() as placement:
         files.finish(placement)
         placement.commit()
-    late = [*late, *filter(None, [about_picture, *files.notes])]
-    yield _finished(run, classes, [*first, *run.control.notes, *late], files.picture)
+    late = [*late, *filter(None, [about_picture, *files.notes, *placement.notes])]
+    yield _finished(run, classes, [*first, *run.control.notes, *late], files.picture, placement)
 
 
 def _write_blocks(run: Run, polygonizer: Polygonizer, files: ResultFiles) -> Generator[Event, None, Tally]:
@@ -101,17 +101,19 @@ def _write_blocks(run: Run, polygonizer: Polygonizer, files: ResultFiles) -> Gen
     return tally
 
 
-def _finished(run: Run, classes: tuple[ClassSummary, ...], notes: list[str], picture: str) -> Finished:
-    output, models = run.plan.request.output, run.plan.models
+def _finished(
+    run: Run, classes: tuple[ClassSummary, ...], notes: list[str], picture: str, placement: Placement
+) -> Finished:
+    output, models, place_of = run.plan.request.output, run.plan.models, placement.place_of
     return Finished(
-        path=output.path,
+        path=place_of(output.path),
         classes=classes,
         notes=tuple(notes),
-        label_raster=output.label_raster,
-        score_raster=output.score_raster,
-        map_picture=picture,
-        class_scores=output.class_scores,
-        clicks=output.clicks,
+        label_raster=place_of(output.label_raster),
+        score_raster=place_of(output.score_raster),
+        map_picture=place_of(picture),
+        class_scores=place_of(output.class_scores),
+        clicks=place_of(output.clicks),
         device=describe(run.control.device, run.control.dtype),
         models=tuple(checkpoint.title for checkpoint in models.checkpoints.values()),
         is_demo=models.is_demo,

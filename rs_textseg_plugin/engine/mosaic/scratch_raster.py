@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from rasterio.windows import Window as RasterioWindow
 
 from rs_textseg_plugin.contract.grid import Window
+from rs_textseg_plugin.engine.disk.checked_geotiff import CheckedGeoTiff
 
 
 class ScratchRaster:
@@ -25,24 +26,25 @@ class ScratchRaster:
     def __init__(self, path: Path, extent: Window, dtype: str) -> None:
         self._path = path
         self._extent = extent
-        profile = {"driver": "GTiff", "width": extent.width, "height": extent.height, "count": 1, "dtype": dtype}
-        layout = {"tiled": True, "blockxsize": 256, "blockysize": 256, "compress": "deflate", "zlevel": 1}
         # Any georeference will do; without one every opening prints a warning.
-        place = rasterio.Affine.scale(2)
-        self._file: Any = rasterio.open(
-            path, "w", **profile, **layout, transform=place, bigtiff="if_safer", sparse_ok=True
-        )
+        layout = {"blockxsize": 256, "blockysize": 256, "zlevel": 1, "transform": rasterio.Affine.scale(2)}
+        self._growing = CheckedGeoTiff(path, extent, dtype, sparse_ok=True, **layout)
+        self._file: Any = None
 
     def write(self, window: Window, values: NDArray[Any]) -> None:
         """Write values ``(h, w)`` at a window of the working grid; what lies outside the extent is dropped."""
         common = window.intersection(self._extent)
         if not common.is_empty:
             part = values[common.relative_to(window).slices]
-            self._file.write(part, 1, window=self._local(common))
+            self._growing.write(common, part)
 
     def finish(self) -> None:
-        """End writing; reading is possible from now on."""
-        self._file.close()
+        """End writing; reading is possible from now on.
+
+        Raises:
+            EngineError: the file is not whole.
+        """
+        self._growing.finish()
         self._file = rasterio.open(self._path)
 
     def read(self, window: Window) -> NDArray[Any]:
@@ -52,7 +54,9 @@ class ScratchRaster:
 
     def close(self) -> None:
         """Close the file."""
-        self._file.close()
+        self._growing.close()
+        if self._file is not None:
+            self._file.close()
 
     def _local(self, window: Window) -> RasterioWindow:
         inside = window.relative_to(self._extent)

@@ -17,6 +17,7 @@ from rs_textseg_plugin.engine.answers.answer import Answer, PackedMask, RemarkMa
 from rs_textseg_plugin.engine.answers.class_map import ClassMap, ProbabilityMap
 from rs_textseg_plugin.engine.answers.placed import PlacedMap
 from rs_textseg_plugin.engine.answers.soft_vote import SoftVote, Vote
+from rs_textseg_plugin.engine.disk.full_disk import written_whole
 
 _KEPT = 12  # a core is painted from at most nine tiles
 
@@ -44,7 +45,9 @@ class TileStore:
     def put(self, stored: StoredTile) -> None:
         """Write an answer; the tile counts as present from now on."""
         index = stored.tile.index
-        np.savez(self._path(index), **_to_arrays(stored))
+        path = self._path(index)
+        with written_whole(path):
+            np.savez(path, **_to_arrays(stored))
         self._tiles[index] = stored.tile
         self._remember(index, stored)
 

@@ -1,4 +1,4 @@
-"""What changes when one of the files that a raster consists of does: its sidecars, and the sources of a VRT."""
+"""The files that a raster consists of: its sidecars, and the sources of a VRT; and what changes when one does."""
 
 from __future__ import annotations
 
@@ -21,6 +21,61 @@ _IN_LISTED_FILES = {
 }  # fmt: skip
 _SOURCE = re.compile(r"<Source(?:Filename|Dataset)\b([^>]*)>([^<]*)<")
 _DEEPEST = 8  # of VRTs in VRTs; a VRT that names itself must come to an end
+
+
+def files_of_raster(path: str) -> set[Path]:
+    """Return the files on disk that a raster is read from, as far as they are known.
+
+    Args:
+        path: as GDAL takes it: a file, one of the rasters in it, a VRT's text, a path into an archive.
+    """
+    found = {file for file in (_on_disk(piece) for piece in _pieces(path)) if file is not None}
+    for file in tuple(found):
+        found |= _listed_files(str(file), 0)
+    return found | _listed_files(path, 0)
+
+
+def _pieces(path: str) -> Iterator[str]:
+    """Split what may be a spelling like ``NETCDF:"/a.nc":band`` into what may be paths."""
+    yield path
+    for piece in re.split(r'["?,|<>!]', path):
+        for start in (0, *(found.end() for found in re.finditer(":(?://)?", piece))):
+            yield piece[start:]
+            yield piece[start:].rsplit(":", 1)[0]
+
+
+def _listed_files(path: str, depth: int) -> set[Path]:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with rasterio.open(path, sharing=False) as dataset:
+                listed = {file for file in map(_on_disk, dataset.files) if file is not None}
+                sources = list(_sources(dataset)) if dataset.driver == "VRT" else []
+    except (RasterioError, ValueError):
+        return set()  # opening it for the run will say why
+    for source in sources:
+        file = _on_disk(str(source))
+        if file is not None:
+            listed.add(file)
+        if depth < _DEEPEST and source != Path(path):
+            listed |= _listed_files(str(source), depth + 1)
+    return listed
+
+
+def _on_disk(path: str) -> Path | None:
+    """Return the file that holds a path of GDAL's: itself, or the archive that it lies in; None: none is known."""
+    plain = re.sub(r"^(/vsi[a-z0-9_]+/)+", "", path)
+    plain = re.sub(r"^\d+_\d+,", "", plain).replace("{", "").replace("}", "")  # a part of a file; archives in braces
+    if "\0" in plain:
+        return None
+    here = Path(plain)
+    for candidate in (here, *here.parents):
+        try:
+            if candidate.is_file():
+                return candidate
+        except OSError:  # too long for a name: text of a VRT
+            return None
+    return None
 
 
 def state_of_files(dataset: DatasetReader, depth: int = 0) -> FileState | None:

@@ -11,6 +11,7 @@ from rs_textseg_plugin.contract.events import ClassSummary
 from rs_textseg_plugin.contract.recipe import find_pipeline
 from rs_textseg_plugin.contract.request import Request
 from rs_textseg_plugin.engine.answers.legend import Legend
+from rs_textseg_plugin.engine.disk.full_disk import written_whole
 from rs_textseg_plugin.engine.raster.ground_resolution import ground_resolution_m
 from rs_textseg_plugin.engine.raster.reader import SceneReader, open_scene
 from rs_textseg_plugin.engine.results.class_scores import ClassScores
@@ -88,7 +89,9 @@ class ResultFiles:
             with open_scene(shown) as reader:
                 image = reader.read(reader.extent)
                 title = self._request.query.text
-                draw_map(self._drawn, image, self._vectors.spool, reader.grid, classes, title, footer)
+                self._vectors.check()
+                with written_whole(self._drawn):
+                    draw_map(self._drawn, image, self._vectors.spool, reader.grid, classes, title, footer)
         except SceneError as error:  # thin strips of data can vanish at the picture's resolution
             return f"There is no map picture: {error}"
         self.picture = self._request.output.map_picture

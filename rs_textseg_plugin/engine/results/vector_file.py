@@ -1,4 +1,4 @@
-"""Results on disk: what may be written where, and vector files with attributes and provenance.
+"""Vector files with attributes and provenance.
 
 Everything is written beside its target under a temporary name and moved there at the end, so a failed or cancelled
 run leaves an earlier result as it was.
@@ -6,9 +6,7 @@ run leaves an earlier result as it was.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
-from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +15,11 @@ import pyogrio
 import shapely
 from numpy.typing import NDArray
 
-from rs_textseg_plugin.contract.errors import OutputError
 from rs_textseg_plugin.contract.query import ClassSpec
-from rs_textseg_plugin.contract.request import Output
+from rs_textseg_plugin.engine.disk.checked_geotiff import without_a_place_is_fine
+from rs_textseg_plugin.engine.disk.full_disk import not_whole, written_whole
 from rs_textseg_plugin.engine.results.placement import Placement
 from rs_textseg_plugin.engine.results.polygons import Features
-from rs_textseg_plugin.engine.results.raster_file import without_a_place_is_fine
 
 LAYER = "segments"
 PROVENANCE_KEY = "RS_TEXTSEG_PROVENANCE"
@@ -38,38 +35,9 @@ FIELDS = ("class", "score", "runner_up", "runner_up_score", "margin", "area_m2",
 SHAPEFILE_NAMES = {"runner_up_score": "run_score"}
 _SHAPEFILE_PARTS = (".shx", ".dbf", ".prj", ".cpg")  # beside the .shp itself
 _SHAPEFILE_INDEXES = (".qix", ".sbn", ".sbx")  # that other programs made of an earlier result
+SHAPEFILE_SUFFIXES = (*_SHAPEFILE_PARTS, *_SHAPEFILE_INDEXES)
+_SQLITE_JOURNALS = ("-wal", "-shm", "-journal")  # beside a GeoPackage, behind its name
 _TEXT_LIMIT_BYTES = 254  # of a text in a Shapefile
-
-
-def check_output(output: Output, raster: str = "") -> None:
-    """Find out before the work whether the results can be written.
-
-    Args:
-        output: where they should go.
-        raster: the input, which must not be replaced.
-
-    Raises:
-        OutputError: unknown suffix, missing or read-only folder, a file that is needed twice, or a GeoPackage that
-            holds other layers.
-    """
-    path = Path(output.path)
-    if path.suffix.lower() not in DRIVERS:
-        raise OutputError(f"The output {path} has an unknown suffix: use one of {', '.join(DRIVERS)}.")
-    for name in filter(None, (output.label_raster, output.score_raster, output.class_scores)):
-        if Path(name).suffix.lower() not in (".tif", ".tiff"):
-            raise OutputError(f"The output raster {name} is a GeoTIFF: give it the suffix .tif.")
-    if output.map_picture and Path(output.map_picture).suffix.lower() != ".png":
-        raise OutputError(f"The map picture {output.map_picture} is a PNG: give it the suffix .png.")
-    if output.clicks and Path(output.clicks).suffix.lower() not in (".geojson", ".json"):
-        raise OutputError(f"The clicks {output.clicks} are GeoJSON: give the file the suffix .geojson.")
-    targets = [Path(name) for name in astuple(output) if name]
-    if len({target.resolve() for target in targets}) < len(targets):
-        raise OutputError(f"Two outputs have the same name: {', '.join(map(str, targets))}. Give each its own.")
-    for target in targets:
-        if raster and target.resolve() == Path(raster).resolve():
-            raise OutputError(f"The output {target} is the raster that is segmented: give it another name.")
-        _check_target(target)
-    _check_other_layers(path)
 
 
 def format_notes(path: str, crs_wkt: str, query: str) -> list[str]:
@@ -86,38 +54,6 @@ def format_notes(path: str, crs_wkt: str, query: str) -> list[str]:
             f"A Shapefile holds {_TEXT_LIMIT_BYTES} bytes of the query's {len(query.encode())}: the rest is cut off."
         ]
     return []
-
-
-def _check_target(path: Path) -> None:
-    folder = path.absolute().parent
-    if path.is_dir():
-        raise OutputError(f"The output {path} is a folder: name a file in it.")
-    if not folder.is_dir():
-        raise OutputError(f"The output folder {folder} does not exist: create it, or choose another one.")
-    # Asking the system is not enough: network drives and containers answer wrongly. Writing is the only proof.
-    probe = folder / f".rs_textseg_{os.getpid()}.tmp"
-    try:
-        probe.write_bytes(b"")
-        probe.unlink()
-    except OSError as error:
-        raise OutputError(
-            f"The output folder {folder} cannot be written ({error.strerror}): choose another one."
-        ) from error
-
-
-def _check_other_layers(path: Path) -> None:
-    if path.suffix.lower() != ".gpkg" or not path.exists():
-        return
-    try:
-        layers = [str(name) for name, _ in pyogrio.list_layers(path)]
-    except pyogrio.errors.DataSourceError:
-        layers = ["unreadable content"]
-    others = [name for name in layers if name != LAYER]
-    if others:
-        raise OutputError(
-            f"The GeoPackage {path} exists and holds something else ({', '.join(others[:3])}), which would be lost: "
-            "choose another name."
-        )
 
 
 class VectorFile:
@@ -156,6 +92,7 @@ class VectorFile:
         self._fields = (*FIELDS, remark_field) if remark_field else FIELDS
         self._text_limit = _TEXT_LIMIT_BYTES if DRIVERS[path.suffix.lower()] == "ESRI Shapefile" else None
         self._cut_remarks = 0
+        self._count = 0
         self._append(_no_features())
 
     def add(self, features: Features) -> None:
@@ -178,7 +115,7 @@ class VectorFile:
         # Version 1.2: what GDAL writes today is newer than what the QGIS of two years ago can read without a warning.
         creation = {"layer_metadata": {PROVENANCE_KEY: self._provenance}, "VERSION": "1.2"}
         polygons = [shapely.MultiPolygon([p]) if p.geom_type == "Polygon" else p for p in features.polygons]
-        with without_a_place_is_fine():
+        with written_whole(self.spool), without_a_place_is_fine():
             pyogrio.raw.write(
                 self.spool,
                 geometry=shapely.to_wkb(np.array(polygons, dtype=object)),
@@ -191,6 +128,7 @@ class VectorFile:
                 append=exists,
                 **({} if exists else creation),
             )
+        self._count += len(polygons)
 
     def _columns(self, features: Features) -> list[NDArray[Any]]:
         count = len(features.labels)
@@ -216,15 +154,30 @@ class VectorFile:
         self._cut_remarks += sum(short != text for short, text in zip(kept, remarks))
         return np.array(kept, dtype=object)
 
-    def finish(self, placement: Placement) -> None:
-        """Convert where needed, and hand over for the target.
+    def check(self) -> None:
+        """Read the growing GeoPackage again.
 
         Raises:
+            EngineError: it is not whole.
+        """
+        _check_layer(self.spool, self._count)
+        info = pyogrio.read_info(self.spool, layer=LAYER)
+        if PROVENANCE_KEY not in (info["layer_metadata"] or {}) or not info["capabilities"]["fast_spatial_filter"]:
+            raise not_whole(self.spool, "its provenance or its spatial index is missing")
+
+    def finish(self, placement: Placement) -> None:
+        """Convert where needed, read what was written again, and hand over for the target.
+
+        Raises:
+            EngineError: it is not whole.
             OutputError: the target's folder has no room.
         """
+        self.check()
         driver = DRIVERS[self._path.suffix.lower()]
         if driver == "GPKG":
-            placement.put(self.spool, self._path)
+            # Another program may hold the earlier file with changes that are not yet in it.
+            journals = [self._path.suffix + ending for ending in _SQLITE_JOURNALS]
+            placement.put(self.spool, self._path, stale=journals)
         elif driver == "ESRI Shapefile":
             self._hand_over_shapefile(
                 placement, self._converted(self.spool.with_suffix(".shp"), driver, {"encoding": "UTF-8"})
@@ -236,13 +189,9 @@ class VectorFile:
 
     def _hand_over_shapefile(self, placement: Placement, made: Path) -> None:
         """Hand over all parts, and drop those of an earlier result that would now be wrong: a CRS, an index."""
-        for suffix in (*_SHAPEFILE_PARTS, *_SHAPEFILE_INDEXES):
-            part = made.with_suffix(suffix)
-            if part.exists():
-                placement.put(part, self._path.with_suffix(suffix))
-            else:
-                placement.drop(self._path.with_suffix(suffix))
-        placement.put(made, self._path)
+        parts = {suffix: made.with_suffix(suffix) for suffix in _SHAPEFILE_PARTS if made.with_suffix(suffix).exists()}
+        stale = [suffix for suffix in SHAPEFILE_SUFFIXES if suffix not in parts]
+        placement.put(made, self._path, parts, stale)
 
     def _converted(self, target: Path, driver: str, options: dict[str, str]) -> Path:
         """Stream the GeoPackage into another format; memory stays that of one batch."""
@@ -254,7 +203,7 @@ class VectorFile:
         # The table's name is a constant of this module, the columns too.
         query = " ".join(["SELECT geom,", columns, "FROM", LAYER])
         opened = pyogrio.open_arrow(self.spool, sql=query, sql_dialect="SQLITE", use_pyarrow=False)
-        with without_a_place_is_fine(), opened as (meta, stream):
+        with written_whole(target), without_a_place_is_fine(), opened as (meta, stream):
             pyogrio.write_arrow(
                 stream,
                 target,
@@ -265,7 +214,21 @@ class VectorFile:
                 crs=self._crs,
                 **options,
             )
+        _check_layer(target, self._count)
         return target
+
+
+def _check_layer(path: Path, count: int) -> None:
+    """Read the one layer of a closed file again, and see whether it has so many features."""
+    with written_whole(path), without_a_place_is_fine():
+        if pyogrio.read_info(path, force_feature_count=True)["features"] != count:
+            raise not_whole(path, f"it does not hold {count} polygons")
+        if count == 0:
+            return
+        fids, bounds = pyogrio.read_bounds(path)
+        areas = pyogrio.raw.read(path, columns=["area_m2"], read_geometry=False)[3][0]
+    if len(fids) != count or np.isnan(bounds).any() or len(areas) != count or np.isnan(areas).any():
+        raise not_whole(path, f"not all of {count} polygons can be read")
 
 
 def _cut(text: str, limit_bytes: int) -> str:

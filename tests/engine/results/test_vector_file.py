@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from contextlib import closing
 
 import numpy as np
 import pyogrio
@@ -8,9 +10,8 @@ import pytest
 import rasterio
 import shapely
 
-from rs_textseg_plugin.contract.errors import OutputError
+from rs_textseg_plugin.contract.errors import EngineError
 from rs_textseg_plugin.contract.query import parse_class_list
-from rs_textseg_plugin.contract.request import Output
 from rs_textseg_plugin.engine.results.placement import Placement
 from rs_textseg_plugin.engine.results.polygons import Features
 from rs_textseg_plugin.engine.results.vector_file import (
@@ -18,7 +19,6 @@ from rs_textseg_plugin.engine.results.vector_file import (
     LAYER,
     PROVENANCE_KEY,
     VectorFile,
-    check_output,
     format_notes,
 )
 
@@ -183,19 +183,6 @@ def test_a_query_that_a_shapefile_cannot_hold_is_told():
     assert format_notes("a.shp", UTM, "ä" * 127) == format_notes("a.gpkg", UTM, "ä" * 999) == []
 
 
-def test_the_raster_that_is_segmented_is_never_replaced(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "in").mkdir()
-    outputs = [
-        Output("a.gpkg", label_raster="scene.tif"),
-        Output("a.gpkg", score_raster="in/../scene.tif"),
-        Output("a.gpkg", class_scores="scene.tif"),
-    ]
-    for output in outputs:
-        with pytest.raises(OutputError, match="is the raster that is segmented"):
-            check_output(output, str(tmp_path / "scene.tif"))
-
-
 def test_an_earlier_result_survives_until_the_new_one_is_finished(tmp_path):
     path = tmp_path / "a.gpkg"
     path.write_bytes(b"earlier")
@@ -208,41 +195,54 @@ def test_an_earlier_result_survives_until_the_new_one_is_finished(tmp_path):
     assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
 
 
-@pytest.mark.parametrize(
-    ("output", "words"),
-    [
-        (Output("a.xyz"), "unknown suffix"),
-        (Output("missing/a.gpkg"), "does not exist"),
-        (Output("a.gpkg", label_raster="b.png"), "suffix .tif"),
-        (Output("a.gpkg", class_scores="b.img"), "suffix .tif"),
-        (Output("a.gpkg", map_picture="b.jpg"), "suffix .png"),
-        (Output("a.gpkg", "b.tif", "b.tif"), "same name"),
-        (Output("a.gpkg", "b.tif", "folder.gpkg/../b.tif"), "same name"),
-        (Output("a.gpkg", score_raster="b.tif", class_scores="b.tif"), "same name"),
-        (Output("folder.gpkg"), "is a folder"),
-        (Output("/proc/a.gpkg"), "cannot be written"),
-    ],
-)
-def test_what_cannot_be_written_is_refused_in_words_before_the_work(tmp_path, monkeypatch, output, words):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "folder.gpkg").mkdir()
-    with pytest.raises(OutputError, match=words):
-        check_output(output)
-    check_output(Output("good.gpkg", "labels.tif", "scores.tif", "map.png"))
-    assert [path.name for path in tmp_path.iterdir()] == ["folder.gpkg"]
+def test_a_geopackage_that_another_program_has_open_does_not_meet_the_new_ones_readers(tmp_path):
+    """SQLite would play the changes of the old file, which wait in `-wal`, into the new one."""
+    path = tmp_path / "a.gpkg"
+    written(path, tmp_path, parts=(500,))
+    holder = sqlite3.connect(path, isolation_level=None)
+    holder.execute("PRAGMA journal_mode=WAL")
+    holder.execute("CREATE TABLE notes AS SELECT * FROM sqlite_master")
+    assert (tmp_path / "a.gpkg-wal").stat().st_size > 0
+    (tmp_path / "second").mkdir()
+    written(path, tmp_path / "second", parts=(3,))
+    for _ in range(2):  # while the other program is there, and after it went
+        with closing(sqlite3.connect(path)) as reader:
+            assert reader.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+            assert reader.execute(f"SELECT count(*) FROM {LAYER}").fetchone() == (3,)
+            assert reader.execute("SELECT count(*) FROM sqlite_master WHERE name = 'notes'").fetchone() == (0,)
+        assert pyogrio.read_info(path)["features"] == 3
+        holder.close()
 
 
-def test_a_geopackage_with_other_layers_is_not_overwritten(tmp_path):
-    path = tmp_path / "project.gpkg"
+def test_a_shapefile_whose_parts_are_links_is_written_where_they_point_to(tmp_path):
+    (tmp_path / "real").mkdir()
+    for suffix in (".shp", ".dbf"):
+        (tmp_path / f"a{suffix}").symlink_to(tmp_path / "real" / f"b{suffix}")
+    assert written(tmp_path / "a.shp", tmp_path)["features"] == 3
+    assert pyogrio.read_info(tmp_path / "real" / "b.shp")["features"] == 3
+    assert (tmp_path / "a.shp").is_symlink()
+    assert (tmp_path / "a.dbf").is_symlink()
+
+
+def test_a_layer_with_another_number_of_features_is_not_delivered(tmp_path):
+    """A row too many, as another run's in the same file: the count is what tells."""
+    path = tmp_path / "a.shp"
+    path.write_bytes(b"earlier")
+    (tmp_path / "scratch").mkdir()
+    file = VectorFile(path, tmp_path / "scratch", UTM, CLASSES, {"pipeline": "p", "query": "q"}, "{}")
+    file.add(features(3))
     pyogrio.raw.write(
-        path,
+        file.spool,
         geometry=shapely.to_wkb(np.array([shapely.box(0, 0, 1, 1)], dtype=object)),
-        field_data=[np.array([1])],
-        fields=np.array(["id"], dtype=object),
-        layer="parcels",
+        field_data=[np.array(["x"], dtype=object)],
+        fields=np.array(["class"], dtype=object),
+        layer=LAYER,
         driver="GPKG",
-        geometry_type="Polygon",
-        crs="EPSG:4326",
+        geometry_type="MultiPolygon",
+        append=True,
+        promote_to_multi=True,
+        crs="EPSG:32633",
     )
-    with pytest.raises(OutputError, match="parcels"):
-        check_output(Output(str(path)))
+    with pytest.raises(EngineError, match="does not hold 3 polygons"):
+        placed(file)
+    assert path.read_bytes() == b"earlier"
