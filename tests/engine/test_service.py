@@ -444,3 +444,30 @@ def test_requests_that_cannot_be_met_are_refused_before_any_work(request_for):
         check_request(replace(request, query=parse_class_list(",".join(f"thing{i}" for i in range(256)))))
     with pytest.raises(OutputError, match="is the raster that is segmented"):
         check_request(replace(request, output=replace(request.output, label_raster=request.scene.path)))
+
+
+def test_a_result_whose_target_is_taken_at_the_end_lies_beside_it_and_the_last_event_says_where(
+    truth, request_for, tmp_path
+):
+    """Somebody makes a folder of that name while the run is under way: what cannot be replaced on any system."""
+    request = request_for()
+    output = replace(request.output, label_raster=str(tmp_path / "l.tif"))
+    run = planted_engine(truth).run(replace(request, output=output), never)
+    for event in run:
+        if isinstance(event, Progress) and event.stage == "Joining tiles" and event.tiles_done == 1:
+            (tmp_path / "out.gpkg").mkdir()
+        finished = event
+    assert finished.path == str(tmp_path / "out-2.gpkg")
+    assert finished.label_raster == str(tmp_path / "l.tif")
+    assert len(polygons_in(finished.path)[0]) == truth.objects.max()
+    assert [note for note in finished.notes if "out.gpkg could not be replaced" in note and "out-2.gpkg" in note]
+
+
+def test_a_second_run_with_the_same_output_is_told_and_the_first_one_is_not_disturbed(truth, request_for, tmp_path):
+    first = planted_engine(truth).run(request_for(), never)
+    next(first)
+    with pytest.raises(OutputError, match=r"Another run is writing to .*out\.gpkg: wait until it has ended"):
+        next(planted_engine(truth).run(request_for(), never))
+    list(first)
+    np.testing.assert_array_equal(burnt(tmp_path / "out.gpkg"), truth.classes + 1)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.gpkg", "scene.tif"]

@@ -75,7 +75,7 @@ class CheckedGeoTiff:
         pixels = np.ascontiguousarray(values.reshape(-1, *values.shape[-2:]), self._dtype)
         with written_whole(self._path):
             self._file.write(pixels, window=place)
-        self._checksums.append((place, crc32(pixels)))
+        self._checksums.append((place, crc32(pixels.data)))
 
     def finish(self) -> None:
         """Close the file and read all of it again."""
@@ -85,7 +85,7 @@ class CheckedGeoTiff:
             if not self._tags.items() <= file.tags().items():
                 raise not_whole(self._path, "what was noted in it is missing")
             for place, checksum in self._checksums:
-                if crc32(np.ascontiguousarray(file.read(window=place))) != checksum:
+                if crc32(np.ascontiguousarray(file.read(window=place)).data) != checksum:
                     raise not_whole(self._path, f"pixels are missing at row {place.row_off}, column {place.col_off}")
             if sum(place.width * place.height for place, _ in self._checksums) < file.width * file.height:
                 for _, block in file.block_windows():  # those that were never written too

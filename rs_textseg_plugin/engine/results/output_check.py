@@ -40,7 +40,7 @@ def check_output(output: Output, raster: str = "", others: Iterable[str] = ()) -
     if len({os.path.realpath(target) for target in targets}) < len(targets):
         raise OutputError(f"Two outputs have the same name: {', '.join(map(str, targets))}. Give each its own.")
     inputs = files_of_raster(raster) if raster else set[Path]()
-    read = [Path(name) for name in others]
+    read = [Path(name) for name in others if "\0" not in name]
     for target in targets:
         if raster and os.path.realpath(target) == os.path.realpath(raster):
             raise OutputError(f"The output {target} is the raster that is segmented: give it another name.")
@@ -91,7 +91,7 @@ def _check_not_among(target: Path, place: Path, read: Iterable[Path]) -> None:
 def _is_same(one: Path, other: Path) -> bool:
     try:
         return one.samefile(other)
-    except OSError:  # one of them is not there
+    except (OSError, ValueError):  # one of them is not there, or is no name
         return False
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).parents[3] / "scripts" / "full_disk_runs.py"
+SCRIPT = Path(__file__).parents[2] / "drivers" / "full_disk_runs.py"
 # One for each file that can be the first to meet the end of the disk; the script's own list is the whole range.
 RUNS = (
     ".gpkg:Segmenting:4000", ".gpkg:Joining tiles:500", ".gpkg:Joining tiles:140000", ".gpkg:Writing polygons:4000",

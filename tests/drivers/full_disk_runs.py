@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs a planted method on disks of many sizes, and tells what each run said and which of its files are broken.
 
-scripts/full_disk_runs.py FOLDER --models SET [--runs FORMAT:STAGE:BYTES ...]
+tests/drivers/full_disk_runs.py FOLDER --models SET [--runs FORMAT:STAGE:BYTES ...]
 
 No file of this process can grow beyond a size (RLIMIT_FSIZE), which needs no privileges. Each run writes every output
 over those of an earlier, good one. The disk is full from the first event of a stage on, so that every file is once the
@@ -18,7 +18,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "helpers")]
 
 import numpy as np  # noqa: E402
