@@ -43,6 +43,9 @@ def draw_map(
         classes: rows of the legend.
         title: its first line.
         footer: its last lines.
+
+    Raises:
+        OSError: it cannot be written, or not be read again.
     """
     numbers, labels = _burnt(vectors, image.window, grid, [row.name for row in classes])
     picture = _tinted(image.rgb, numbers, labels, [row.colour for row in classes])
@@ -50,6 +53,8 @@ def draw_map(
     sheet.paste(picture, (0, 0))
     _draw_legend(sheet, picture.width + 24, classes, title, footer)
     sheet.save(path)
+    with Image.open(path) as saved:
+        saved.load()
 
 
 def _burnt(

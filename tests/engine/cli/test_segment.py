@@ -170,5 +170,10 @@ def test_a_question_goes_to_a_server_with_consent_and_the_key_of_the_environment
         "inside",
     }
     assert "answer" in pyogrio.read_info(out)["fields"]
-    assert run(*asked[:-3], "--param", f"clicks={clicks}") == 0  # nobody is asked
+    before = clicks.read_bytes()
+    again = [*asked[:-3], "--param", f"clicks={clicks}"]
+    assert run(*again) == 2
+    assert "would replace a file that is read" in capfd.readouterr().err
+    assert clicks.read_bytes() == before
+    assert run(*again, "--clicks", tmp_path / "drawn.geojson") == 0  # nobody is asked
     assert len(server.received) == 1

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import rasterio
+from small_disk import files_end_at
 
+from rs_textseg_plugin.contract.errors import EngineError
 from rs_textseg_plugin.contract.grid import PixelGrid, Transform, Window
 from rs_textseg_plugin.engine.results.placement import Placement
 from rs_textseg_plugin.engine.results.raster_file import RasterFile
@@ -57,3 +60,14 @@ def test_a_raster_without_a_place_raises_no_warning_of_a_library(tmp_path, recwa
     grid = PixelGrid(4, 4, Transform(1, 0, 0, 0, -1, 0))
     placed(RasterFile(str(tmp_path / "l.tif"), tmp_path / "spool.tif", grid, Window(0, 0, 4, 4), "uint8", 0))
     assert [str(warning.message) for warning in recwarn] == []
+
+
+def test_a_raster_that_is_cut_while_it_is_closed_does_not_replace_a_good_one(tmp_path):
+    """GDAL keeps the blocks until then, and says nothing but a line on the standard error."""
+    target, extent = tmp_path / "s.tif", Window(0, 0, 100, 80)
+    target.write_bytes(b"a good one")
+    file = RasterFile(str(target), tmp_path / "spool.tif", GRID, extent, "float32", float("nan"))
+    file.write(extent, np.random.default_rng(0).random((80, 100), np.float32))
+    with files_end_at(20_000), pytest.raises(EngineError, match="was not written whole.*free some space there"):
+        placed(file)
+    assert target.read_bytes() == b"a good one"
