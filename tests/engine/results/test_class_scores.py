@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import rasterio
 import shapely
+from osgeo import gdal
 from planted import Seen, Truth, planted_engine
 
 from rs_textseg_plugin.contract.errors import OutputError
@@ -171,12 +172,14 @@ def test_it_is_written_only_if_asked_for(request_for, tmp_path):
     assert list(tmp_path.glob("*.tif")) == [tmp_path / "scene.tif"]
 
 
-def test_a_disk_that_is_too_small_is_told_before_the_models_are_loaded(request_for):
+def test_a_disk_that_is_too_small_is_told_before_the_models_are_loaded(request_for, tmp_path):
     loaded = []
     engine = Engine({"sam-clip": lambda inputs: loaded.append(inputs)})
-    many = ", ".join(f"thing {number}" for number in range(200))
+    request = request_for(", ".join(f"thing {number}" for number in range(200)))
+    large = tmp_path / "large.vrt"
+    gdal.Translate(str(large), request.scene.path, format="VRT", width=60_000, height=60_000).FlushCache()
     with pytest.raises(OutputError, match=r"The scores of 200 classes over .* need about .* GB"):
-        list(engine.run(request_for(many, ground_resolution_m=0.001), never))
+        list(engine.run(replace(request, scene=replace(request.scene, path=str(large))), never))
     assert loaded == []
 
 
