@@ -68,6 +68,6 @@ def test_a_raster_that_is_cut_while_it_is_closed_does_not_replace_a_good_one(tmp
     target.write_bytes(b"a good one")
     file = RasterFile(str(target), tmp_path / "spool.tif", GRID, extent, "float32", float("nan"))
     file.write(extent, np.random.default_rng(0).random((80, 100), np.float32))
-    with files_end_at(20_000), pytest.raises(EngineError, match="was not written whole.*free some space there"):
+    with files_end_at(20_000), pytest.raises(EngineError, match=r"was not written whole.*free some space there"):
         placed(file)
     assert target.read_bytes() == b"a good one"
