@@ -88,9 +88,9 @@ def _check_not_among(target: Path, place: Path, read: Iterable[Path]) -> None:
             raise OutputError(f"The output {target} would replace a file that is read ({name}): give it another name.")
 
 
-def _is_same(one: Path, other: Path) -> bool:
+def _is_same(first: Path, second: Path) -> bool:
     try:
-        return one.samefile(other)
+        return first.samefile(second)
     except (OSError, ValueError):  # one of them is not there, or is no name
         return False
 

@@ -44,9 +44,7 @@ def _locked_file(target: Path) -> Iterator[None]:
         raise OutputError(
             f"Another run is writing to {target}: wait until it has ended, or choose another name."
         ) from error
-    except (
-        OSError
-    ):  # a drive without locks, or another user's lock file: names of growing files are unique all the same
+    except OSError:  # no locks on this drive, or another user's file; names of growing files are unique all the same
         descriptor = None
     try:
         yield
