@@ -84,7 +84,10 @@ _ADVICE = {
         "check the model's name, and that base_url ends where /chat/completions begins, often in /v1",
     ),
     405: ("has no chat completions at this address", "check base_url, which often ends in /v1"),
-    407: ("is reached through a proxy that wants a user and a password", "give the proxy as http://USER:PASSWORD@HOST"),
+    407: (
+        "is reached through a proxy that wants a user and a password",
+        "put both into the address of the proxy, before its host",
+    ),
     413: ("takes no picture of this size", "take smaller views (view_px or tile_px)"),
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import AsyncIterator, Callable
+from typing import cast
 
 import httpx2
 
@@ -33,8 +34,7 @@ class LimitedTransport(httpx2.AsyncHTTPTransport):
         response = await super().handle_async_request(request)
         coding = response.headers.pop("Content-Encoding", "identity").strip().lower()
         response.headers.pop("Content-Length", None)  # of the packed answer
-        assert isinstance(response.stream, httpx2.AsyncByteStream)
-        response.stream = _LimitedStream(response.stream, coding)
+        response.stream = _LimitedStream(cast(httpx2.AsyncByteStream, response.stream), coding)
         return response
 
 
