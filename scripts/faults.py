@@ -88,10 +88,11 @@ class Bench:
     ) -> Process:
         """Start a run over the raster."""
         command = [sys.executable, "-m", "rs_textseg_plugin.engine", "segment", str(raster or self.raster), *options]
-        environment = {**os.environ, "TMPDIR": str(self.scratch), "OMP_NUM_THREADS": "1", **(variables or {})}
+        places = {"TMPDIR": str(self.scratch), "PYTHONPATH": str(self.checkout)}
+        environment = {**os.environ, **places, "OMP_NUM_THREADS": "1", **(variables or {})}
         pipe = subprocess.PIPE
         return subprocess.Popen(
-            command, cwd=self.checkout, env=environment, preexec_fn=limit, stdout=pipe, stderr=pipe, text=True
+            command, cwd=self.folder, env=environment, preexec_fn=limit, stdout=pipe, stderr=pipe, text=True
         )
 
     def quick(self, out: Path, *more: str) -> list[str]:
@@ -229,6 +230,16 @@ def plain_pickle(bench: Bench) -> Row:
     return Row("a pickle with a command in it", outcome, leaked="the command was run" if witness.exists() else "")
 
 
+def torchscript(bench: Bench) -> Row:
+    models, witness = bench.folder / "scripted", bench.folder / "it_ran"
+    models.mkdir()
+    shutil.copyfile(ROOT / "tests" / "data" / "writes_a_file.pt", models / "clip.pt")
+    outcome = words(bench.start("--text", "road", "--models", str(models), "--out", str(bench.folder / "t.gpkg")))
+    return Row(
+        "a TorchScript archive that writes a file", outcome, leaked="the code was run" if witness.exists() else ""
+    )
+
+
 def memory_limit(bench: Bench) -> Row:
     out = bench.folder / "memory.gpkg"
 
@@ -354,8 +365,8 @@ def peak_kb(pid: int) -> int:
 FAULTS: dict[str, Callable[[Bench], Row]] = {
     "killed": killed, "hung-up": hung_up, "full-disk": full_disk, "two-writers": two_writers,
     "changed-raster": changed_raster, "overwritten-input": overwritten_input, "closed-output": closed_output,
-    "pickle": plain_pickle, "memory": memory_limit, "echoed-key": echoed_key, "proxy": proxied,
-    "huge-answer": huge_answer,
+    "pickle": plain_pickle, "torchscript": torchscript, "memory": memory_limit, "echoed-key": echoed_key,
+    "proxy": proxied, "huge-answer": huge_answer,
 }  # fmt: skip
 
 
