@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from itertools import repeat
 from pathlib import Path
 from typing import Any
@@ -45,9 +46,10 @@ class TileStore:
     def put(self, stored: StoredTile) -> None:
         """Write an answer; the tile counts as present from now on."""
         index = stored.tile.index
-        path = self._path(index)
+        path, content = self._path(index), BytesIO()
+        np.savez(content, **_to_arrays(stored))  # in memory: a zip that cannot be written whole prints a traceback
         with written_whole(path):
-            np.savez(path, **_to_arrays(stored))
+            path.write_bytes(content.getbuffer())
         self._tiles[index] = stored.tile
         self._remember(index, stored)
 

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import gc
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from planted import class_map_of, legend
+from small_disk import files_end_at
 
-from rs_textseg_plugin.contract.grid import TileGrid, Window
+from rs_textseg_plugin.contract.errors import EngineError
+from rs_textseg_plugin.contract.grid import Tile, TileGrid, Window
 from rs_textseg_plugin.engine.answers.answer import Answer, PackedMask, RemarkMap, Segment
 from rs_textseg_plugin.engine.answers.class_map import ClassMap
 from rs_textseg_plugin.engine.answers.soft_vote import SoftVote, Vote
@@ -105,3 +108,14 @@ def test_a_map_that_the_store_does_not_know_is_refused(tmp_path):
     tile = next(iter(GRID.tiles(WHOLE)))
     with pytest.raises(TypeError, match="Other cannot be stored"):
         TileStore(tmp_path).put(StoredTile(tile, Answer((), Other()), PackedMask.of(np.ones((SIDE, SIDE), bool))))
+
+
+@pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")  # outside of pytest a traceback
+def test_a_disk_that_is_full_is_told_in_one_sentence_and_nothing_else(tmp_path):
+    tile = Tile(0, 0, Window(0, 0, 300, 200), Window(0, 0, 300, 200))
+    valid = np.random.default_rng(0).random((200, 300)) < 0.5
+    store = TileStore(tmp_path)
+    with files_end_at(1000), pytest.raises(EngineError, match="The disk is full"):
+        store.put(StoredTile(tile, Answer((), None), PackedMask.of(valid)))
+    gc.collect()
+    assert (0, 0) not in store
