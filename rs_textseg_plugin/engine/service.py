@@ -18,7 +18,7 @@ from rs_textseg_plugin.engine.disk.full_disk import full_disk, is_full
 from rs_textseg_plugin.engine.job.answering import memory_exhausted
 from rs_textseg_plugin.engine.job.job import run_job
 from rs_textseg_plugin.engine.job.plan import Plan, make_plan
-from rs_textseg_plugin.engine.job.run import Run, WarmEngine
+from rs_textseg_plugin.engine.job.run import ActiveRun, WarmEngine
 from rs_textseg_plugin.engine.job.scratch import scratch_folder
 from rs_textseg_plugin.engine.loading.model_cache import ModelCache
 from rs_textseg_plugin.engine.pipelines.observations import ObservationCache
@@ -81,7 +81,7 @@ class Engine:
         with gdal_settings(), scratch_folder() as scratch:
             tiles = open_scene_tiles(scene, settings.view, settings.view_px)
             with tiles.reader:
-                run = Run(plan, tiles, control, warm, scratch, datetime.now(timezone.utc))
+                run = ActiveRun(plan, tiles, control, warm, scratch, datetime.now(timezone.utc))
                 with closing(run_job(run)) as events:
                     yield from events
 

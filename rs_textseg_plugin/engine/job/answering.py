@@ -17,7 +17,7 @@ from rs_textseg_plugin.contract.grid import TileGrid
 from rs_textseg_plugin.engine.answers.answer import Answer
 from rs_textseg_plugin.engine.answers.placed import place_answer, window_of_data
 from rs_textseg_plugin.engine.compute.device import is_memory_error
-from rs_textseg_plugin.engine.job.run import MODELS_SHARE, Run
+from rs_textseg_plugin.engine.job.run import MODELS_SHARE, ActiveRun
 from rs_textseg_plugin.engine.mosaic.mosaic import Mosaic
 from rs_textseg_plugin.engine.pipelines.inputs import PhraseContext, PipelineInputs
 from rs_textseg_plugin.engine.pipelines.protocol import AsksModel, Pipeline
@@ -26,7 +26,7 @@ from rs_textseg_plugin.engine.raster.reader import TileImage, prefetched
 _MOST_TILES = 1_000_000  # weeks on any machine; more is a slip of the pen in a resolution
 
 
-def load_pipeline(run: Run) -> Pipeline[Any]:
+def load_pipeline(run: ActiveRun) -> Pipeline[Any]:
     """Return the method, loaded; where models do not fit, without those of earlier queries, and then on the CPU."""
     while True:
         try:
@@ -41,14 +41,14 @@ def load_pipeline(run: Run) -> Pipeline[Any]:
         _empty_gpu_cache()
 
 
-def _loaded(run: Run) -> Pipeline[Any]:
+def _loaded(run: ActiveRun) -> Pipeline[Any]:
     plan, warm = run.plan, run.warm
     context = PhraseContext(plan.request.query.phrase, run.reader.grid, warm.api_key)
     inputs = PipelineInputs(plan.info, plan.values, plan.legend, plan.models, warm.models, run.control, context)
     return warm.find_load(plan.info.name)(inputs)
 
 
-def make_tile_grid(run: Run) -> TileGrid:
+def make_tile_grid(run: ActiveRun) -> TileGrid:
     """Return the tiles of a run.
 
     Raises:
@@ -67,7 +67,7 @@ def make_tile_grid(run: Run) -> TileGrid:
 
 
 def answer_tiles(
-    run: Run, pipeline: Pipeline[Any], grid: TileGrid, mosaic: Mosaic
+    run: ActiveRun, pipeline: Pipeline[Any], grid: TileGrid, mosaic: Mosaic
 ) -> Generator[Event, None, list[str]]:
     """Send every tile through the models and into the mosaic; the generator's value is what to say of it."""
     tiles = list(grid.tiles(run.reader.extent))
@@ -102,12 +102,12 @@ def warnings(notes: Sequence[str]) -> Generator[Event, None, None]:
     yield from (Warned(note) for note in notes)
 
 
-def _names_found(run: Run, answer: Answer) -> list[str]:
+def _names_found(run: ActiveRun, answer: Answer) -> list[str]:
     positives = run.plan.request.query.positives
     return [positives[label].name for label in answer.found if 0 <= label < len(positives)]
 
 
-def _answer(run: Run, pipeline: Pipeline[Any], image: TileImage) -> Answer:
+def _answer(run: ActiveRun, pipeline: Pipeline[Any], image: TileImage) -> Answer:
     """Run the models over the part of a tile that holds data, with less at a time whenever memory runs out."""
     part, size = window_of_data(image.valid), (image.window.height, image.window.width)
     seen = image if (part.height, part.width) == size else image.cut(part)
@@ -122,7 +122,7 @@ def _answer(run: Run, pipeline: Pipeline[Any], image: TileImage) -> Answer:
         _give_something_up(run, pipeline, problem)
 
 
-def _observation(run: Run, pipeline: Pipeline[Any], image: TileImage) -> Any:
+def _observation(run: ActiveRun, pipeline: Pipeline[Any], image: TileImage) -> Any:
     """Return the observation of a tile: remembered from an earlier question, or computed."""
     plan, control, file_state = run.plan, run.control, run.reader.file_state
     if file_state is None:  # nobody would notice that the raster has changed
@@ -135,7 +135,7 @@ def _observation(run: Run, pipeline: Pipeline[Any], image: TileImage) -> Any:
     return run.warm.observations.get_or_make(key, lambda: pipeline.observe(image, control))
 
 
-def _give_something_up(run: Run, pipeline: Pipeline[Any], problem: str) -> None:
+def _give_something_up(run: ActiveRun, pipeline: Pipeline[Any], problem: str) -> None:
     """Make room: first the models of earlier queries go, then less is computed at once, or on the CPU."""
     budget, device = run.control.budget, run.control.device
     if not run.warm.models.release_unused() and not budget.shrink():

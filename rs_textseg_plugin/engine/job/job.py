@@ -7,7 +7,7 @@ from contextlib import ExitStack
 
 from rs_textseg_plugin.contract.events import Event, Progress
 from rs_textseg_plugin.engine.job.answering import answer_tiles, load_pipeline, make_tile_grid, warnings
-from rs_textseg_plugin.engine.job.run import Run
+from rs_textseg_plugin.engine.job.run import ActiveRun
 from rs_textseg_plugin.engine.job.writing import join_tiles, write_results
 from rs_textseg_plugin.engine.mosaic.mosaic import Mosaic
 from rs_textseg_plugin.engine.raster.file_state import changed_since
@@ -17,7 +17,7 @@ from rs_textseg_plugin.engine.results.output_lock import locked
 from rs_textseg_plugin.engine.results.vector_file import format_notes
 
 
-def run_job(run: Run) -> Generator[Event, None, None]:
+def run_job(run: ActiveRun) -> Generator[Event, None, None]:
     """Yield the events of a run, `Finished` at the end.
 
     Raises:
@@ -27,7 +27,7 @@ def run_job(run: Run) -> Generator[Event, None, None]:
         yield from _stages(run)
 
 
-def _stages(run: Run) -> Generator[Event, None, None]:
+def _stages(run: ActiveRun) -> Generator[Event, None, None]:
     plan, reader, output = run.plan, run.reader, run.plan.request.output
     check_room(output.class_scores, run.scratch, reader.extent, plan.legend.positives)
     first_notes = _first_notes(run)
@@ -60,7 +60,7 @@ def _stages(run: Run) -> Generator[Event, None, None]:
         yield from write_results(run, scene, pipeline, class_scores, (first_notes, late_notes), open_files)
 
 
-def _notes_on_changes(run: Run) -> list[str]:
+def _notes_on_changes(run: ActiveRun) -> list[str]:
     """Return what to say of files that were changed while the raster was read."""
     changed = changed_since(run.reader.file_state or ())
     if not changed:
@@ -68,7 +68,7 @@ def _notes_on_changes(run: Run) -> list[str]:
     return [f"{changed[0]} was changed during the run, so the result may mix what it held before and after: run again."]
 
 
-def _first_notes(run: Run) -> list[str]:
+def _first_notes(run: ActiveRun) -> list[str]:
     """Return the notes on raster, format and models that stand first in a result."""
     plan, grid = run.plan, run.reader.grid
     about_format = format_notes(plan.request.output.path, grid.crs_wkt, plan.request.query.text)

@@ -37,7 +37,7 @@ class WarmEngine:
 
 
 @dataclass(frozen=True)
-class Run:
+class ActiveRun:
     """A run on its way.
 
     Attributes:

@@ -11,7 +11,7 @@ from rs_textseg_plugin.contract.events import ClassSummary, Event, Finished, Pro
 from rs_textseg_plugin.engine.compute.device import describe
 from rs_textseg_plugin.engine.job.answering import warnings
 from rs_textseg_plugin.engine.job.provenance import picture_footer, provenance_json
-from rs_textseg_plugin.engine.job.run import JOINING_SHARE, MODELS_SHARE, Run
+from rs_textseg_plugin.engine.job.run import JOINING_SHARE, MODELS_SHARE, ActiveRun
 from rs_textseg_plugin.engine.mosaic.mosaic import LabelledScene, Mosaic
 from rs_textseg_plugin.engine.pipelines.protocol import AsksModel, Pipeline
 from rs_textseg_plugin.engine.results.absent_classes import leave_out_absent
@@ -25,7 +25,7 @@ from rs_textseg_plugin.engine.vlm.clicks_file import write_clicks
 _SPENT = MODELS_SHARE + JOINING_SHARE
 
 
-def join_tiles(run: Run, mosaic: Mosaic, open_files: ExitStack) -> Generator[Event, None, LabelledScene]:
+def join_tiles(run: ActiveRun, mosaic: Mosaic, open_files: ExitStack) -> Generator[Event, None, LabelledScene]:
     """Paint the scene; the generator's value is the labelled scene, which `open_files` closes."""
     total = max(mosaic.tile_count, 1)
     with closing(mosaic.finish()) as steps:
@@ -38,7 +38,7 @@ def join_tiles(run: Run, mosaic: Mosaic, open_files: ExitStack) -> Generator[Eve
     raise EngineError("The mosaic ended without a scene.")
 
 
-def choose_objects(run: Run, polygonizer: Polygonizer) -> Generator[Event, None, list[str]]:
+def choose_objects(run: ActiveRun, polygonizer: Polygonizer) -> Generator[Event, None, list[str]]:
     """Leave out what is taken as absent, and what a phrase does not refer to; the value is what to say of it."""
     settings, query, control = run.plan.settings, run.plan.request.query, run.control
     least_area_m2 = settings.polygons.min_area_m2
@@ -52,7 +52,7 @@ def choose_objects(run: Run, polygonizer: Polygonizer) -> Generator[Event, None,
 
 
 def write_results(
-    run: Run,
+    run: ActiveRun,
     scene: LabelledScene,
     pipeline: Pipeline[Any],
     class_scores: ClassScores,
@@ -89,7 +89,7 @@ def write_results(
     yield _finished(run, classes, [*first, *run.control.notes, *late], files.picture, placement)
 
 
-def _write_blocks(run: Run, polygonizer: Polygonizer, files: ResultFiles) -> Generator[Event, None, Tally]:
+def _write_blocks(run: ActiveRun, polygonizer: Polygonizer, files: ResultFiles) -> Generator[Event, None, Tally]:
     """Write the polygons and rasters; the value is the tally of classes."""
     tally, blocks = Tally(len(run.plan.legend.output)), polygonizer.blocks()
     for done, window in enumerate(blocks, start=1):
@@ -102,7 +102,7 @@ def _write_blocks(run: Run, polygonizer: Polygonizer, files: ResultFiles) -> Gen
 
 
 def _finished(
-    run: Run, classes: tuple[ClassSummary, ...], notes: list[str], picture: str, placement: Placement
+    run: ActiveRun, classes: tuple[ClassSummary, ...], notes: list[str], picture: str, placement: Placement
 ) -> Finished:
     output, models, place_of = run.plan.request.output, run.plan.models, placement.place_of
     return Finished(

@@ -87,3 +87,4 @@ def test_a_set_that_was_fetched_in_a_terminal_is_here_when_the_user_comes_back(q
     install(models_folder, "sam-l-clip-b16")
     form.activateWindow()
     qtbot.waitUntil(lambda: model.problems.models == "", timeout=1000)
+    assert form.models.combo.currentText() == "SAM ViT-L + CLIP ViT-B/16"

@@ -98,7 +98,7 @@ class StoredTensor:
 
 
 @dataclass(eq=False)
-class Instance:
+class PickledObject:
     """An object, as the name of its class and its attributes."""
 
     kind: Name
@@ -106,7 +106,7 @@ class Instance:
 
 
 def read_pickled(content: bytes | IO[bytes]) -> Any:
-    """Return what a pickle holds: containers, numbers, texts, `StoredTensor` and `Instance`.
+    """Return what a pickle holds: containers, numbers, texts, `StoredTensor` and `PickledObject`.
 
     Args:
         content: the pickle, or a file in memory at its first byte, which is left behind its last one.
@@ -225,12 +225,12 @@ class _Reader:
         _, name = self.pop(), self.pop()
         if not isinstance(name, Name):
             raise DamagedPickle("an object of no class")
-        self._stack.append(Instance(name))
+        self._stack.append(PickledObject(name))
 
     def _build(self, _: Any) -> None:
         state = self.pop()
         made = self._top(object)
-        if isinstance(made, Instance) and made.kind.is_of_script:
+        if isinstance(made, PickledObject) and made.kind.is_of_script:
             if not isinstance(state, dict) or not all(isinstance(key, str) for key in state):
                 raise HoldsCode(f"{made.kind.dotted}.__setstate__")
             made.attributes = state
@@ -294,7 +294,7 @@ def _made(name: Any, arguments: Any) -> Any:
     if module == _LISTS:
         return arguments[0] if arguments else []
     if name.dotted in _HARMLESS:
-        return Instance(name)
+        return PickledObject(name)
     raise HoldsCode(name.dotted)
 
 

@@ -27,8 +27,8 @@ from rs_textseg_plugin.engine.models.archives.opcodes import DamagedPickle
 from rs_textseg_plugin.engine.models.archives.pickled_tensors import (
     EndlessPickle,
     HoldsCode,
-    Instance,
     Name,
+    PickledObject,
     StoredTensor,
     read_pickled,
 )
@@ -87,7 +87,7 @@ class TorchZip:
         content = read_pickled(self.read("data.pkl"))
         if not self.is_torchscript:
             return content
-        if not isinstance(content, Instance):
+        if not isinstance(content, PickledObject):
             raise DamagedPickle("no module")
         return _script_weights(content, _Declared(self))
 
@@ -212,7 +212,7 @@ class _Declared:
         return frozenset(chain(*heads.values())) if len(heads) == 2 else None
 
 
-def _script_weights(root: Instance, declared: _Declared) -> dict[str, StoredTensor]:
+def _script_weights(root: PickledObject, declared: _Declared) -> dict[str, StoredTensor]:
     """Return the parameters and buffers of a module and those in it, as its state dict calls them."""
     if not root.kind.is_of_script:
         raise HoldsCode(root.kind.dotted)
@@ -226,7 +226,7 @@ def _script_weights(root: Instance, declared: _Declared) -> dict[str, StoredTens
             seen += 1
             if isinstance(value, StoredTensor) and (names is None or name in names):
                 weights[prefix + name] = value
-            elif isinstance(value, Instance):
+            elif isinstance(value, PickledObject):
                 waiting.append((f"{prefix}{name}.", value))
         if seen > _MOST_OBJECTS or len(prefix) > _LONGEST_PATH:
             raise DamagedPickle("modules without end")
