@@ -25,7 +25,7 @@ from rs_textseg_plugin.contract.query import Query, parse_class_list
 from rs_textseg_plugin.contract.recipe import Recipe
 from rs_textseg_plugin.contract.request import Output, Request
 from rs_textseg_plugin.contract.scene import Scene
-from rs_textseg_plugin.contract.text.phrase import parse_referring
+from rs_textseg_plugin.contract.text.phrase import parse_referring_expression
 from rs_textseg_plugin.engine.answers.answer import Answer
 from rs_textseg_plugin.engine.service import Engine
 from stage import ROOT
@@ -153,7 +153,7 @@ def test_planted_a_phrase_finds_exactly_the_polygons_that_the_truth_says(
     truth = planted()[0]
     answer = {shape.normalize() for shape in expected(truth)}
     assert 0 < len(answer) < len(truth[name]) or name == "ship"
-    shapes = found(planted_engine, parse_referring(phrase), tmp_path, tile_px=512, overlap_px=64)
+    shapes = found(planted_engine, parse_referring_expression(phrase), tmp_path, tile_px=512, overlap_px=64)
     assert list(shapes) == [name]
     assert {shapely.simplify(shape, 0).normalize() for shape in shapes[name]} == {
         shapely.simplify(shape, 0).normalize() for shape in answer
@@ -187,7 +187,7 @@ def seen(demo_engine, tmp_path_factory) -> Shapes:
 def test_real_a_phrase_picks_those_of_the_polygons_that_geometry_picks(demo_engine, seen, tmp_path, phrase, expected):
     answer = expected(*(seen[name] for name in ("building", "water", "road", "grass")))
     assert 0 < len(answer) < len(seen["building"])
-    shapes = found(demo_engine, parse_referring(phrase), tmp_path, **LOOK)
+    shapes = found(demo_engine, parse_referring_expression(phrase), tmp_path, **LOOK)
     assert list(shapes) == ["building"]
     assert {shape.normalize() for shape in shapes["building"]} == {shape.normalize() for shape in answer}
 
@@ -200,13 +200,13 @@ def test_real_a_distance_parts_the_polygons_that_lie_nearer_from_those_that_lie_
     answer = [x for x in seen["building"] if near(x, seen["water"], metres) == (not word)]
     assert 0 < len(answer) < len(seen["building"])
     phrase = f"building {word}within {metres} m of water and within 1 km of a road and within 1 km of grass"
-    shapes = found(demo_engine, parse_referring(phrase), tmp_path, **LOOK)
+    shapes = found(demo_engine, parse_referring_expression(phrase), tmp_path, **LOOK)
     assert {shape.normalize() for shape in shapes["building"]} == {shape.normalize() for shape in answer}
 
 
 def test_real_where_the_demo_models_see_well_the_phrase_finds_what_the_truth_says(demo_engine, tmp_path):
     phrase = "the westernmost water near a building and near a road and outside grass"
-    (shape,) = found(demo_engine, parse_referring(phrase), tmp_path, **LOOK)["water"]
+    (shape,) = found(demo_engine, parse_referring_expression(phrase), tmp_path, **LOOK)["water"]
     box = shapely.box(PLACE.xmin, PLACE.ymin, PLACE.xmax, PLACE.ymax)
     (truth,) = least([water for water in planted()[0]["water"] if water.intersects(box)], east)
     truth = truth.intersection(box)

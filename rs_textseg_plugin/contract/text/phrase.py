@@ -142,7 +142,7 @@ def read_phrase(text: str) -> ParsedPhrase:
     return ParsedPhrase(target, tuple(relations))
 
 
-def parse_referring(text: str) -> Query:
+def parse_referring_expression(text: str) -> Query:
     """Return a query that looks for everything a phrase names, the target first; the phrase goes with it.
 
     Raises:
@@ -164,7 +164,7 @@ def parse_phrase_for(info: PipelineInfo, text: str) -> Query:
     if info.takes == "phrase":
         return parse_phrase(text)
     if info.answers_phrases:
-        return parse_referring(text)
+        return parse_referring_expression(text)
     raise QueryError(
         f"The pipeline {info.name} answers class lists, no phrases: give a class list, or choose another pipeline."
     )

@@ -40,11 +40,11 @@ def heat_of(
     if redundant == "empty":
         return np.einsum("nhwd,ad->nahw", patches, words - empty, optimize=True)
     alike = np.einsum("nhwd,ad->nahw", patches, words, optimize=True)
-    weighted = _presence(features, words)[:, :, None, None] * alike
+    weighted = _word_weights(features, words)[:, :, None, None] * alike
     return weighted - weighted.mean(axis=1, keepdims=True)
 
 
-def _presence(features: DenseFeatures, words: NDArray[np.float32]) -> NDArray[np.float32]:
+def _word_weights(features: DenseFeatures, words: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return how much each word is restrained or raised in each window, ``(n, A)``, 1 on average."""
     exponent = np.exp(_PRESENCE_SHARPNESS * (features.globals.astype(np.float32) @ words.T))
     share: NDArray[np.float32] = exponent / exponent.mean(axis=1, keepdims=True)

@@ -61,7 +61,7 @@ def _stages(run: ActiveRun) -> Generator[Event, None, None]:
 
 
 def _notes_on_changes(run: ActiveRun) -> list[str]:
-    """Return what to say of files that were changed while the raster was read."""
+    """Note on the first file that changed while the raster was read; an empty list if none did."""
     changed = changed_since(run.reader.file_state or ())
     if not changed:
         return []

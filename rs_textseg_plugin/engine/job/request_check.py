@@ -29,7 +29,7 @@ def check_request(request: Request) -> None:
 
 
 def _other_inputs(request: Request) -> list[str]:
-    """Return what a run reads beside the raster: the folder of the models, and what parameters name."""
+    """Texts of a request that may name an input file beside the raster: the models, and values of parameters."""
     values = [request.recipe.models, *request.recipe.chosen_parameters.values()]
     return [value.strip() for value in values if isinstance(value, str) and value.strip()]
 

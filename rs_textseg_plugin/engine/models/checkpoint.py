@@ -159,7 +159,7 @@ def _read(path: Path, head: bytes) -> dict[str, Tensor]:
 
 
 def _described(path: Path, head: bytes) -> dict[str, StoredTensor]:
-    """Return what a file of torch says of its tensors, after a look whether their numbers are there."""
+    """Tensors of a torch file by name, as its header describes them; their bytes are checked to be there."""
     if head.startswith(_PICKLE) and not head.startswith(_TORCH_PICKLE):
         raise ModelError(
             f"The file {path} is a plain Python pickle, which may run code when it is opened, and was not opened: "

@@ -16,7 +16,7 @@ import pyogrio
 from rs_textseg_plugin.contract.errors import OutputError
 from rs_textseg_plugin.contract.request import Output
 from rs_textseg_plugin.engine.raster.file_state import files_of_raster
-from rs_textseg_plugin.engine.results.placement import group_places
+from rs_textseg_plugin.engine.results.placement import part_paths
 from rs_textseg_plugin.engine.results.vector_file import DRIVERS, LAYER, SHAPEFILE_SUFFIXES
 
 _PROBE = ".rs_textseg_"  # a hidden file, there for an instant
@@ -44,7 +44,7 @@ def check_output(output: Output, raster: str = "", others: Iterable[str] = ()) -
     for target in targets:
         if raster and os.path.realpath(target) == os.path.realpath(raster):
             raise OutputError(f"The output {target} is the raster that is segmented: give it another name.")
-        for place in sorted(all_places(target)):
+        for place in sorted(output_paths(target)):
             _check_name(target, place)
             _check_not_read(target, place, inputs)
             _check_not_among(target, place, read)
@@ -52,10 +52,10 @@ def check_output(output: Output, raster: str = "", others: Iterable[str] = ()) -
     _check_other_layers(path)
 
 
-def all_places(target: Path) -> set[Path]:
+def output_paths(target: Path) -> set[Path]:
     """Return where the files of an output lie, links followed: several for a Shapefile."""
     suffixes = (target.suffix, *SHAPEFILE_SUFFIXES) if target.suffix.lower() == ".shp" else (target.suffix,)
-    return {place for suffix in suffixes for place in group_places(target, suffix)}
+    return {place for suffix in suffixes for place in part_paths(target, suffix)}
 
 
 def _check_suffixes(output: Output) -> None:

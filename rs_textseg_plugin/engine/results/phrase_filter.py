@@ -46,7 +46,7 @@ def apply_phrase(query: Query, polygonizer: Polygonizer, grid: PixelGrid, contro
     Traces the scene once more than it is written, and holds all its polygons at a time.
 
     Args:
-        query: with a phrase that `parse_referring` read, or with none.
+        query: with a phrase that `parse_referring_expression` read, or with none.
         polygonizer: of the scene, before its blocks are written.
         grid: the working grid.
         control: is asked before each block.

@@ -90,14 +90,14 @@ class Placement:
         group = _Group(target, Path(os.path.realpath(target)))
         self._groups.append(group)
         for suffix, file in {**(parts or {}), target.suffix: source}.items():
-            for place in group_places(target, suffix):
+            for place in part_paths(target, suffix):
                 copy = _unused_name(place.parent)
                 group.copies.append((copy, place))
                 try:
                     _copy(file, copy)
                 except OSError as error:
                     raise _refused(target, error) from error
-        group.stale = [place for suffix in stale for place in group_places(target, suffix)]
+        group.stale = [place for suffix in stale for place in part_paths(target, suffix)]
 
     def commit(self) -> None:
         """Let every file take its place, each in one step where the system can.
@@ -137,7 +137,7 @@ class Placement:
             time.sleep(_PAUSE_S)
 
 
-def group_places(target: Path, suffix: str) -> set[Path]:
+def part_paths(target: Path, suffix: str) -> set[Path]:
     """Return where the part of a target with a suffix lies, links followed: its own, and the target's.
 
     The two differ where only some of the parts are links.

@@ -34,7 +34,7 @@ class VlmForm(QGroupBox):
         self._model = model
         self._make_widgets()
         layout = QVBoxLayout(self)
-        layout.addLayout(self._places())
+        layout.addLayout(self._place_buttons())
         self.pages = {ENDPOINT: self._endpoint_page(), FOLDER: self._folder_page()}
         for widget in (*self.pages.values(), self.problem):
             layout.addWidget(widget)
@@ -76,7 +76,7 @@ class VlmForm(QGroupBox):
         self.take_back.setToolTip(tr("Ask again before pictures are sent to this address"))
         self.problem = ProblemLabel("vlmProblem")
 
-    def _places(self) -> QHBoxLayout:
+    def _place_buttons(self) -> QHBoxLayout:
         layout = QHBoxLayout()
         for place, button in self.places.items():
             button.setObjectName(f"vlm_{place}")

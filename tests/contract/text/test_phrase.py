@@ -13,7 +13,7 @@ from rs_textseg_plugin.contract.text.phrase import (
     ParsedPhrase,
     Relation,
     parse_phrase_for,
-    parse_referring,
+    parse_referring_expression,
     read_phrase,
 )
 
@@ -105,13 +105,13 @@ def test_a_reading_says_in_words_how_it_was_read():
 
 
 def test_a_query_looks_for_everything_that_is_named_once_and_for_the_target_first():
-    query = parse_referring("House|villa near a road, not near house and inside Road|street")
+    query = parse_referring_expression("House|villa near a road, not near house and inside Road|street")
     assert [spec.aliases for spec in query.positives] == [("House", "villa"), ("road",)]
     assert query.phrase == query.text == "House|villa near a road, not near house and inside Road|street"
 
 
 def test_what_separates_classes_does_not_separate_a_phrase():
-    query = parse_referring("red, old; house near a -road")
+    query = parse_referring_expression("red, old; house near a -road")
     assert [spec.name for spec in query.positives] == ["red old house", "road"]
 
 

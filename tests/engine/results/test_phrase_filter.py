@@ -19,7 +19,7 @@ from rs_textseg_plugin.contract.query import parse_class_list
 from rs_textseg_plugin.contract.recipe import Recipe
 from rs_textseg_plugin.contract.request import Output, Request
 from rs_textseg_plugin.contract.scene import Scene
-from rs_textseg_plugin.contract.text.phrase import parse_referring, read_phrase
+from rs_textseg_plugin.contract.text.phrase import parse_referring_expression, read_phrase
 from rs_textseg_plugin.engine.results.phrase_filter import SceneObjects, _in_metres, choose
 from rs_textseg_plugin.engine.results.vector_file import PROVENANCE_KEY
 from rs_textseg_plugin.engine.service import Engine
@@ -146,7 +146,7 @@ def run(tmp_path, tiny_models, query):
 
 
 def test_the_result_holds_what_the_phrase_refers_to_and_nothing_else(tmp_path, tiny_models):
-    query = parse_referring("the largest house within 20 m of a road")
+    query = parse_referring_expression("the largest house within 20 m of a road")
     events, found, labels = run(tmp_path, tiny_models, query)
     ((name, shape),) = found
     assert (name, shape.bounds) == ("house", (500010, 4999910, 500050, 4999940))
@@ -163,11 +163,11 @@ def test_the_result_holds_what_the_phrase_refers_to_and_nothing_else(tmp_path, t
 
 
 def test_a_phrase_that_nothing_fits_gives_an_empty_result_and_says_what_was_not_understood(tmp_path, tiny_models):
-    events, found, labels = run(tmp_path, tiny_models, parse_referring("house inside a road"))
+    events, found, labels = run(tmp_path, tiny_models, parse_referring_expression("house inside a road"))
     assert found == []
     assert not labels.any()
     assert any("3 x 'house', 1 x 'road'; 0 of them fit" in note for note in events[-1].notes)
-    events, *_ = run(tmp_path, tiny_models, parse_referring("house left of a tree"))
+    events, *_ = run(tmp_path, tiny_models, parse_referring_expression("house left of a tree"))
     assert any("Not understood as geometry: 'left'" in note for note in events[-1].notes)
 
 
@@ -179,4 +179,4 @@ def test_a_class_list_holds_everything_and_no_note_of_a_phrase(tmp_path, tiny_mo
 
 def test_a_phrase_with_nothing_to_look_for_is_refused_before_anything_is_read():
     with pytest.raises(QueryError):
-        parse_referring("near a road")
+        parse_referring_expression("near a road")

@@ -9,7 +9,7 @@ from qgis.core import QgsLayerTreeGroup, QgsProject, QgsRasterLayer
 from rs_textseg_plugin.contract.errors import OutputError
 from rs_textseg_plugin.contract.events import Finished
 from rs_textseg_plugin.contract.request import Request
-from rs_textseg_plugin.contract.text.phrase import parse_referring
+from rs_textseg_plugin.contract.text.phrase import parse_referring_expression
 from rs_textseg_plugin.host.layers.result_layers import GROUP_NAME, REQUEST_PROPERTY, add_rasters, add_result
 from rs_textseg_plugin.runtime.worker_process import WorkerProcessClient
 
@@ -172,7 +172,7 @@ def test_a_raster_that_cannot_be_loaded_is_told_with_its_path(project, make_requ
 
 
 def test_the_result_of_a_phrase_has_the_class_that_it_asks_for(project, run):
-    query = parse_referring("house near a road")
+    query = parse_referring_expression("house near a road")
     finished, request = run("house, road")
     request = replace(request, query=query)
     layer = add_result(project, finished, request)

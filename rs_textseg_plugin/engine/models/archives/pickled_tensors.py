@@ -106,7 +106,7 @@ class PickledObject:
 
 
 def read_pickled(content: bytes | IO[bytes]) -> Any:
-    """Return what a pickle holds: containers, numbers, texts, `StoredTensor` and `PickledObject`.
+    """Value of a pickle, made of containers, numbers, texts, `StoredTensor` and `PickledObject`.
 
     Args:
         content: the pickle, or a file in memory at its first byte, which is left behind its last one.
@@ -285,7 +285,12 @@ def _storage(identity: Any) -> Storage:
 
 
 def _made(name: Any, arguments: Any) -> Any:
-    """Return what calling a name would have made."""
+    """Stand-in for the value of a call in a pickle; only builders of this module run.
+
+    Raises:
+        DamagedPickle: the call has no name or no arguments.
+        HoldsCode: the name is not one that checkpoints need.
+    """
     if not isinstance(name, Name) or not isinstance(arguments, tuple):
         raise DamagedPickle("a call of nothing")
     module = name.dotted.rpartition(".")[0]

@@ -79,7 +79,7 @@ class TorchZip:
         return f"{self._root}/constants.pkl" in self._entries
 
     def content(self) -> Any:
-        """Return what the pickle holds; of TorchScript the tensors by their names.
+        """The pickle's value as `read_pickled` gives it; for TorchScript the tensors by their names.
 
         Raises:
             HoldsCode: the pickle asks for more than tensors.

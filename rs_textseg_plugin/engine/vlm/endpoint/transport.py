@@ -64,10 +64,10 @@ class _LimitedStream(httpx2.AsyncByteStream):
 
 
 def _unpacker(coding: str) -> Callable[[bytes, int], bytes]:
-    """Return what unpacks a part of an answer, to at most so many bytes.
+    """Function that unpacks a part of an answer, to at most as many bytes as its second argument.
 
     Raises:
-        UnknownCoding: nothing here does.
+        UnknownCoding: no function here reads this coding.
     """
     if coding in ("", "identity"):
         return lambda part, most: part[:most]

@@ -91,7 +91,7 @@ def _shortened(sentences: list[str]) -> Iterator[str]:
 
 def _mended(answers: list[Fields], frame: Size) -> tuple[list[Fields], list[str]]:
     """Return an answer with its places in the model's frame, x before y, and what was changed for that."""
-    places = [place for fields in answers for place in fields.places]
+    places = [place for fields in answers for place in fields.coordinates]
     if places and _are_fractions(answers, places, frame):
         answers = [_moved(fields, lambda place: (place[0] * frame[0], place[1] * frame[1])) for fields in answers]
         return answers, ["All places of the answer are from 0 to 1: they were read as fractions of the picture."]

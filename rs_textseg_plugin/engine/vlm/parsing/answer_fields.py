@@ -53,8 +53,8 @@ class Fields:
     faults: list[str] = field(default_factory=list)
 
     @property
-    def places(self) -> list[Point]:
-        """All places: the box's corners and the points."""
+    def coordinates(self) -> list[Point]:
+        """All coordinates: the box's corners and the points."""
         return [*(self.box or ()), *self.inside, *self.outside]
 
 
