@@ -17,6 +17,9 @@ from rs_textseg_plugin.engine.cli.word_lists import add_word_lists
 
 _MAY_BEGIN_WITH_A_DASH = ("--text", "--phrase", "--extent", "--nodata", "--param")
 
+# What the loader of glibc says of a library that does not fit into the memory that a process may take.
+_NO_ROOM_FOR_A_LIBRARY = ("failed to map segment", "cannot map zero-fill pages", "annot allocate memory")
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; return its exit status: 0 done, 2 bad input, 1 failed, 130 cancelled."""
@@ -29,6 +32,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except TextSegError as error:
         print(f"{error}", file=sys.stderr)
         return error.exit_status
+    except (ImportError, MemoryError) as error:
+        if isinstance(error, ImportError) and not any(words in str(error) for words in _NO_ROOM_FOR_A_LIBRARY):
+            raise
+        reason = str(error).splitlines()[0] if str(error) else "no details"
+        print(f"Memory ran out while the engine started ({reason}): raise the limit of memory.", file=sys.stderr)
+        return 1
 
 
 def _open_standard_streams() -> None:

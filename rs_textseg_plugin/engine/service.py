@@ -13,6 +13,7 @@ from rs_textseg_plugin.contract.events import Event, Finished
 from rs_textseg_plugin.contract.request import Request
 from rs_textseg_plugin.contract.server.api_key import key_from_environment
 from rs_textseg_plugin.engine.compute.device import Budget, is_memory_error
+from rs_textseg_plugin.engine.compute.native_memory import reserve_native_memory
 from rs_textseg_plugin.engine.compute.run_control import RunControl
 from rs_textseg_plugin.engine.disk.full_disk import full_disk, is_full
 from rs_textseg_plugin.engine.job.answering import memory_exhausted
@@ -58,6 +59,7 @@ class Engine:
             EngineError: memory or disk ran out.
         """
         started = time.monotonic()
+        reserve_native_memory()
         plan = make_plan(request)
         control = RunControl(Budget(plan.device, plan.dtype), should_stop)
         control.check()  # it may have been cancelled while it waited for its turn

@@ -43,3 +43,14 @@ def test_a_run_that_needs_more_than_there_is_ends_well_with_smaller_batches(tmp_
     assert ended.returncode == 0, ended.stderr[-2000:]
     assert "Memory ran out on cpu: batches were made 2 times smaller." in ended.stdout
     assert out.exists()
+
+
+def test_an_engine_that_may_take_too_little_to_start_says_so_without_a_traceback(tmp_path):
+    command = f"ulimit -v 700000; exec {sys.executable} -m rs_textseg_plugin.engine segment none.tif --text road"
+    ended = subprocess.run(
+        ["sh", "-c", f"{command} --out {tmp_path / 'out.gpkg'}"],
+        cwd=STAGED, capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert ended.returncode == 1
+    assert ended.stderr.splitlines()[-1].startswith("Memory ran out while the engine started (")
+    assert "Traceback" not in ended.stderr
