@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -13,6 +14,7 @@ from rs_textseg_plugin.contract.folders import data_home, package_file
 from rs_textseg_plugin.contract.recipe import ParameterValue, Values
 
 _MOST_MANIFEST_BYTES = 1_000_000
+_SHA256 = re.compile("[0-9a-f]{64}")
 MANIFEST = "models.json"  # beside the checkpoints of a set; optional for a folder of published files
 
 
@@ -24,10 +26,13 @@ class ModelFile:
         role: ``sam``, ``clip``, ...
         name: path inside the set's folder, with slashes.
         url: where it is fetched from; empty for imported files.
-        sha256: hexadecimal digest or its beginning; empty: not known.
-        size_bytes: size of the file, 0 if not known.
+        sha256: hexadecimal digest, all 64 digits; empty: no public source states it.
+        size_bytes: exact size of the file; 0: no public source states it.
         licence: of the weights.
+        licence_url: where its text is; empty: it is one that everybody knows.
+        needs_acceptance: whether the licence restricts who may use the weights for what, so that the user accepts it.
         source: page that describes them.
+        stated_by: public pages, independent of each other, that state address, digest and size.
         architecture: open_clip's name, where the weights alone do not tell.
         beside: files in the same folder that are read with it: configuration, tokenizer and the like.
     """
@@ -38,7 +43,10 @@ class ModelFile:
     sha256: str = ""
     size_bytes: int = 0
     licence: str = ""
+    licence_url: str = ""
+    needs_acceptance: bool = False
     source: str = ""
+    stated_by: tuple[str, ...] = ()
     architecture: str = ""
     beside: tuple[ModelFile, ...] = ()
 
@@ -49,10 +57,11 @@ class ModelFile:
         Files beside it have a name, a size and a digest of their own. All else is that of the file.
 
         Raises:
-            ValueError: the name is no path inside a folder.
+            ValueError: the name is no path inside a folder, or the digest is none.
             TypeError, KeyError: a field is missing or unknown.
         """
-        given = {**data, "sha256": str(data.get("sha256", "")).replace(" ", "").lower()}
+        given = {**data, "sha256": _digest_in(data.get("sha256", ""))}
+        given["stated_by"] = tuple(data.get("stated_by", ()))
         beside = given.pop("beside", ())
         file = cls(**given)
         _require_inside(file.name)
@@ -63,7 +72,12 @@ class ModelFile:
         if self.url:
             folders["url"] = _neighbour_of(self.url, data["name"])
         return replace(
-            ModelFile.from_json({**data, "role": self.role, **folders}), licence=self.licence, source=self.source
+            ModelFile.from_json({**data, "role": self.role, **folders}),
+            licence=self.licence,
+            licence_url=self.licence_url,
+            needs_acceptance=self.needs_acceptance,
+            source=self.source,
+            stated_by=self.stated_by,
         )
 
     @property
@@ -109,9 +123,24 @@ class ModelSet:
         )
 
     @property
+    def all_files(self) -> tuple[ModelFile, ...]:
+        """Every file that has to be there, in the order in which they are fetched."""
+        return tuple(file for checkpoint in self.files for file in checkpoint.with_beside)
+
+    @property
     def size_bytes(self) -> int:
-        """Sum of the files' sizes."""
-        return sum(file.size_bytes for checkpoint in self.files for file in checkpoint.with_beside)
+        """Sum of the files' sizes, as far as they are known."""
+        return sum(file.size_bytes for file in self.all_files)
+
+    @property
+    def is_size_known(self) -> bool:
+        """Whether the sizes of all files are known."""
+        return all(file.size_bytes for file in self.all_files)
+
+    @property
+    def unverified(self) -> tuple[ModelFile, ...]:
+        """The files that are to be fetched and whose digest no public source states."""
+        return tuple(file for file in self.all_files if file.url and not file.sha256)
 
 
 def _require_inside(name: object) -> None:
@@ -119,6 +148,18 @@ def _require_inside(name: object) -> None:
     kinds = (PurePosixPath(name), PureWindowsPath(name)) if isinstance(name, str) and "\0" not in name else ()
     if not name or not kinds or any(path.anchor or ".." in path.parts for path in kinds):
         raise ValueError(f"the file name {str(name)[:80]!r} does not lie inside the set's folder")
+
+
+def _digest_in(text: object) -> str:
+    """Return the digest that a text holds, without the spaces between its groups; empty for an empty text.
+
+    Raises:
+        ValueError: it is no whole SHA-256.
+    """
+    digest = str(text).replace(" ", "").lower()
+    if digest and not _SHA256.fullmatch(digest):
+        raise ValueError(f"{digest[:80]!r} is no SHA-256 of 64 hexadecimal digits: leave sha256 out if it is not known")
+    return digest
 
 
 def _neighbour_of(path: str, name: str) -> str:
@@ -190,8 +231,7 @@ def _read_set(data: Mapping[str, Any], files: tuple[ModelFile, ...]) -> ModelSet
 def is_installed(model_set: ModelSet) -> bool:
     """Whether every file of a catalogue set lies in its folder (their content is verified before loading)."""
     folder = set_folder(model_set.id)
-    files = [file for checkpoint in model_set.files for file in checkpoint.with_beside]
-    return folder is not None and all((folder / file.name).is_file() for file in files)
+    return folder is not None and all((folder / file.name).is_file() for file in model_set.all_files)
 
 
 def known_sets() -> dict[str, bool]:

@@ -20,12 +20,14 @@ from rs_textseg_plugin.contract.catalog import (
     set_folder,
     shipped_home,
 )
+from rs_textseg_plugin.contract.folders import PACKAGE_FOLDER
 from rs_textseg_plugin.contract.recipe import PIPELINES, Recipe, find_pipeline
 
 SETS = load_catalog()
 FETCHED = [entry for entry in SETS if not entry.is_demo]
-FILES = [(entry, file) for entry in SETS for one in entry.files for file in one.with_beside]
-ROLES = {role for info in PIPELINES.values() for role in (*info.roles, *info.optional_roles)}
+FILES = [(entry, file) for entry in SETS for file in entry.all_files]
+ROLES = {role for info in PIPELINES.values() for role in (*info.roles, *info.optional_roles)} | {"vlm"}
+WRITTEN = [shipped_home() / "demo" / MANIFEST, PACKAGE_FOLDER / "contract" / "catalog.json"]
 
 
 @pytest.fixture
@@ -53,27 +55,69 @@ def test_a_set_serves_known_pipelines_with_every_model_they_need_and_parameters_
             assert entry.paper
 
 
-def test_a_file_has_a_known_role_a_digest_a_size_and_a_licence(subtests):
+def test_a_digest_is_whole_or_absent_and_a_size_exact_or_absent(subtests):
+    def check(entry):
+        if "sha256" in entry:
+            assert re.fullmatch("[0-9a-f]{8}( [0-9a-f]{8}){7}", entry["sha256"])
+        if "size_bytes" in entry:
+            assert entry["size_bytes"] > 0
+            # A size of so many zeros was rounded, and the right file would be refused.
+            assert entry["size_bytes"] < 1000 or entry["size_bytes"] % 1000
+
+    for path in WRITTEN:
+        files = json.loads(path.read_text(encoding="utf-8"))["files"]
+        for file in files.values() if isinstance(files, dict) else files:
+            for entry in (file, *file.get("beside", ())):
+                with subtests.test(path.name, file=entry["name"]):
+                    check(entry)
+
+
+def test_a_file_has_a_known_role_a_licence_and_a_name_of_its_own(subtests):
     for entry, file in FILES:
         with subtests.test(entry.id, file=file.name):
             assert file.role in ROLES
-            assert re.fullmatch("[0-9a-f]{6,64}", file.sha256)
-            assert file.size_bytes > 0
             assert file.licence
+            assert not file.needs_acceptance or file.licence_url.startswith("https://")
             assert [other.name for _, other in FILES if _ is entry].count(file.name) == 1
 
 
-def test_a_file_is_fetched_over_https_keeps_its_name_and_has_a_page(subtests):
+def test_a_file_is_fetched_over_https_keeps_its_name_has_a_page_and_two_sources(subtests):
     for entry, file in FILES:
         if not entry.is_demo:
             with subtests.test(entry.id, file=file.name):
                 assert file.url.startswith("https://")
                 assert file.url.endswith("/" + file.name.rpartition("/")[2])
                 assert file.source.startswith("https://")
+                owners = {re.sub("(https://[^/]+/[^/]+)/.*", r"\1", stated) for stated in file.stated_by}
+                assert len(owners) >= 2
 
 
-def test_a_digest_in_groups_is_joined():
-    assert ModelFile.from_json({"role": "sam", "name": "a", "sha256": "5806E77C d80f8b59"}).sha256 == "5806e77cd80f8b59"
+def test_the_published_sams_and_clips_are_listed_with_the_digests_of_their_publishers(subtests):
+    by_name = {file.name: file for _, file in FILES}
+    for name, begins, size_bytes in (
+        ("sam_vit_b_01ec64.pth", "ec2df627", 375_042_383),
+        ("sam_vit_l_0b3195.pth", "3adcc431", 1_249_524_607),
+        ("sam_vit_h_4b8939.pth", "a7bf3b02", 2_564_550_879),
+        ("ViT-B-16.pt", "5806e77c", 350_837_078),
+        ("ViT-L-14.pt", "b8cca3fd", 932_768_134),
+    ):
+        with subtests.test(name):
+            assert by_name[name].sha256.startswith(begins)
+            assert by_name[name].size_bytes == size_bytes
+
+
+def test_text2seg_has_the_detector_of_its_released_code():
+    (entry,) = [entry for entry in SETS if entry.id == "text2seg-h"]
+    assert [file.name for file in entry.files if file.role == "detector"] == ["grounding-dino-tiny/model.safetensors"]
+
+
+def test_a_digest_in_groups_is_joined_and_the_beginning_of_one_is_refused(subtests):
+    digest = "5806E77C" + " d80f8b59" * 7
+    file = ModelFile.from_json({"role": "sam", "name": "a", "sha256": digest})
+    assert file.sha256 == "5806e77c" + "d80f8b59" * 7
+    for wrong in ("01ec64", digest[:-1], digest.replace("E", "g")):
+        with subtests.test(wrong), pytest.raises(ValueError, match="is no SHA-256 of 64 hexadecimal digits"):
+            ModelFile.from_json({"role": "sam", "name": "a", "sha256": wrong})
 
 
 def test_the_size_of_a_set_is_that_of_its_files():
@@ -83,13 +127,16 @@ def test_the_size_of_a_set_is_that_of_its_files():
 
 
 def test_files_beside_a_checkpoint_have_its_folder_address_and_licence():
-    beside = [{"name": "config.json", "size_bytes": 7, "sha256": "0A 0b"}]
+    beside = [{"name": "config.json", "size_bytes": 7, "sha256": "0A" * 32}]
+    licence = {"licence": "Own", "licence_url": "https://a.org/own", "needs_acceptance": True}
+    pages = {"source": "https://a.org", "stated_by": ["https://b.org", "https://c.org"]}
     data = {"role": "detector", "name": "dino/model.safetensors", "url": "https://a.org/x/model.safetensors",
-            "licence": "MIT", "source": "https://a.org", "beside": beside}  # fmt: skip
+            **licence, **pages, "beside": beside}  # fmt: skip
     config, model = ModelFile.from_json(data).with_beside
     assert config == ModelFile(
-        "detector", "dino/config.json", "https://a.org/x/config.json", "0a0b", 7, "MIT", "https://a.org"
-    )
+        "detector", "dino/config.json", "https://a.org/x/config.json", "0a" * 32, 7, **licence,
+        source="https://a.org", stated_by=("https://b.org", "https://c.org"),
+    )  # fmt: skip
     assert (model.name, model.beside) == ("dino/model.safetensors", (config,))
     (local,) = ModelFile.from_json({"role": "detector", "name": "model.safetensors", "beside": beside}).beside
     assert (local.name, local.url) == ("config.json", "")
@@ -97,7 +144,7 @@ def test_files_beside_a_checkpoint_have_its_folder_address_and_licence():
 
 def test_a_manifest_is_read(tmp_path):
     path = tmp_path / MANIFEST
-    files = [{"role": "sam", "name": "sam.pth", "sha256": "01ec64 ff"}, {"role": "clip", "name": "clip.pt"}]
+    files = [{"role": "sam", "name": "sam.pth", "sha256": "01ec64ff " * 8}, {"role": "clip", "name": "clip.pt"}]
     path.write_text(
         json.dumps({"id": "mine", "title": "Mine", "files": files, "pipelines": ["sam-clip"], "is_demo": True}),
         encoding="utf-8",
@@ -105,7 +152,7 @@ def test_a_manifest_is_read(tmp_path):
     entry = read_manifest(path)
     assert (entry.id, entry.title, entry.pipelines, entry.is_demo) == ("mine", "Mine", ("sam-clip",), True)
     assert [file.name for file in entry.files] == ["sam.pth", "clip.pt"]
-    assert entry.files[0].sha256 == "01ec64ff"
+    assert entry.files[0].sha256 == "01ec64ff" * 8
 
 
 def test_a_file_that_is_no_manifest_is_refused_with_its_path(subtests, tmp_path):
@@ -131,7 +178,7 @@ def test_a_set_is_installed_once_all_its_files_are_in_its_folder(subtests, home)
     for entry in FETCHED:
         with subtests.test(entry.id):
             (home / entry.id).mkdir()
-            for file in (file for one in entry.files for file in one.with_beside):
+            for file in entry.all_files:
                 assert not is_installed(entry)
                 (home / entry.id / file.name).parent.mkdir(exist_ok=True)
                 (home / entry.id / file.name).touch()

@@ -400,7 +400,7 @@ def test_models_of_an_earlier_query_make_room_before_anything_gets_smaller(truth
 
     engine = planted_engine(truth, scarce)
     weights = write_tiny_detector(tmp_path / "detector")
-    checkpoint = verified(weights, ModelFile("detector", weights.name))
+    checkpoint = verified(ModelFile("detector", weights.name), weights.parent)
     earlier = weakref.ref(engine.models.get(checkpoint, torch.device("cpu"), torch.float32))
     finished = list(engine.run(request_for(), never))[-1]
     assert len(seen) == 9
@@ -409,7 +409,7 @@ def test_models_of_an_earlier_query_make_room_before_anything_gets_smaller(truth
 
 def test_models_of_an_earlier_query_make_room_for_those_of_the_next(truth, request_for, tmp_path):
     weights = write_tiny_detector(tmp_path / "detector")
-    checkpoint = verified(weights, ModelFile("detector", weights.name))
+    checkpoint = verified(ModelFile("detector", weights.name), weights.parent)
 
     def load(inputs):
         if earlier() is not None:

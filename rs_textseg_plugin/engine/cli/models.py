@@ -13,6 +13,16 @@ def add_models(parser: argparse.ArgumentParser) -> None:
     listing.set_defaults(command=_list_models)
     fetching = actions.add_parser("fetch", help="download a set of the catalogue")
     fetching.add_argument("name")
+    fetching.add_argument(
+        "--from",
+        dest="mirror",
+        default="",
+        metavar="ADDRESS",
+        help="a folder of a server that holds the files under their names in the set; for sets that are verified",
+    )
+    fetching.add_argument(
+        "--accept-licence", action="store_true", help="accept a licence that restricts the use; it is remembered"
+    )
     fetching.set_defaults(command=_fetch_models)
     verifying = actions.add_parser("verify", help="check that a set or folder can be loaded")
     verifying.add_argument("name")
@@ -31,9 +41,9 @@ def _list_models(_: argparse.Namespace) -> int:
 
 
 def _fetch_models(options: argparse.Namespace) -> int:
-    from rs_textseg_plugin.engine.loading.sets import fetch_set
+    from rs_textseg_plugin.engine.loading.fetching import fetch_set
 
-    print(f"Fetched to {fetch_set(options.name)}")
+    print(f"Fetched to {fetch_set(options.name, options.mirror, options.accept_licence)}")
     return 0
 
 

@@ -37,6 +37,7 @@ def provenance_json(plan: Plan, control: RunControl, started: datetime, notes: S
             for role, checkpoint in plan.models.checkpoints.items()
         },
         "demo_models": plan.models.is_demo,
+        "unverified_models": [file.name for file in plan.models.unverified],
         "notes": list(notes),
     }
     return json.dumps(data, sort_keys=True)

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,6 +21,7 @@ from rs_textseg_plugin.contract.catalog import (
 )
 from rs_textseg_plugin.contract.errors import ModelError
 from rs_textseg_plugin.contract.recipe import ParameterValue
+from rs_textseg_plugin.engine.loading.records import recorded_digest
 from rs_textseg_plugin.engine.models.checkpoint import peek_keys_and_shapes
 from rs_textseg_plugin.engine.models.kinds import KINDS, checkpoint_role, kinds_in_words
 
@@ -80,9 +81,25 @@ class ResolvedSet:
         return self.described is not None and self.described.is_demo
 
     def notes(self, metres: float) -> list[str]:
-        """Return notes for the result on pixels of that size; none where they suit these models."""
-        note = self.described.note_on_resolution(metres) if self.described else ""
-        return [note] if note else []
+        """Return notes for the result: on pixels of that size where they do not suit, and on unverified files."""
+        if self.described is None:
+            return []
+        return [note for note in (self.described.note_on_resolution(metres), self._note_on_unverified()) if note]
+
+    @property
+    def unverified(self) -> tuple[ModelFile, ...]:
+        """Files of its checkpoints whose digest no public source states."""
+        listed = self.described.unverified if self.described else ()
+        return tuple(file for file in listed if file.role in self.checkpoints)
+
+    def _note_on_unverified(self) -> str:
+        if not self.unverified:
+            return ""
+        names = ", ".join(file.name for file in self.unverified)
+        return (
+            f"The model set {self.name!r} is unverified: no public source states the SHA-256 of {names}. "
+            "It is compared with the one of its first fetch."
+        )
 
     @property
     def identity(self) -> tuple[str, ...]:
@@ -186,28 +203,39 @@ def _only_one(name: str, folder: Path, role: str, files: tuple[ModelFile, ...]) 
     if len(fitting) > 1:
         names = ", ".join(file.name for file in fitting)
         raise ModelError(f"The folder {folder} holds several {role.upper()} checkpoints ({names}): keep one.")
-    return verified(folder / fitting[0].name, fitting[0])
+    return verified(fitting[0], folder)
 
 
-def verified(path: Path, listed: ModelFile) -> Checkpoint:
-    """Return the checkpoint after comparing it, and the files beside it, with its entry.
+def verified(listed: ModelFile, folder: Path) -> Checkpoint:
+    """Return the checkpoint after comparing it, and the files beside it, with its entry and the record of its fetch.
+
+    Args:
+        listed: its entry.
+        folder: of the set.
 
     Raises:
         ModelError: a file is missing, or its digest is another one.
     """
     for file in listed.beside:
-        _verified_digest(path.with_name(PurePosixPath(file.name).name), file)
-    return Checkpoint(listed.role, path, listed.architecture, _verified_digest(path, listed))
+        verified_digest(file, folder)
+    return Checkpoint(listed.role, folder / listed.name, listed.architecture, verified_digest(listed, folder))
 
 
-def _verified_digest(path: Path, listed: ModelFile) -> str:
+def verified_digest(listed: ModelFile, folder: Path) -> str:
+    """Return the hexadecimal SHA-256 of a file of a set after comparing it; what lies beside it is not looked at.
+
+    Raises:
+        ModelError: the file is missing, or its digest is another one.
+    """
+    path = folder / listed.name
     if not path.is_file():
         raise ModelError(f"The model file {path} is missing: fetch or copy it, or correct models.json.")
-    digest = file_digest(path)
-    if not digest.startswith(listed.sha256):
+    digest, expected = file_digest(path), listed.sha256 or recorded_digest(folder, listed.name)
+    if expected and digest != expected:
+        known = "listed" if listed.sha256 else "when it was fetched"
         raise ModelError(
             f"The model file {path} is not the file that is listed (SHA-256 {digest[:12]}..., "
-            f"listed {listed.sha256[:12]}...): it is damaged or another version, so remove it and fetch it again."
+            f"{known} {expected[:12]}...): it is damaged or another version, so remove it and fetch it again."
         )
     return digest
 

@@ -1,28 +1,24 @@
-"""What ``models list | fetch | verify | import`` do."""
+"""What ``models list | verify | import`` do."""
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from http.client import HTTPException
 from pathlib import Path
-from urllib.error import URLError
 
 import torch
 
 from rs_textseg_plugin.contract.catalog import (
-    ModelFile,
     ModelSet,
     is_installed,
     known_sets,
     load_catalog,
     models_home,
-    set_folder,
 )
-from rs_textseg_plugin.contract.errors import EngineError, ModelError
+from rs_textseg_plugin.contract.errors import ModelError
 from rs_textseg_plugin.contract.pipelines.vlm_sam import VLM_FOLDER
 from rs_textseg_plugin.contract.recipe import PIPELINES
-from rs_textseg_plugin.engine.loading.files import resolve_set, verified
+from rs_textseg_plugin.engine.loading.files import resolve_set
 from rs_textseg_plugin.engine.models.checkpoint import peek_keys_and_shapes
 from rs_textseg_plugin.engine.models.kinds import KINDS, checkpoint_role, kinds_in_words
 from rs_textseg_plugin.engine.vlm.qwen.qwen_folder import family_of, weight_files
@@ -31,67 +27,20 @@ from rs_textseg_plugin.engine.vlm.qwen.qwen_vl import load_qwen_vl
 
 def describe_sets() -> str:
     """Return a table of the catalogue's sets and the imported ones, one line each."""
-    rows = [f"Model sets ({models_home()}):"]
     listed = {entry.id: entry for entry in load_catalog()}
-    for name, here in known_sets().items():
-        entry = listed.get(name)
-        size = f"{entry.size_bytes / 1e9:.1f} GB, {_licences(entry)}" if entry else "imported"
-        title = f"  {entry.title}" if entry else ""
-        rows.append(f"  {name:16} {'here' if here else 'not fetched':12} {size}{title}")
-    return "\n".join(rows)
+    known = known_sets()
+    width = max(map(len, known))
+    rows = [f"  {name:{width}}  {_describe(is_here, listed.get(name))}" for name, is_here in known.items()]
+    return "\n".join([f"Model sets ({models_home()}):", *rows])
 
 
-def _licences(entry: ModelSet) -> str:
-    return " and ".join(dict.fromkeys(file.licence for file in entry.files))
-
-
-def fetch_set(name: str) -> Path:
-    """Download a catalogue set into its folder; files that are there and right stay; return the folder.
-
-    Raises:
-        ModelError: no such set, or a file that is not the one listed.
-        EngineError: the network or the disk failed.
-    """
-    entry = next((listed for listed in load_catalog() if listed.id == name), None)
+def _describe(is_here: bool, entry: ModelSet | None) -> str:
     if entry is None:
-        names = ", ".join(listed.id for listed in load_catalog())
-        raise ModelError(f"The catalogue has no model set {name!r} to fetch: choose one of {names}.")
-    folder = set_folder(name) or models_home() / name
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise EngineError(
-            f"The folder {folder} cannot be made ({error}): make room for it, "
-            "or name another place for models in RS_TEXTSEG_MODELS."
-        ) from error
-    for checkpoint in entry.files:
-        for file in checkpoint.with_beside:
-            fetch_file(file, folder)
-    return folder
-
-
-def fetch_file(file: ModelFile, folder: Path) -> Path:
-    """Download one file, checking its digest on the way; an interrupted download leaves nothing behind.
-
-    Raises:
-        ModelError: the content is another one than listed.
-        EngineError: the network or the disk failed.
-    """
-    target = folder / file.name
-    if target.is_file():
-        return verified(target, file).path
-    print(f"{file.name}: {file.size_bytes / 1e6:.3g} MB, {file.licence}, {file.source}")
-    try:
-        target.parent.mkdir(exist_ok=True)
-        torch.hub.download_url_to_file(file.url, str(target), hash_prefix=file.sha256 or None, progress=True)
-    except (URLError, HTTPException, OSError) as error:
-        raise EngineError(
-            f"{file.url} could not be fetched ({error}): check the connection and the proxy settings, or copy the "
-            f"file to {target} by hand."
-        ) from error
-    except RuntimeError as error:  # torch's word for a wrong digest
-        raise ModelError(f"{file.url} is not the listed file ({error}): the download was thrown away.") from error
-    return target
+        return f"{'here':23}  imported"
+    state = ("here" if is_here else "not fetched") + (", unverified" if entry.unverified else "")
+    size = f"{entry.size_bytes / 1e9:.1f} GB" + ("" if entry.is_size_known else " and more")
+    licences = " and ".join(dict.fromkeys(file.licence for file in entry.files))
+    return f"{state:23}  {size}, {licences}  {entry.title}"
 
 
 def verify_set(name: str) -> str:

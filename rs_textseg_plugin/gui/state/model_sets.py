@@ -26,17 +26,20 @@ class OfferedSet:
         title: how the dock calls it.
         is_here: whether its files are on this computer.
         pipelines: the methods that it serves; None: not known, because it was imported.
+        is_verified: whether public sources state the digests of all its files.
     """
 
     id: str
     title: str
     is_here: bool
     pipelines: Optional[tuple[str, ...]] = None
+    is_verified: bool = True
 
     @property
     def label(self) -> str:
-        """The title, and what has to be done first."""
-        return self.title if self.is_here else tr("{} (not downloaded)").format(self.title)
+        """The title, what has to be done first, and whether its files can be told from others."""
+        title = self.title if self.is_verified else tr("{} (unverified)").format(self.title)
+        return title if self.is_here else tr("{} (not downloaded)").format(title)
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,7 @@ def find_models(models: str) -> ChosenModels:
 def _offered(name: str, is_here: bool, entry: ModelSet | None) -> OfferedSet:
     if entry is None:
         return OfferedSet(name, name, is_here)
-    return OfferedSet(name, entry.title, is_here, entry.pipelines)
+    return OfferedSet(name, entry.title, is_here, entry.pipelines, is_verified=not entry.unverified)
 
 
 def _why_not_usable(models: str) -> str:

@@ -1,37 +1,52 @@
+"""Model sets from servers on loopback: what is fetched is what is listed, or nothing."""
+
 from __future__ import annotations
 
+import json
+import shutil
 import socket
+import ssl
 import struct
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-import torch
-from tiny_detector import write_tiny_detector
-from tiny_qwen import save_tiny_qwen
-from tiny_upsamplers import published_state
+from certificates import make_certificate
 
 from rs_textseg_plugin.contract import catalog
 from rs_textseg_plugin.contract.catalog import ModelFile, ModelSet
-from rs_textseg_plugin.contract.errors import EngineError, ModelError
+from rs_textseg_plugin.contract.errors import EngineError, ModelError, RecipeError
+from rs_textseg_plugin.engine.loading import fetching
 from rs_textseg_plugin.engine.loading import files as weights
 from rs_textseg_plugin.engine.loading import sets as model_sets
-from rs_textseg_plugin.engine.loading.sets import describe_sets, fetch_set, import_set, verify_set
+from rs_textseg_plugin.engine.loading.fetching import fetch_set
+from rs_textseg_plugin.engine.loading.sets import describe_sets
 
 SAM, CLIP = b"weights of a SAM " * 9000, b"weights of a CLIP " * 5000
 SENT_BEFORE_THE_BREAK = len(SAM) // 3
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Sends what `Server.files` holds; under ``/cut/`` and ``/reset/`` the connection breaks on the way."""
+    """Sends what `Server.files` holds; under ``/cut/`` and ``/reset/`` the connection breaks on the way.
+
+    What is asked for under ``/away/`` is at `Server.elsewhere`.
+    """
 
     def do_GET(self):
         self.server.asked.append(self.path)
         kind, _, name = self.path.strip("/").partition("/")
         if name not in self.server.files:
             self.send_error(404)
+            return
+        if kind == "away":
+            self.send_response(302)
+            self.send_header("Location", f"{self.server.elsewhere}/whole/{name}")
+            self.end_headers()
             return
         content = self.server.files[name]
         if kind == "chunked":
@@ -60,24 +75,51 @@ class Handler(BaseHTTPRequestHandler):
 class Server(ThreadingHTTPServer):
     daemon_threads = True
 
-    def __init__(self):
+    def __init__(self, certificate: Path | None = None):
         super().__init__(("127.0.0.1", 0), Handler)
         self.files = {"sam.pth": SAM, "clip.pt": CLIP}
         self.asked: list[str] = []
+        self.address = f"http://127.0.0.1:{self.server_port}"
+        self.elsewhere = ""
+        if certificate:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate)
+            self.socket = context.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
+            self.address = f"https://localhost:{self.server_port}"
 
     def url(self, kind: str, name: str) -> str:
-        return f"http://127.0.0.1:{self.server_port}/{kind}/{name}"
+        return f"{self.address}/{kind}/{name}"
+
+
+@contextmanager
+def running(server: Server) -> Iterator[Server]:
+    with server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
 
 
 @pytest.fixture
 def server(monkeypatch):
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    with Server() as running:
-        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        yield running
-        running.shutdown()
-        thread.join()
+    with running(Server()) as plain:
+        yield plain
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory) -> Path:
+    return make_certificate(tmp_path_factory.mktemp("tls"))
+
+
+@pytest.fixture
+def safe_server(certificate, monkeypatch):
+    """A server that speaks TLS, as files without a listed digest need it."""
+    monkeypatch.setenv("no_proxy", "localhost")
+    monkeypatch.setenv("SSL_CERT_FILE", f"{certificate}.crt")
+    with running(Server(certificate)) as safe:
+        yield safe
 
 
 @pytest.fixture
@@ -92,7 +134,7 @@ def list_files(monkeypatch, home):
 
     def listed(*files: ModelFile) -> None:
         entry = ModelSet("pair", "A pair", files, ("sam-clip",))
-        for module in (catalog, model_sets, weights):
+        for module in (catalog, fetching, model_sets, weights):
             monkeypatch.setattr(module, "load_catalog", lambda: (entry,))
 
     return listed
@@ -104,7 +146,7 @@ def sam_at(url: str, content: bytes = SAM) -> ModelFile:
 
 
 def clip_at(url: str) -> ModelFile:
-    return ModelFile("clip", "clip.pt", url, sha256(CLIP).hexdigest()[:8], len(CLIP), "MIT")
+    return ModelFile("clip", "clip.pt", url, sha256(CLIP).hexdigest(), len(CLIP), "MIT")
 
 
 def files_in(folder: Path) -> list[str]:
@@ -204,7 +246,7 @@ def test_an_interrupted_download_leaves_nothing_and_says_so(server, home, list_f
 
 def test_a_download_that_ends_too_early_leaves_nothing(server, home, list_files):
     list_files(sam_at(server.url("cut", "sam.pth")))
-    with pytest.raises(ModelError, match=r"sam\.pth is not the listed file"):
+    with pytest.raises(EngineError, match=r"sam\.pth could not be fetched"):
         fetch_set("pair")
     assert files_in(home) == []
 
@@ -235,46 +277,114 @@ def test_a_set_that_is_not_in_the_catalogue_cannot_be_fetched(home, list_files):
     assert not home.exists()
 
 
-def test_a_set_is_verified_with_whatever_it_holds_and_says_which_pipelines_it_serves(home, tiny_models, tmp_path):
-    torch.save({f"upsampler.{name}": value for name, value in published_state(32).items()}, tmp_path / "up.ckpt")
-    import_set("dense", [tiny_models / "clip_tiny.pt", tmp_path / "up.ckpt"])
-    import_set("both", sorted(tiny_models.iterdir()))
-    lines = verify_set("dense").splitlines()
-    assert [line.split(":")[0] for line in lines] == ["clip", "upsampler", "It serves segearth-ov."]
-    assert verify_set("both").endswith("It serves sam-clip, segearth-ov, surgery-sam, text2seg, vlm-sam.")
-    import_set("alone", [tiny_models / "sam_tiny.pth"])
-    assert verify_set("alone").endswith("It serves vlm-sam.")
-    import_set("lonely", [tmp_path / "up.ckpt"])
-    with pytest.raises(
-        ModelError, match=r"'lonely' holds upsampler, which no method can work with alone .*sam-clip: sam and clip"
-    ):
-        verify_set("lonely")
+def unlisted_at(url: str) -> ModelFile:
+    """A SAM whose digest and size no public source states."""
+    return ModelFile("sam", "sam.pth", url, licence="MIT", source="https://example.org/sam")
 
 
-def test_a_vision_language_model_is_imported_with_the_sam_that_draws_for_it(home, tiny_models, tmp_path):
-    vlm = save_tiny_qwen(tmp_path / "Qwen3-VL", "qwen3_vl")
-    (vlm / "notes").mkdir()
-    import_set("asking", [tiny_models / "sam_tiny.pth", vlm])
-    assert (home / "asking" / "vlm" / "model.safetensors").is_file()
-    assert verify_set("asking").splitlines()[-2:] == [f"vlm: {home / 'asking' / 'vlm'} is whole", "It serves vlm-sam."]
-    with pytest.raises(ModelError, match="two vision-language models"):
-        import_set("both", [vlm, save_tiny_qwen(tmp_path / "other", "qwen3_vl")])
-    with pytest.raises(ModelError, match=r"model\.safetensors"):
-        import_set("none", [tmp_path / "Qwen3-VL" / "notes"])
-    assert not (home / "both").exists()
-    assert not (home / "none").exists()
+def test_a_digest_that_is_not_listed_is_recorded_at_the_first_fetch_and_compared_from_then_on(
+    safe_server, home, list_files
+):
+    list_files(unlisted_at(safe_server.url("whole", "sam.pth")))
+    assert "not fetched, unverified" in describe_sets()
+    folder = fetch_set("pair")
+    record = json.loads((folder / "fetched.json").read_text())["sam.pth"]
+    assert (record["sha256"], record["url"]) == (sha256(SAM).hexdigest(), safe_server.url("whole", "sam.pth"))
+    assert "here, unverified" in describe_sets()
+    found = weights.resolve_set("pair", ["sam"])
+    assert [file.name for file in found.unverified] == ["sam.pth"]
+    assert any(
+        "'pair' is unverified: no public source states the SHA-256 of sam.pth" in note for note in found.notes(1)
+    )
+    (folder / "sam.pth").write_bytes(CLIP)
+    with pytest.raises(ModelError, match=r"sam\.pth is not the file that is listed .* when it was fetched"):
+        weights.resolve_set("pair", ["sam"])
 
 
-def test_what_is_no_model_is_not_imported(home, tmp_path):
-    torch.save({"fc.weight": torch.zeros(2, 2)}, tmp_path / "resnet.pth")
-    with pytest.raises(ModelError, match=r"resnet\.pth is no checkpoint of a kind .* nothing was imported"):
-        import_set("mine", [tmp_path / "resnet.pth"])
-    assert not (home / "mine").exists()
+@pytest.mark.parametrize("kind", ["cut", "chunked"])
+def test_what_arrives_in_part_is_not_taken_for_a_file_whose_digest_is_unknown(safe_server, home, list_files, kind):
+    list_files(unlisted_at(safe_server.url(kind, "sam.pth")))
+    with pytest.raises(EngineError, match=r"sam\.pth could not be fetched"):
+        fetch_set("pair")
+    assert files_in(home) == []
 
 
-def test_a_detector_is_imported_with_what_lies_beside_its_weights(home, tiny_models, tmp_path):
-    weights = write_tiny_detector(tmp_path / "dino")
-    folder = import_set("boxes", [tiny_models / "sam_tiny.pth", weights])
-    assert (folder / "config.json").is_file()
-    lines = verify_set("boxes").splitlines()
-    assert [line.split(":")[0] for line in lines] == ["sam", "detector", "It serves grounding-sam, vlm-sam."]
+def test_a_file_whose_digest_is_unknown_comes_from_its_own_https_address_only(server, safe_server, home, list_files):
+    list_files(unlisted_at(server.url("whole", "sam.pth")))
+    with pytest.raises(EngineError, match=r"sent on to 127\.0\.0\.1 without encryption"):
+        fetch_set("pair")
+    safe_server.elsewhere = server.address
+    list_files(unlisted_at(safe_server.url("away", "sam.pth")))
+    with pytest.raises(EngineError, match=r"sent on to 127\.0\.0\.1 without encryption"):
+        fetch_set("pair")
+    with pytest.raises(RecipeError, match=r"sam\.pth of the model set 'pair' is not fetched from a mirror"):
+        fetch_set("pair", f"{safe_server.address}/whole")
+    assert server.asked == []
+    assert files_in(home) == []
+
+
+def test_a_mirror_has_the_files_under_their_names_in_the_set_and_may_send_on(server, home, list_files, detector_at):
+    list_files(
+        replace(detector_at, url="https://example.invalid/model.safetensors"), sam_at("https://example.invalid/s")
+    )
+    server.files |= {"dino/model.safetensors": CLIP, "dino/config.json": b"{}"}
+    server.elsewhere = server.address
+    folder = fetch_set("pair", f"{server.address}/away/")
+    assert files_in(folder) == ["config.json", "model.safetensors", "sam.pth"]
+    assert "/away/dino/config.json" in server.asked
+
+
+def test_a_mirror_with_another_file_is_refused_and_leaves_nothing(server, home, list_files):
+    list_files(sam_at("https://example.invalid/sam.pth"))
+    server.files["sam.pth"] = SAM[:-1] + b"!"
+    with pytest.raises(ModelError, match=r"sam\.pth is not the listed file \(SHA-256 .* the download was thrown away"):
+        fetch_set("pair", f"{server.address}/whole")
+    server.files["sam.pth"] = SAM + b"!"
+    with pytest.raises(ModelError, match=f"it has {len(SAM) + 1} bytes, listed are {len(SAM)}"):
+        fetch_set("pair", f"{server.address}/whole")
+    assert files_in(home) == []
+
+
+def test_a_mirror_that_is_no_address_is_told_what_to_write(home, list_files):
+    list_files(sam_at("https://example.invalid/sam.pth"))
+    for mirror in ("/mnt/models", "ftp://example.invalid", "example.invalid/models"):
+        with pytest.raises(RecipeError, match="is no address of a server: write one that begins with https://"):
+            fetch_set("pair", mirror)
+
+
+def test_a_licence_that_restricts_is_shown_and_accepted_once(server, home, list_files, capfd):
+    restricted = replace(
+        sam_at(server.url("whole", "sam.pth")),
+        licence="Research only", licence_url="https://example.org/licence", needs_acceptance=True,
+    )  # fmt: skip
+    list_files(restricted)
+    with pytest.raises(ModelError, match=r"Research only, restricts its use: read it at https://example\.org/licence"):
+        fetch_set("pair")
+    assert "licence Research only, https://example.org/licence" in capfd.readouterr().out
+    assert server.asked == []
+    folder = fetch_set("pair", accepts_licence=True)
+    shutil.rmtree(folder)
+    assert fetch_set("pair") == folder
+    accepted = json.loads((home / "accepted_licences.json").read_text())
+    assert accepted["Research only"]["text"] == "https://example.org/licence"
+
+
+def test_the_same_file_of_another_set_is_taken_and_not_fetched_again(server, home, list_files):
+    (home / "other").mkdir(parents=True)
+    (home / "other" / "sam.pth").write_bytes(SAM)
+    list_files(sam_at(server.url("whole", "sam.pth")))
+    folder = fetch_set("pair")
+    assert server.asked == []
+    assert (folder / "sam.pth").samefile(home / "other" / "sam.pth")
+    (home / "third").mkdir()
+    (home / "third" / "clip.pt").write_bytes(bytes(len(CLIP)))  # the size is right, and nothing else
+    list_files(clip_at(server.url("whole", "clip.pt")))
+    fetch_set("pair")
+    assert (folder / "clip.pt").read_bytes() == CLIP
+
+
+def test_files_that_the_disk_has_no_room_for_are_not_begun(server, home, list_files):
+    list_files(replace(sam_at(server.url("whole", "sam.pth")), size_bytes=10**16))
+    with pytest.raises(EngineError, match=r"The files take 10000000\.0 GB, and .* GB left: make room"):
+        fetch_set("pair")
+    assert server.asked == []

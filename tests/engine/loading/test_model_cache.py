@@ -53,7 +53,7 @@ def test_a_copy_of_the_same_weights_elsewhere_is_the_same_model(tiny_models, tmp
 
 def test_a_detector_is_loaded_once_and_another_makes_room(tmp_path):
     paths = [write_tiny_detector(tmp_path / f"{seed}", seed) for seed in (1, 2)]
-    checkpoints = [verified(path, ModelFile("detector", path.name)) for path in paths]
+    checkpoints = [verified(ModelFile("detector", path.name), path.parent) for path in paths]
     cache = ModelCache()
     first = cache.get(checkpoints[0], CPU, torch.float32)
     shutil.rmtree(tmp_path / "1")  # a second load would fail
@@ -97,7 +97,7 @@ def test_an_upsampler_is_loaded_once_and_another_makes_room(tmp_path):
     checkpoints = []
     for seed in (1, 2):
         torch.save(published_state(8, seed=seed), tmp_path / f"{seed}.ckpt")
-        checkpoints.append(verified(tmp_path / f"{seed}.ckpt", ModelFile("upsampler", f"{seed}.ckpt")))
+        checkpoints.append(verified(ModelFile("upsampler", f"{seed}.ckpt"), tmp_path))
     cache = ModelCache()
     first = cache.get(checkpoints[0], CPU, torch.float32)
     assert cache.get(checkpoints[0], CPU, torch.bfloat16) is first

@@ -50,6 +50,7 @@ def test_sets_that_are_here_come_before_the_others_which_say_so(models_folder):
     labels = {entry.id: entry.label for entry in entries}
     assert labels["sam-l-clip-b16"] == "SAM ViT-L + CLIP ViT-B/16"
     assert labels["sam-b-clip-b16"] == "SAM ViT-B + CLIP ViT-B/16 (not downloaded)"
+    assert labels["sam-b-skyclip-b32"] == "SAM ViT-B + SkyCLIP ViT-B/32 (unverified) (not downloaded)"
     assert find_models("sam-l-clip-b16").problem == ""
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 import socket
-import subprocess
 import time
 import traceback
 from pathlib import Path
 
 import pytest
+from certificates import make_certificate
 from controls import control
 from endpoint_questions import ASKED, KEY, PICTURE, ask, why_not
 from openai_server import (
@@ -142,13 +141,7 @@ def test_plain_http_behind_an_https_address_is_explained(serve):
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory) -> Path:
-    """A new certificate for localhost, signed by itself, with its key in the same file."""
-    file = tmp_path_factory.mktemp("tls") / "localhost.pem"
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
-    names = ["-addext", "subjectAltName=DNS:localhost", "-keyout", str(file), "-out", f"{file}.crt"]
-    subprocess.run([shutil.which("openssl"), *command[1:], *names], check=True, capture_output=True, timeout=60)
-    file.write_text(file.read_text() + Path(f"{file}.crt").read_text())
-    return file
+    return make_certificate(tmp_path_factory.mktemp("tls"))
 
 
 def test_a_certificate_that_nobody_trusts_is_explained_and_nothing_is_sent(serve, certificate):
