@@ -38,7 +38,7 @@ def _describe(is_here: bool, entry: ModelSet | None) -> str:
     if entry is None:
         return f"{'here':23}  imported"
     state = ("here" if is_here else "not fetched") + (", unverified" if entry.unverified else "")
-    size = f"{entry.size_bytes / 1e9:.1f} GB" + ("" if entry.is_size_known else " and more")
+    size = f"{entry.size_bytes / 1e6:,.0f} MB" + ("" if entry.is_size_known else " and more")
     licences = " and ".join(dict.fromkeys(file.licence for file in entry.files))
     return f"{state:23}  {size}, {licences}  {entry.title}"
 
