@@ -33,6 +33,7 @@ class ModelFile:
         needs_acceptance: whether the licence restricts who may use the weights for what, so that the user accepts it.
         source: page that describes them.
         stated_by: public pages, independent of each other, that state address, digest and size.
+        member: path inside the zip archive that lies at the address; empty: the address has the file itself.
         architecture: open_clip's name, where the weights alone do not tell.
         beside: files in the same folder that are read with it: configuration, tokenizer and the like.
     """
@@ -47,6 +48,7 @@ class ModelFile:
     needs_acceptance: bool = False
     source: str = ""
     stated_by: tuple[str, ...] = ()
+    member: str = ""
     architecture: str = ""
     beside: tuple[ModelFile, ...] = ()
 

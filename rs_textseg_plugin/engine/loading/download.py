@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import tempfile
+import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -16,6 +20,7 @@ from tqdm import tqdm
 from rs_textseg_plugin.contract.catalog import ModelFile
 from rs_textseg_plugin.contract.errors import EngineError, ModelError
 from rs_textseg_plugin.engine.disk.full_disk import full_disk, is_full
+from rs_textseg_plugin.engine.loading.files import file_digest
 
 _PART_BYTES = 2**20
 _PATIENCE = httpx2.Timeout(60.0, connect=30.0)
@@ -51,6 +56,30 @@ def download(file: ModelFile, url: str, target: Path) -> str:
         growing.flush()
         os.fsync(growing.fileno())
     return digest
+
+
+def download_member(file: ModelFile, url: str, target: Path) -> str:
+    """Write the listed member of the zip archive at an address to `target`; return its hexadecimal SHA-256.
+
+    The archive is removed again. See `download`.
+
+    Raises:
+        ModelError: there is no such archive, or no such member in it.
+        EngineError: the network or the disk failed.
+    """
+    archive = target.with_name(f".{target.name}.zip")
+    try:
+        download(replace(file, sha256="", size_bytes=0), url, archive)
+        with _growing(target) as growing, zipfile.ZipFile(archive) as packed, packed.open(file.member) as member:
+            shutil.copyfileobj(member, growing, _PART_BYTES)
+    except (KeyError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
+        raise ModelError(
+            f"{url} is no zip archive with {file.member} that can be read ({str(error)[:200]}): the download was "
+            "thrown away."
+        ) from error
+    finally:
+        archive.unlink(missing_ok=True)
+    return file_digest(target)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from urllib.parse import quote, urlsplit
 
 from rs_textseg_plugin.contract.catalog import ModelFile, ModelSet, load_catalog, models_home, set_folder
 from rs_textseg_plugin.contract.errors import EngineError, ModelError, RecipeError, shown
-from rs_textseg_plugin.engine.loading.download import download
+from rs_textseg_plugin.engine.loading.download import download, download_member
 from rs_textseg_plugin.engine.loading.files import file_digest, verified_digest
 from rs_textseg_plugin.engine.loading.records import is_accepted, record_acceptance, record_fetch, recorded_digest
 
@@ -118,7 +118,7 @@ def _fetch_file(file: ModelFile, folder: Path, mirror: str) -> None:
         digest, url = verified_digest(file, folder), ""
     else:
         target.parent.mkdir(exist_ok=True)
-        digest = _linked(file, target) or download(file, url, target)
+        digest = _linked(file, target) or (download_member if file.member else download)(file, url, target)
     if not file.sha256 and not recorded_digest(folder, file.name):
         record_fetch(folder, file, digest, url)
 

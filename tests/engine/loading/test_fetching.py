@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 import socket
 import ssl
 import struct
 import threading
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -388,3 +390,31 @@ def test_files_that_the_disk_has_no_room_for_are_not_begun(server, home, list_fi
     with pytest.raises(EngineError, match=r"The files take 10000000\.0 GB, and .* GB left: make room"):
         fetch_set("pair")
     assert server.asked == []
+
+
+def packed(name: str, content: bytes) -> bytes:
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr(name, content)
+        file.writestr("../outside.txt", "of no use")
+    return archive.getvalue()
+
+
+def test_a_checkpoint_is_taken_out_of_the_archive_that_holds_it(safe_server, home, list_files):
+    safe_server.files["packed.zip"] = packed("run/epoch_20.pt", SAM)
+    list_files(replace(unlisted_at(safe_server.url("whole", "packed.zip")), member="run/epoch_20.pt"))
+    folder = fetch_set("pair")
+    assert (folder / "sam.pth").read_bytes() == SAM
+    assert files_in(home) == ["fetched.json", "sam.pth"]
+    assert weights.resolve_set("pair", ["sam"]).checkpoints["sam"].sha256 == sha256(SAM).hexdigest()
+
+
+def test_an_archive_without_the_checkpoint_or_none_at_all_leaves_nothing(subtests, safe_server, home, list_files):
+    whole = packed("run/epoch_20.pt", SAM)
+    for name, content in (("other.zip", packed("run/epoch_19.pt", SAM)), ("cut.zip", whole[:300]), ("no.zip", SAM)):
+        with subtests.test(name):
+            safe_server.files[name] = content
+            list_files(replace(unlisted_at(safe_server.url("whole", name)), member="run/epoch_20.pt"))
+            with pytest.raises(ModelError, match=r"is no zip archive with run/epoch_20\.pt that can be read"):
+                fetch_set("pair")
+            assert files_in(home) == []
