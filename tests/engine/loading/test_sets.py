@@ -18,7 +18,8 @@ from rs_textseg_plugin.contract.catalog import ModelFile, ModelSet
 from rs_textseg_plugin.contract.errors import EngineError, ModelError
 from rs_textseg_plugin.engine.loading import files as weights
 from rs_textseg_plugin.engine.loading import sets as model_sets
-from rs_textseg_plugin.engine.loading.sets import describe_sets, fetch_set, import_set, verify_set
+from rs_textseg_plugin.engine.loading.importing import import_set
+from rs_textseg_plugin.engine.loading.sets import describe_sets, fetch_set, verify_set
 
 SAM, CLIP = b"weights of a SAM " * 9000, b"weights of a CLIP " * 5000
 SENT_BEFORE_THE_BREAK = len(SAM) // 3
