@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -21,10 +20,12 @@ from rs_textseg_plugin.contract.catalog import (
 )
 from rs_textseg_plugin.contract.errors import ModelError
 from rs_textseg_plugin.contract.recipe import ParameterValue
-from rs_textseg_plugin.engine.models.checkpoint import peek_keys_and_shapes
-from rs_textseg_plugin.engine.models.kinds import KINDS, checkpoint_role, kinds_in_words
+from rs_textseg_plugin.engine.loading.folder_scan import SUFFIXES, is_generic, scan_folder
+from rs_textseg_plugin.engine.models.archives.digest import file_digest
+from rs_textseg_plugin.engine.models.archives.shards import files_of
+from rs_textseg_plugin.engine.models.kinds import KINDS
 
-_SUFFIXES = (".pth", ".pt", ".bin", ".ckpt", ".safetensors")
+__all__ = ["Checkpoint", "ResolvedSet", "file_digest", "resolve_set", "verified"]
 
 
 @dataclass(frozen=True)
@@ -54,8 +55,12 @@ class Checkpoint:
     @property
     def title(self) -> str:
         """The file's name; with its folder where the name is the one that every model on Hugging Face has."""
-        has_own_folder = self.path.name in (kind.own_folder_file for kind in KINDS.values())
-        return f"{self.path.parent.name}/{self.path.name}" if has_own_folder else self.path.name
+        return f"{self.path.parent.name}/{self.path.name}" if is_generic(self.path) else self.path.name
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences for results on what could not be told of the file for certain."""
+        return KINDS[self.role].notes(self.path, self.architecture)
 
 
 @dataclass(frozen=True)
@@ -80,9 +85,14 @@ class ResolvedSet:
         return self.described is not None and self.described.is_demo
 
     def notes(self, metres: float) -> list[str]:
-        """Return notes for the result on pixels of that size; none where they suit these models."""
-        note = self.described.note_on_resolution(metres) if self.described else ""
-        return [note] if note else []
+        """Return notes for the result: on what could not be told of the files, and on pixels of that size.
+
+        Args:
+            metres: side of the pixels.
+        """
+        uncertain = [note for checkpoint in self.checkpoints.values() for note in checkpoint.notes]
+        on_resolution = self.described.note_on_resolution(metres) if self.described else ""
+        return [*uncertain, on_resolution] if on_resolution else uncertain
 
     @property
     def identity(self) -> tuple[str, ...]:
@@ -145,35 +155,12 @@ def _files_in(folder: Path, listed: ModelSet | None, optional: Collection[str]) 
     Into the folder of a set that the catalogue lists, a user may have put optional models of their own.
     """
     if listed is None:
-        return _scan(folder)
+        return scan_folder(folder)
     lacking = set(optional) - {file.role for file in listed.files}
     if not lacking or (folder / MANIFEST).is_file():
         return listed.files
-    added = _scan(folder, [file.name for file in listed.files])
+    added = scan_folder(folder, [file.name for file in listed.files])
     return (*listed.files, *(file for file in added if file.role in lacking))
-
-
-def _scan(folder: Path, known: Collection[str] = ()) -> tuple[ModelFile, ...]:
-    """Return the checkpoints in a folder beside the `known` files; the role of each is told from its weights."""
-    files = []
-    for path in sorted(folder.iterdir()):
-        if path.suffix.lower() in _SUFFIXES and path.is_file() and path.name not in known:
-            role = checkpoint_role(peek_keys_and_shapes(path))
-            if role is None:
-                raise ModelError(
-                    f"The file {path} is no checkpoint of a kind that is known ({kinds_in_words()}): take it out of "
-                    "the folder, or list the files to use in models.json."
-                )
-            files.append(ModelFile(role, path.name))
-    return (*files, *_models_below(folder))
-
-
-def _models_below(folder: Path) -> Iterator[ModelFile]:
-    """Yield models that lie in folders of their own, as they are published; other folders are passed over."""
-    for kind in KINDS.values():
-        for path in sorted(folder.glob(f"*/{kind.own_folder_file}") if kind.own_folder_file else ()):
-            if path.with_name("config.json").is_file() and kind.recognises(peek_keys_and_shapes(path)):
-                yield ModelFile(kind.role, path.relative_to(folder).as_posix())
 
 
 def _only_one(name: str, folder: Path, role: str, files: tuple[ModelFile, ...]) -> Checkpoint:
@@ -181,12 +168,17 @@ def _only_one(name: str, folder: Path, role: str, files: tuple[ModelFile, ...]) 
     if not fitting:
         raise ModelError(
             f"The model set {name!r} ({folder}) holds no {role.upper()} checkpoint: "
-            f"put one there ({', '.join(_SUFFIXES)})."
+            f"put one there ({', '.join(SUFFIXES)}){_hint_on_archives(folder)}."
         )
     if len(fitting) > 1:
         names = ", ".join(file.name for file in fitting)
         raise ModelError(f"The folder {folder} holds several {role.upper()} checkpoints ({names}): keep one.")
     return verified(folder / fitting[0].name, fitting[0])
+
+
+def _hint_on_archives(folder: Path) -> str:
+    archives = sorted(folder.glob("*.zip"))
+    return f", or import what is packed in {archives[0].name} with 'models import NAME FILE'" if archives else ""
 
 
 def verified(path: Path, listed: ModelFile) -> Checkpoint:
@@ -197,7 +189,15 @@ def verified(path: Path, listed: ModelFile) -> Checkpoint:
     """
     for file in listed.beside:
         _verified_digest(path.with_name(PurePosixPath(file.name).name), file)
-    return Checkpoint(listed.role, path, listed.architecture, _verified_digest(path, listed))
+    return Checkpoint(listed.role, path, listed.architecture, _with_shards(path, _verified_digest(path, listed)))
+
+
+def _with_shards(path: Path, digest: str) -> str:
+    """Return the digest of a checkpoint; of one in several files it is made of all their digests."""
+    shards = files_of(path)[1:]
+    if not shards:
+        return digest
+    return hashlib.sha256("".join([digest, *map(file_digest, shards)]).encode()).hexdigest()
 
 
 def _verified_digest(path: Path, listed: ModelFile) -> str:
@@ -210,15 +210,3 @@ def _verified_digest(path: Path, listed: ModelFile) -> str:
             f"listed {listed.sha256[:12]}...): it is damaged or another version, so remove it and fetch it again."
         )
     return digest
-
-
-def file_digest(path: Path) -> str:
-    """Return the hexadecimal SHA-256 of a file; remembered while the file does not change."""
-    status = path.stat()
-    return _digest(path, status.st_size, status.st_mtime_ns)
-
-
-@lru_cache(maxsize=64)
-def _digest(path: Path, size_bytes: int, mtime_ns: int) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,76 @@
+"""Parts of a CLIP that open_clip would fetch from a hub, taken from the files beside the weights or refused."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rs_textseg_plugin.contract.errors import ModelError
+from rs_textseg_plugin.engine.models.torchvision_ops import ensure_torchvision
+
+ensure_torchvision()
+
+import open_clip  # noqa: E402 (imports torchvision)
+
+_CONTEXT = 77  # tokens, where a configuration does not say
+# Any of these rows is enough for a tokenizer.
+_VOCABULARIES = (
+    ("tokenizer.json",), ("vocab.txt",), ("vocab.json", "merges.txt"), ("spiece.model",), ("sentencepiece.bpe.model",),
+    ("tokenizer.model",),
+)  # fmt: skip
+
+
+def without_fetching(config: Mapping[str, Any], weights: Path) -> dict[str, Any]:
+    """Return open_clip's configuration so that building it fetches nothing.
+
+    Args:
+        config: as published; text towers of Hugging Face are named there, and image towers of timm.
+        weights: the checkpoint, beside which ``config.json`` of such a text tower has to lie.
+
+    Raises:
+        ModelError: it does not.
+    """
+    vision, text = dict(config.get("vision_cfg", {})), dict(config.get("text_cfg", {}))
+    if vision.get("timm_model_name"):
+        vision["timm_model_pretrained"] = False
+    tower = text.get("hf_model_name")
+    if tower:
+        if not weights.with_name("config.json").is_file():
+            raise ModelError(
+                f"The CLIP {weights} has the text tower {str(tower)[:80]!r}, and nothing is fetched for it: put the "
+                f"config.json and the tokenizer's files of {str(tower)[:80]} beside it, into {weights.parent}."
+            )
+        text.update(hf_model_name=str(weights.parent), hf_model_pretrained=False)
+    return {**config, "vision_cfg": vision, "text_cfg": text}
+
+
+def make_tokenizer(config: Mapping[str, Any], weights: Path) -> Any:
+    """Return the tokenizer of a CLIP: CLIP's own, or what lies beside its weights; nothing is fetched.
+
+    Args:
+        config: as published.
+        weights: the checkpoint.
+
+    Raises:
+        ModelError: it has another tokenizer than CLIP's, and its files do not lie there or are damaged.
+    """
+    text = config.get("text_cfg", {})
+    context = text.get("context_length", _CONTEXT)
+    named = text.get("hf_tokenizer_name") or text.get("hf_model_name")
+    if not named:
+        return open_clip.SimpleTokenizer(context_length=context)
+    folder, title = weights.parent, str(named)[:80]
+    if not any(all((folder / name).is_file() for name in row) for row in _VOCABULARIES):
+        raise ModelError(
+            f"The CLIP {weights} reads words with the tokenizer {title!r}, and nothing is fetched for it: put its "
+            f"tokenizer.json and tokenizer_config.json beside it, into {folder}."
+        )
+    options = {**text.get("tokenizer_kwargs", {}), "tokenizer_mode": text.get("tokenizer_mode")}
+    try:
+        return open_clip.HFTokenizer(str(folder), context_length=context, local_files_only=True, **options)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, ImportError, RuntimeError) as error:
+        raise ModelError(
+            f"The tokenizer {title!r} in {folder} cannot be loaded ({str(error).splitlines()[0][:160]}): put its "
+            "tokenizer.json and tokenizer_config.json there."
+        ) from error
