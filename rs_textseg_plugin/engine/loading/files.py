@@ -72,12 +72,14 @@ class ResolvedSet:
         checkpoints: by role.
         parameters: recipe values that fit this set.
         described: its entry in the catalogue or its manifest; None: a plain folder.
+        folder: where it lies.
     """
 
     name: str
     checkpoints: Mapping[str, Checkpoint]
     parameters: Mapping[str, ParameterValue]
     described: ModelSet | None
+    folder: Path
 
     @property
     def is_demo(self) -> bool:
@@ -116,7 +118,7 @@ def resolve_set(name: str, roles: Collection[str], optional: Collection[str] = (
     taken = [*roles, *(role for role in optional if any(file.role == role for file in files))]
     checkpoints = {role: _only_one(name, folder, role, files) for role in taken}
     parameters = listed.parameters if listed else {}
-    return ResolvedSet(name, checkpoints, parameters, listed)
+    return ResolvedSet(name, checkpoints, parameters, listed, folder)
 
 
 def _locate(name: str) -> tuple[Path, ModelSet | None]:

@@ -104,9 +104,7 @@ def _shards_that_are_there(index: Path, is_needed: bool) -> tuple[Path, ...]:
 
 def _of_the_later_row(roles: dict[Path, str | None]) -> set[Path]:
     """Return the files that hold in transformers' layout the model that another file holds in open_clip's."""
-    first, later = (
-        {path: role for path, role in roles.items() if role and path.name in row} for row in _SAME_MODEL
-    )
+    first, later = ({path: role for path, role in roles.items() if role and path.name in row} for row in _SAME_MODEL)
     return {path for path, role in later.items() if role in first.values()}
 
 
@@ -114,7 +112,9 @@ def _models_below(folder: Path) -> Iterator[ModelFile]:
     """Yield models that lie in folders of their own, as they are published; other folders are passed over."""
     for inner in sorted(folder.iterdir()):
         if inner.is_dir() and not inner.name.startswith(".") and inner.name != VLM_FOLDER and holds_a_model(inner):
-            yield from (ModelFile(file.role, f"{inner.name}/{file.name}") for file in scan_flat(inner, takes_foreign=True))
+            yield from (
+                ModelFile(file.role, f"{inner.name}/{file.name}") for file in scan_flat(inner, takes_foreign=True)
+            )
 
 
 def holds_a_model(folder: Path) -> bool:

@@ -100,9 +100,8 @@ def verify_set(name: str) -> str:
     for checkpoint in resolved.checkpoints.values():
         checkpoint.load(torch.device("cpu"), torch.float32)
         lines.append(f"{checkpoint.role}: {checkpoint.path} is whole, SHA-256 {checkpoint.sha256}")
-    lines += _verify_vlm(
-        next((checkpoint.path.parent for checkpoint in resolved.checkpoints.values()), Path()) / VLM_FOLDER
-    )
+        lines += [f"  {note}" for note in checkpoint.notes]
+    lines += _verify_vlm(resolved.folder / VLM_FOLDER)
     served = [info.name for info in PIPELINES.values() if set(info.roles) <= set(resolved.checkpoints)]
     if not served:
         needs = "; ".join(f"{info.name}: {' and '.join(info.roles)}" for info in PIPELINES.values())

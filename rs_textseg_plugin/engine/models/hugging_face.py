@@ -66,7 +66,9 @@ def build_with(model_class: Any, config: Any, state: Mapping[str, Tensor], weigh
     """
     quiet: Any = transformers.utils.logging
     quiet.disable_progress_bar()  # it would fill the log of the worker
-    model, report = model_class.from_pretrained(None, config=config, state_dict=dict(state), output_loading_info=True)
+    # transformers would use them where they lie, mapped from a file that may change while the model is kept.
+    copies = {name: value.clone() for name, value in state.items()}
+    model, report = model_class.from_pretrained(None, config=config, state_dict=copies, output_loading_info=True)
     lacking = [*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])]
     if lacking:
         raise ModelError(

@@ -286,9 +286,9 @@ def _vision_model(inputs: PipelineInputs, settings: Settings) -> VisionModel:
             max_tokens=settings.max_tokens,
             allow_plain_http=settings.allow_plain_http,
         )
-    beside_sam = inputs.models.checkpoints["sam"].path.parent / VLM_FOLDER
-    if settings.vlm or beside_sam.is_dir():
-        folder = Path(settings.vlm or beside_sam)
+    in_set = inputs.models.folder / VLM_FOLDER
+    if settings.vlm or in_set.is_dir():
+        folder = Path(settings.vlm or in_set)
         model = inputs.vlm(folder, Path(settings.adapter) if settings.adapter else None)
         model.configure(settings.max_tokens, convention)
         return model

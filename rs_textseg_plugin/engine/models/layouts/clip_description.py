@@ -63,11 +63,11 @@ def describe_clip(path: Path, shapes: Shapes, architecture: str) -> ClipDescript
         ModelError: open_clip has no such architecture, a configuration is damaged, or nothing tells what it is.
     """
     written = _written(path)
-    config: dict[str, Any]
+    notes: tuple[str, ...] = ()
     if architecture:
-        config, notes = _named(path, architecture), ()
+        config = _named(path, architecture)
     elif "model_cfg" in written:
-        config, notes = dict(written["model_cfg"]), ()
+        config = dict(written["model_cfg"])
     else:
         config, notes = _told(path, shapes)
     mean, std = _colours(path, shapes, architecture, written)

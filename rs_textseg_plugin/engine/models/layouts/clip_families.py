@@ -12,6 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from rs_textseg_plugin.engine.models.archives.digest import file_digest
+from rs_textseg_plugin.engine.models.layouts.hub_names import name_of_folder
 from rs_textseg_plugin.engine.models.torchvision_ops import ensure_torchvision
 
 ensure_torchvision()
@@ -87,7 +88,7 @@ def find_family(path: Path) -> Family | None:
     Raises:
         OSError: the file cannot be read.
     """
-    names = [path.name, path.parent.name] if GENERIC_NAMES.fullmatch(path.name) else [path.name]
+    names = [path.name, name_of_folder(path.parent)] if GENERIC_NAMES.fullmatch(path.name) else [path.name]
     for name in names:
         for pattern, family in _BY_NAME:
             if re.search(pattern, name, re.IGNORECASE):

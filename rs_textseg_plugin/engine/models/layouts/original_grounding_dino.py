@@ -155,9 +155,7 @@ def config_of(shapes: Shapes) -> dict[str, Any]:
 
 def _swin(shapes: Shapes) -> dict[str, Any]:
     stages = _count(shapes, "backbone.0.layers.")
-    tables = [
-        shapes[f"backbone.0.layers.{i}.blocks.0.attn.relative_position_bias_table"] for i in range(stages)
-    ]
+    tables = [shapes[f"backbone.0.layers.{i}.blocks.0.attn.relative_position_bias_table"] for i in range(stages)]
     width, _, patch, _ = shapes["backbone.0.patch_embed.proj.weight"]
     window = (round(tables[0][0] ** 0.5) + 1) // 2
     return {
