@@ -11,6 +11,7 @@ from torch import Tensor
 from rs_textseg_plugin.contract.errors import ModelError
 from rs_textseg_plugin.engine.models.checkpoint import load_state_dict, shapes_of
 from rs_textseg_plugin.engine.models.kinds import require_role
+from rs_textseg_plugin.engine.models.layouts.vocabulary import has_vocabulary
 from rs_textseg_plugin.engine.models.torchvision_ops import ensure_torchvision
 
 ensure_torchvision()
@@ -40,6 +41,10 @@ def load_detector_parts(weights: Path, model_class: Any, processor_class: Any, b
     state = load_state_dict(weights)
     require_role(shapes_of(state), "detector", weights)
     folder = str(weights.parent)
+    if not has_vocabulary(weights.parent):  # transformers would make a tokenizer that knows no word
+        raise ModelError(
+            f"The detector in {folder} has no vocabulary: beside {weights.name} the folder needs {beside}."
+        )
     try:
         processor = processor_class.from_pretrained(folder, local_files_only=True)
         config = model_class.config_class.from_pretrained(folder, local_files_only=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import struct
 import zipfile
@@ -139,7 +138,7 @@ def test_a_snapshot_in_a_cache_of_hugging_face_is_called_after_its_repository(ho
     blobs.mkdir()
     for number, path in enumerate(source.iterdir()):  # the cache has links to files that are named after digests
         shutil.copy(path, blobs / str(number))
-        os.symlink(blobs / str(number), cached / path.name)
+        (cached / path.name).symlink_to(blobs / str(number))
     folder = import_set("mine", [cached])
     assert "sam-vit-tiny/model.safetensors" in files_in(folder)
     assert not any(path.is_symlink() for path in folder.rglob("*"))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rs_textseg_plugin.contract.errors import ModelError
+from rs_textseg_plugin.engine.models.layouts.vocabulary import has_vocabulary
 from rs_textseg_plugin.engine.models.torchvision_ops import ensure_torchvision
 
 ensure_torchvision()
@@ -14,11 +15,6 @@ ensure_torchvision()
 import open_clip  # noqa: E402 (imports torchvision)
 
 _CONTEXT = 77  # tokens, where a configuration does not say
-# Any of these rows is enough for a tokenizer.
-_VOCABULARIES = (
-    ("tokenizer.json",), ("vocab.txt",), ("vocab.json", "merges.txt"), ("spiece.model",), ("sentencepiece.bpe.model",),
-    ("tokenizer.model",),
-)  # fmt: skip
 
 
 def without_fetching(config: Mapping[str, Any], weights: Path) -> dict[str, Any]:
@@ -61,14 +57,14 @@ def make_tokenizer(config: Mapping[str, Any], weights: Path) -> Any:
     if not named:
         return open_clip.SimpleTokenizer(context_length=context)
     folder, title = weights.parent, str(named)[:80]
-    if not any(all((folder / name).is_file() for name in row) for row in _VOCABULARIES):
+    if not has_vocabulary(folder):
         raise ModelError(
             f"The CLIP {weights} reads words with the tokenizer {title!r}, and nothing is fetched for it: put its "
             f"tokenizer.json and tokenizer_config.json beside it, into {folder}."
         )
     options = {**text.get("tokenizer_kwargs", {}), "tokenizer_mode": text.get("tokenizer_mode")}
     try:
-        return open_clip.HFTokenizer(str(folder), context_length=context, local_files_only=True, **options)
+        return open_clip.tokenizer.HFTokenizer(str(folder), context_length=context, local_files_only=True, **options)
     except (OSError, ValueError, TypeError, KeyError, AttributeError, ImportError, RuntimeError) as error:
         raise ModelError(
             f"The tokenizer {title!r} in {folder} cannot be loaded ({str(error).splitlines()[0][:160]}): put its "
