@@ -20,10 +20,11 @@ from rs_textseg_plugin.contract.catalog import (
 )
 from rs_textseg_plugin.contract.errors import ModelError
 from rs_textseg_plugin.contract.recipe import ParameterValue
-from rs_textseg_plugin.engine.loading.folder_scan import SUFFIXES, is_generic, scan_folder
+from rs_textseg_plugin.engine.loading.folder_scan import SUFFIXES, is_generic, names_beside, scan_folder
 from rs_textseg_plugin.engine.models.archives.digest import file_digest
 from rs_textseg_plugin.engine.models.archives.shards import files_of
 from rs_textseg_plugin.engine.models.kinds import KINDS
+from rs_textseg_plugin.engine.models.layouts.hub_names import name_of_folder
 
 __all__ = ["Checkpoint", "ResolvedSet", "file_digest", "resolve_set", "verified"]
 
@@ -37,12 +38,19 @@ class Checkpoint:
         path: the file.
         architecture: open_clip's name, where the set's manifest gives it.
         sha256: hexadecimal digest of the file.
+        surroundings: digest of what else may say how it is to be loaded: names, and the files beside it.
     """
 
     role: str
     path: Path
     architecture: str
     sha256: str
+    surroundings: str = ""
+
+    @property
+    def identity(self) -> str:
+        """What tells the loaded model from others."""
+        return f"{self.sha256}:{self.architecture}:{self.surroundings}"
 
     def load(self, device: torch.device, dtype: torch.dtype) -> Any:
         """Return the loaded model, by the adapter of its kind.
@@ -99,7 +107,7 @@ class ResolvedSet:
     @property
     def identity(self) -> tuple[str, ...]:
         """What tells these checkpoints from others."""
-        return tuple(f"{c.sha256}:{c.architecture}" for _, c in sorted(self.checkpoints.items()))
+        return tuple(checkpoint.identity for _, checkpoint in sorted(self.checkpoints.items()))
 
 
 def resolve_set(name: str, roles: Collection[str], optional: Collection[str] = ()) -> ResolvedSet:
@@ -191,7 +199,16 @@ def verified(path: Path, listed: ModelFile) -> Checkpoint:
     """
     for file in listed.beside:
         _verified_digest(path.with_name(PurePosixPath(file.name).name), file)
-    return Checkpoint(listed.role, path, listed.architecture, _with_shards(path, _verified_digest(path, listed)))
+    digest = _with_shards(path, _verified_digest(path, listed))
+    return Checkpoint(listed.role, path, listed.architecture, digest, _surroundings(path, listed.role))
+
+
+def _surroundings(path: Path, role: str) -> str:
+    """Return the digest of names and of files beside, which may say how weights are to be loaded."""
+    near = [path.with_name(name) for name in names_beside(path, role) if path.with_name(name).is_file()]
+    names = [path.name, name_of_folder(path.parent)] if is_generic(path) else [path.name]
+    said = [*names, *(f"{file.name} {file_digest(file)}" for file in near)]
+    return hashlib.sha256("\n".join(said).encode()).hexdigest()
 
 
 def _with_shards(path: Path, digest: str) -> str:

@@ -32,6 +32,13 @@ def is_generic(path: Path) -> bool:
     return path.name in _GENERIC
 
 
+def names_beside(path: Path, role: str) -> tuple[str, ...]:
+    """Return the names of files that may belong to a checkpoint; of a published folder all that such folders have."""
+    if is_generic(path):
+        return tuple(dict.fromkeys(name for kind in KINDS.values() for name in kind.files_beside))
+    return KINDS[role].files_beside if role in KINDS else ()
+
+
 def scan_folder(folder: Path, known: Collection[str] = ()) -> tuple[ModelFile, ...]:
     """Return the checkpoints in a folder, and in folders inside it that hold one model as it is published.
 

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from rs_textseg_plugin.contract.catalog import MANIFEST, ModelFile, ModelSet, read_manifest
 from rs_textseg_plugin.contract.errors import ModelError
 from rs_textseg_plugin.contract.pipelines.vlm_sam import VLM_FOLDER
-from rs_textseg_plugin.engine.loading.folder_scan import is_generic, scan_folder
+from rs_textseg_plugin.engine.loading.folder_scan import is_generic, names_beside, scan_folder
 from rs_textseg_plugin.engine.models.archives.shards import files_of
 from rs_textseg_plugin.engine.models.checkpoint import peek_keys_and_shapes
 from rs_textseg_plugin.engine.models.kinds import KINDS, checkpoint_role, kinds_in_words
@@ -78,13 +78,6 @@ def _of_checkpoint(path: Path, role: str, inside: str) -> list[Part]:
         Part(weights, home / name, role, str(path), _entry_beside(path)),
         *(Part(one, home / one.name) for one in (*shards, *near)),
     ]
-
-
-def names_beside(path: Path, role: str) -> tuple[str, ...]:
-    """Return the names of files that may belong to a checkpoint; of a published folder all that such folders have."""
-    if is_generic(path):
-        return tuple(dict.fromkeys(name for kind in KINDS.values() for name in kind.files_beside))
-    return KINDS[role].files_beside if role in KINDS else ()
 
 
 def _entry_beside(path: Path) -> ModelFile | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -19,6 +20,7 @@ from rs_textseg_plugin.engine.loading.packed import PackedModel, is_packed, look
 from rs_textseg_plugin.engine.models.kinds import KINDS
 
 _GROWING = ".importing-"  # before the names of folders that a set grows in
+_FORGOTTEN_S = 24 * 3600  # after which such a folder is one of a program that was killed
 
 
 def import_set(name: str, given: Sequence[Path]) -> Path:
@@ -93,6 +95,7 @@ def _growing_beside(folder: Path) -> Iterator[Path]:
     work: Path | None = None
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
+        _remove_forgotten(folder.parent)
         work = Path(tempfile.mkdtemp(prefix=_GROWING, dir=folder.parent))
         yield work
     except OSError as error:
@@ -107,6 +110,12 @@ def _growing_beside(folder: Path) -> Iterator[Path]:
         ) from error
     finally:
         if work is not None:
+            shutil.rmtree(work, ignore_errors=True)
+
+
+def _remove_forgotten(home: Path) -> None:
+    for work in home.glob(f"{_GROWING}*"):
+        if time.time() - work.stat().st_mtime > _FORGOTTEN_S:
             shutil.rmtree(work, ignore_errors=True)
 
 

@@ -125,7 +125,7 @@ def _load_detector(path: Path, architecture: str, device: torch.device, dtype: t
 
 
 _ROWS = (
-    ModelKind("sam", "SAM", _is_sam, _load_sam),
+    ModelKind("sam", "SAM", _is_sam, _load_sam, _HUGGING_FACE[:2]),
     ModelKind("upsampler", "SimFeatUp or FeatUp", _is_upsampler, _load_upsampler),
     ModelKind("detector", "Grounding DINO or OWLv2", _is_detector, _load_detector, _HUGGING_FACE),
     ModelKind("clip", "CLIP", _is_clip, _load_clip, _OPEN_CLIP, _notes_on_clip),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import struct
 import zipfile
@@ -19,6 +20,7 @@ from tiny_qwen import save_tiny_qwen
 from rs_textseg_plugin.contract.errors import EngineError, ModelError
 from rs_textseg_plugin.engine.loading.files import resolve_set
 from rs_textseg_plugin.engine.loading.importing import import_set
+from rs_textseg_plugin.engine.loading.packed import require_room
 from rs_textseg_plugin.engine.loading.sets import verify_set
 
 
@@ -149,6 +151,20 @@ def test_a_set_that_cannot_be_copied_whole_leaves_nothing_and_says_so(home, tiny
     with files_end_at(size // 2), pytest.raises(EngineError, match=r"The disk is full .*RS_TEXTSEG_MODELS"):
         import_set("mine", sorted(tiny_models.iterdir()))
     assert nothing_in(home)
+
+
+def test_a_disk_that_is_too_small_is_told_before_anything_is_copied(tmp_path):
+    with pytest.raises(EngineError, match=r"GB free, and the models need 1152921504\.6 GB"):
+        require_room(tmp_path, 2**60)
+
+
+def test_what_a_killed_import_left_behind_is_removed_by_a_later_one(home, tiny_models):
+    forgotten, growing = home / ".importing-old", home / ".importing-new"
+    forgotten.mkdir(parents=True)
+    growing.mkdir()
+    os.utime(forgotten, (0, 0))
+    import_set("mine", [tiny_models / "sam_tiny.pth"])
+    assert {path.name for path in home.iterdir()} == {"mine", ".importing-new"}
 
 
 def test_a_place_that_cannot_be_written_is_told_in_words(home, tiny_models):

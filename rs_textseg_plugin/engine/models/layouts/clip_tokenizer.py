@@ -15,6 +15,7 @@ ensure_torchvision()
 import open_clip  # noqa: E402 (imports torchvision)
 
 _CONTEXT = 77  # tokens, where a configuration does not say
+_OPTIONS = ("clean", "language", "strip_sep_token")  # of a tokenizer; any other could order it to run or fetch things
 
 
 def without_fetching(config: Mapping[str, Any], weights: Path) -> dict[str, Any]:
@@ -25,10 +26,16 @@ def without_fetching(config: Mapping[str, Any], weights: Path) -> dict[str, Any]
         weights: the checkpoint, beside which ``config.json`` of such a text tower has to lie.
 
     Raises:
-        ModelError: it does not.
+        ModelError: it does not, or an image tower is named that would be fetched.
     """
     vision, text = dict(config.get("vision_cfg", {})), dict(config.get("text_cfg", {}))
-    if vision.get("timm_model_name"):
+    image_tower = str(vision.get("timm_model_name") or "")
+    if ":" in image_tower:  # timm would look for it elsewhere
+        raise ModelError(
+            f"The CLIP {weights} has the image tower {image_tower[:80]!r}, which would be fetched: take a model whose "
+            "configuration names one that timm has."
+        )
+    if image_tower:
         vision["timm_model_pretrained"] = False
     tower = text.get("hf_model_name")
     if tower:
@@ -62,7 +69,14 @@ def make_tokenizer(config: Mapping[str, Any], weights: Path) -> Any:
             f"The CLIP {weights} reads words with the tokenizer {title!r}, and nothing is fetched for it: put its "
             f"tokenizer.json and tokenizer_config.json beside it, into {folder}."
         )
-    options = {**text.get("tokenizer_kwargs", {}), "tokenizer_mode": text.get("tokenizer_mode")}
+    options = dict(text.get("tokenizer_kwargs") or {})
+    unknown = sorted(set(options) - set(_OPTIONS))
+    if unknown:
+        raise ModelError(
+            f"The configuration of the CLIP {weights} gives its tokenizer the option {str(unknown[0])[:80]!r}, which "
+            f"is not taken: correct its tokenizer_kwargs ({', '.join(_OPTIONS)})."
+        )
+    options["tokenizer_mode"] = text.get("tokenizer_mode")
     try:
         return open_clip.tokenizer.HFTokenizer(str(folder), context_length=context, local_files_only=True, **options)
     except (OSError, ValueError, TypeError, KeyError, AttributeError, ImportError, RuntimeError) as error:

@@ -109,6 +109,24 @@ def test_a_text_tower_of_hugging_face_is_built_from_the_files_beside_it_or_they_
         load_clip(folder / "open_clip_model.safetensors", "", CPU, torch.float32)
 
 
+@pytest.mark.parametrize(
+    ("part", "words", "said"),
+    [
+        ("text_cfg", {"tokenizer_kwargs": {"trust_remote_code": True}}, "the option 'trust_remote_code', which is not"),
+        ("vision_cfg", {"timm_model_name": "hf-hub:someone/tower"}, "'hf-hub:someone/tower', which would be fetched"),
+    ],
+)
+def test_a_configuration_cannot_order_code_to_run_or_a_tower_to_be_fetched(tmp_path, part, words, said):
+    weights = write_siglip(tmp_path / "siglip")
+    write_tokenizer(weights.parent)
+    path = weights.with_name("open_clip_config.json")
+    content = json.loads(path.read_text())
+    content["model_cfg"][part] |= words
+    path.write_text(json.dumps(content))
+    with pytest.raises(ModelError, match=said):
+        load_clip(weights, "", CPU, torch.float32)
+
+
 def test_no_other_layout_asks_the_network(tmp_path):
     load_sam(write_hf_sam(tmp_path / "sam") / "model.safetensors", CPU, torch.float32)
     load_clip(write_hf_clip(tmp_path / "clip") / "model.safetensors", "", CPU, torch.float32)
