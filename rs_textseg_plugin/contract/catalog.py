@@ -25,7 +25,7 @@ class ModelFile:
     Attributes:
         role: ``sam``, ``clip``, ...
         name: path inside the set's folder, with slashes.
-        url: where it is fetched from; empty for imported files.
+        url: where it is fetched from, in a zip file or as it is; empty for imported files.
         sha256: hexadecimal digest, all 64 digits; empty: no public source states it.
         size_bytes: exact size of the file; 0: no public source states it.
         licence: of the weights.
@@ -33,7 +33,6 @@ class ModelFile:
         needs_acceptance: whether the licence restricts who may use the weights for what, so that the user accepts it.
         source: page that describes them.
         stated_by: public pages, independent of each other, that state address, digest and size.
-        member: path inside the zip archive that lies at the address; empty: the address has the file itself.
         architecture: open_clip's name, where the weights alone do not tell.
         beside: files in the same folder that are read with it: configuration, tokenizer and the like.
     """
@@ -48,7 +47,6 @@ class ModelFile:
     needs_acceptance: bool = False
     source: str = ""
     stated_by: tuple[str, ...] = ()
-    member: str = ""
     architecture: str = ""
     beside: tuple[ModelFile, ...] = ()
 

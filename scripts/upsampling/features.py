@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rs_textseg_plugin.contract.errors import ModelError
-from rs_textseg_plugin.engine.models.clip import MEAN, STD, ClipModel, patch_features
+from rs_textseg_plugin.engine.models.clip import ClipModel, patch_features
 
 LAST_BLOCK, PENULTIMATE = "last-block", "penultimate"
 
@@ -33,14 +33,14 @@ class Featurizer:
 
     def __init__(self, clip: ClipModel, kind: str, attention: str) -> None:
         self.patch_px = int(clip.padded_picture(np.zeros((1, 1, 3), np.uint8)).shape[-1])  # refuses what is no ViT
-        self.channels, self.device = clip.channels, clip.device
+        self.channels, self.device, self.mean, self.std = clip.channels, clip.device, clip.mean, clip.std
         self._visual = clip.model.visual if kind == LAST_BLOCK else _without_last_block(clip)
         self._attention = attention if kind == LAST_BLOCK else "vanilla"
 
     def normalised(self, pictures: NDArray[np.uint8]) -> Tensor:
         """Return ``(N, 3, H, W)`` float32 on the device for ``(N, H, W, 3)`` uint8."""
         values = torch.from_numpy(pictures).to(self.device).permute(0, 3, 1, 2).float() / 255
-        return (values - MEAN.to(self.device)) / STD.to(self.device)
+        return (values - self.mean.to(self.device)) / self.std.to(self.device)
 
     @torch.no_grad()
     def features(self, images: Tensor) -> Tensor:

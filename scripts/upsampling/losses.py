@@ -132,12 +132,14 @@ def random_directions(count: int, channels: int, device: torch.device) -> Tensor
     return F.normalize(torch.randn(count, channels, PROJECTED, device=device), dim=1)
 
 
-def image_loss(rebuilt: Tensor, pictures: Tensor) -> Tensor:
+def image_loss(rebuilt: Tensor, pictures: Tensor, mean: Tensor = MEAN, std: Tensor = STD) -> Tensor:
     """Return the mean square between rebuilt pictures within -1..1 and normalised ones, both ``(B, 3, H, W)``.
+
+    Mean and deviation, ``(1, 3, 1, 1)``, are those that the pictures were normalised with.
 
     The publication leaves open in which range pictures are compared with the last tanh: here it is its own.
     """
-    values = pictures * STD.to(pictures.device) + MEAN.to(pictures.device)
+    values = pictures * std.to(pictures.device) + mean.to(pictures.device)
     return F.mse_loss(rebuilt, 2 * values - 1)
 
 

@@ -196,7 +196,7 @@ class UpsamplerTraining:
         made_small = self.parts.downsampler(jitter.apply(projected(upsampled, seen)))
         error = F.mse_loss(made_small, wanted) / wanted.var(dim=(0, 2, 3), correction=0).mean().clamp(min=1e-12)
         features, pictures = (jitter.apply(one) for one in on_common_pixels(upsampled, images))
-        rebuilt = image_loss(self.parts.rebuilder(features), pictures)
+        rebuilt = image_loss(self.parts.rebuilder(features), pictures, self._featurizer.mean, self._featurizer.std)
         return Losses(reconstruction_loss(made_small, wanted, scales), rebuilt, error)
 
     def _validation_pictures(self) -> list[tuple[Tensor, Jitter]]:

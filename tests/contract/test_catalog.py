@@ -86,7 +86,9 @@ def test_a_file_is_fetched_over_https_keeps_its_name_has_a_page_and_two_sources(
         if not entry.is_demo:
             with subtests.test(entry.id, file=file.name):
                 assert file.url.startswith("https://")
-                assert file.url.endswith(".zip" if file.member else "/" + file.name.rpartition("/")[2])
+                name = file.url.rpartition("/")[2]
+                packed = name.endswith(".zip")
+                assert file.name.rpartition("/")[2] == (f"{name[:-4]}.pt" if packed else name)
                 assert file.source.startswith("https://")
                 owners = {re.sub("(https://[^/]+/[^/]+)/.*", r"\1", stated) for stated in file.stated_by}
                 assert len(owners) >= 2

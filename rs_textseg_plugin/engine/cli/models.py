@@ -55,7 +55,7 @@ def _verify_models(options: argparse.Namespace) -> int:
 
 
 def _import_models(options: argparse.Namespace) -> int:
-    from rs_textseg_plugin.engine.loading.sets import import_set
+    from rs_textseg_plugin.engine.loading.importing import import_set
 
     print(f"Imported to {import_set(options.name, options.files)}")
     return 0

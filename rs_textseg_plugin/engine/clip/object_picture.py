@@ -6,8 +6,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-CLIP_MEAN_COLOUR = (123, 117, 104)  # 255 times CLIP's mean, rounded
-
 
 def object_picture(
     crop: NDArray[np.uint8], inside: NDArray[np.bool_], size_px: int, fill: tuple[int, int, int], shows_around: bool

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 import tempfile
-import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -20,7 +17,8 @@ from tqdm import tqdm
 from rs_textseg_plugin.contract.catalog import ModelFile
 from rs_textseg_plugin.contract.errors import EngineError, ModelError
 from rs_textseg_plugin.engine.disk.full_disk import full_disk, is_full
-from rs_textseg_plugin.engine.loading.files import file_digest
+from rs_textseg_plugin.engine.loading.packed import look_into, require_room
+from rs_textseg_plugin.engine.models.archives.digest import file_digest
 
 _PART_BYTES = 2**20
 _PATIENCE = httpx2.Timeout(60.0, connect=30.0)
@@ -58,34 +56,42 @@ def download(file: ModelFile, url: str, target: Path) -> str:
     return digest
 
 
-def download_member(file: ModelFile, url: str, target: Path) -> str:
-    """Write the listed member of the zip archive at an address to `target`; return its hexadecimal SHA-256.
+def download_packed(file: ModelFile, url: str, target: Path) -> str:
+    """Write the one checkpoint in the zip file at an address to `target`; return its hexadecimal SHA-256.
 
-    The archive is removed again. See `download`.
+    What is listed of the file is of the checkpoint. The zip file is removed again; see `download`.
 
     Raises:
-        ModelError: there is no such archive, or no such member in it.
+        ModelError: there is no such zip file, or it holds no checkpoint, or several.
         EngineError: the network or the disk failed.
     """
-    archive = target.with_name(f".{target.name}.zip")
-    try:
+    with _in_words(target), tempfile.TemporaryDirectory(prefix=".", dir=target.parent) as work:
+        archive = Path(work) / f"{target.stem}.zip"
         download(replace(file, sha256="", size_bytes=0), url, archive)
-        with _growing(target) as growing, zipfile.ZipFile(archive) as packed, packed.open(file.member) as member:
-            shutil.copyfileobj(member, growing, _PART_BYTES)
-    except (KeyError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
-        raise ModelError(
-            f"{url} is no zip archive with {file.member} that can be read ({str(error)[:200]}): the download was "
-            "thrown away."
-        ) from error
-    finally:
-        archive.unlink(missing_ok=True)
-    return file_digest(target)
+        packed = look_into(archive, ())
+        require_room(target.parent, packed.checkpoint.file_size)
+        unpacked = packed.unpack(Path(work))
+        digest = file_digest(unpacked)
+        _require_listed(file, url, digest, unpacked.stat().st_size)
+        unpacked.replace(target)
+    return digest
+
+
+@contextmanager
+def _in_words(target: Path) -> Iterator[None]:
+    """Turn what the system says of a file that cannot be written into words."""
+    try:
+        yield
+    except OSError as error:
+        if is_full(error):
+            raise full_disk(target) from error
+        raise EngineError(f"The file {target} cannot be written ({error}): check the folder's permissions.") from error
 
 
 @contextmanager
 def _growing(target: Path) -> Iterator[BinaryIO]:
     """Hand out a file that takes the target's name if all goes well, and is removed if not."""
-    try:
+    with _in_words(target):
         handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
         part = Path(name)
         try:
@@ -96,10 +102,6 @@ def _growing(target: Path) -> Iterator[BinaryIO]:
         finally:
             with suppress(OSError):
                 part.unlink(missing_ok=True)  # gone already where all went well
-    except OSError as error:
-        if is_full(error):
-            raise full_disk(target) from error
-        raise EngineError(f"The file {target} cannot be written ({error}): check the folder's permissions.") from error
 
 
 def _umask() -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -11,9 +10,11 @@ from urllib.parse import quote, urlsplit
 
 from rs_textseg_plugin.contract.catalog import ModelFile, ModelSet, load_catalog, models_home, set_folder
 from rs_textseg_plugin.contract.errors import EngineError, ModelError, RecipeError, shown
-from rs_textseg_plugin.engine.loading.download import download, download_member
-from rs_textseg_plugin.engine.loading.files import file_digest, verified_digest
+from rs_textseg_plugin.engine.loading.download import download, download_packed
+from rs_textseg_plugin.engine.loading.files import verified_digest
+from rs_textseg_plugin.engine.loading.packed import require_room
 from rs_textseg_plugin.engine.loading.records import is_accepted, record_acceptance, record_fetch, recorded_digest
+from rs_textseg_plugin.engine.models.archives.digest import file_digest
 
 
 def fetch_set(name: str, mirror: str = "", accepts_licence: bool = False) -> Path:
@@ -36,7 +37,7 @@ def fetch_set(name: str, mirror: str = "", accepts_licence: bool = False) -> Pat
     _show(lacking)
     _require_acceptance(lacking, accepts_licence)
     _make_folder(folder)
-    _require_room(folder, lacking)
+    require_room(folder, sum(file.size_bytes for file in lacking))
     for file in entry.all_files:
         _fetch_file(file, folder, mirror)
     return folder
@@ -101,15 +102,6 @@ def _make_folder(folder: Path) -> None:
         ) from error
 
 
-def _require_room(folder: Path, lacking: Iterable[ModelFile]) -> None:
-    needed, free = sum(file.size_bytes for file in lacking), shutil.disk_usage(folder).free
-    if needed > free:
-        raise EngineError(
-            f"The files take {needed / 1e9:.1f} GB, and {folder} has {free / 1e9:.1f} GB left: make room, or name "
-            "another place for models in RS_TEXTSEG_MODELS. Nothing was fetched."
-        )
-
-
 def _fetch_file(file: ModelFile, folder: Path, mirror: str) -> None:
     """Bring one file into the folder of its set, checking its digest on the way."""
     target = folder / file.name
@@ -118,7 +110,7 @@ def _fetch_file(file: ModelFile, folder: Path, mirror: str) -> None:
         digest, url = verified_digest(file, folder), ""
     else:
         target.parent.mkdir(exist_ok=True)
-        digest = _linked(file, target) or (download_member if file.member else download)(file, url, target)
+        digest = _linked(file, target) or (download_packed if url.endswith(".zip") else download)(file, url, target)
     if not file.sha256 and not recorded_digest(folder, file.name):
         record_fetch(folder, file, digest, url)
 

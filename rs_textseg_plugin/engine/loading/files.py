@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +20,12 @@ from rs_textseg_plugin.contract.catalog import (
 )
 from rs_textseg_plugin.contract.errors import ModelError
 from rs_textseg_plugin.contract.recipe import ParameterValue
+from rs_textseg_plugin.engine.loading.folder_scan import SUFFIXES, is_generic, names_beside, scan_folder
 from rs_textseg_plugin.engine.loading.records import recorded_digest
-from rs_textseg_plugin.engine.models.checkpoint import peek_keys_and_shapes
-from rs_textseg_plugin.engine.models.kinds import KINDS, checkpoint_role, kinds_in_words
-
-_SUFFIXES = (".pth", ".pt", ".bin", ".ckpt", ".safetensors")
+from rs_textseg_plugin.engine.models.archives.digest import file_digest
+from rs_textseg_plugin.engine.models.archives.shards import files_of
+from rs_textseg_plugin.engine.models.kinds import KINDS
+from rs_textseg_plugin.engine.models.layouts.hub_names import name_of_folder
 
 
 @dataclass(frozen=True)
@@ -37,12 +37,19 @@ class Checkpoint:
         path: the file.
         architecture: open_clip's name, where the set's manifest gives it.
         sha256: hexadecimal digest of the file.
+        surroundings: digest of what else may say how it is to be loaded: names, and the files beside it.
     """
 
     role: str
     path: Path
     architecture: str
     sha256: str
+    surroundings: str = ""
+
+    @property
+    def identity(self) -> str:
+        """What tells the loaded model from others."""
+        return f"{self.sha256}:{self.architecture}:{self.surroundings}"
 
     def load(self, device: torch.device, dtype: torch.dtype) -> Any:
         """Return the loaded model, by the adapter of its kind.
@@ -55,8 +62,12 @@ class Checkpoint:
     @property
     def title(self) -> str:
         """The file's name; with its folder where the name is the one that every model on Hugging Face has."""
-        has_own_folder = self.path.name in (kind.own_folder_file for kind in KINDS.values())
-        return f"{self.path.parent.name}/{self.path.name}" if has_own_folder else self.path.name
+        return f"{self.path.parent.name}/{self.path.name}" if is_generic(self.path) else self.path.name
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences for results on what could not be told of the file for certain."""
+        return KINDS[self.role].notes(self.path, self.architecture)
 
 
 @dataclass(frozen=True)
@@ -68,12 +79,14 @@ class ResolvedSet:
         checkpoints: by role.
         parameters: recipe values that fit this set.
         described: its entry in the catalogue or its manifest; None: a plain folder.
+        folder: where it lies.
     """
 
     name: str
     checkpoints: Mapping[str, Checkpoint]
     parameters: Mapping[str, ParameterValue]
     described: ModelSet | None
+    folder: Path
 
     @property
     def is_demo(self) -> bool:
@@ -81,10 +94,14 @@ class ResolvedSet:
         return self.described is not None and self.described.is_demo
 
     def notes(self, metres: float) -> list[str]:
-        """Return notes for the result: on pixels of that size where they do not suit, and on unverified files."""
-        if self.described is None:
-            return []
-        return [note for note in (self.described.note_on_resolution(metres), self._note_on_unverified()) if note]
+        """Return notes for the result: on what could not be told of the files, and on pixels of that size.
+
+        Args:
+            metres: side of the pixels.
+        """
+        uncertain = [note for checkpoint in self.checkpoints.values() for note in checkpoint.notes]
+        on_resolution = self.described.note_on_resolution(metres) if self.described else ""
+        return [note for note in (*uncertain, self._note_on_unverified(), on_resolution) if note]
 
     @property
     def unverified(self) -> tuple[ModelFile, ...]:
@@ -104,7 +121,7 @@ class ResolvedSet:
     @property
     def identity(self) -> tuple[str, ...]:
         """What tells these checkpoints from others."""
-        return tuple(f"{c.sha256}:{c.architecture}" for _, c in sorted(self.checkpoints.items()))
+        return tuple(checkpoint.identity for _, checkpoint in sorted(self.checkpoints.items()))
 
 
 def resolve_set(name: str, roles: Collection[str], optional: Collection[str] = ()) -> ResolvedSet:
@@ -123,7 +140,7 @@ def resolve_set(name: str, roles: Collection[str], optional: Collection[str] = (
     taken = [*roles, *(role for role in optional if any(file.role == role for file in files))]
     checkpoints = {role: _only_one(name, folder, role, files) for role in taken}
     parameters = listed.parameters if listed else {}
-    return ResolvedSet(name, checkpoints, parameters, listed)
+    return ResolvedSet(name, checkpoints, parameters, listed, folder)
 
 
 def _locate(name: str) -> tuple[Path, ModelSet | None]:
@@ -162,35 +179,12 @@ def _files_in(folder: Path, listed: ModelSet | None, optional: Collection[str]) 
     Into the folder of a set that the catalogue lists, a user may have put optional models of their own.
     """
     if listed is None:
-        return _scan(folder)
+        return scan_folder(folder)
     lacking = set(optional) - {file.role for file in listed.files}
     if not lacking or (folder / MANIFEST).is_file():
         return listed.files
-    added = _scan(folder, [file.name for file in listed.files])
+    added = scan_folder(folder, [file.name for file in listed.files])
     return (*listed.files, *(file for file in added if file.role in lacking))
-
-
-def _scan(folder: Path, known: Collection[str] = ()) -> tuple[ModelFile, ...]:
-    """Return the checkpoints in a folder beside the `known` files; the role of each is told from its weights."""
-    files = []
-    for path in sorted(folder.iterdir()):
-        if path.suffix.lower() in _SUFFIXES and path.is_file() and path.name not in known:
-            role = checkpoint_role(peek_keys_and_shapes(path))
-            if role is None:
-                raise ModelError(
-                    f"The file {path} is no checkpoint of a kind that is known ({kinds_in_words()}): take it out of "
-                    "the folder, or list the files to use in models.json."
-                )
-            files.append(ModelFile(role, path.name))
-    return (*files, *_models_below(folder))
-
-
-def _models_below(folder: Path) -> Iterator[ModelFile]:
-    """Yield models that lie in folders of their own, as they are published; other folders are passed over."""
-    for kind in KINDS.values():
-        for path in sorted(folder.glob(f"*/{kind.own_folder_file}") if kind.own_folder_file else ()):
-            if path.with_name("config.json").is_file() and kind.recognises(peek_keys_and_shapes(path)):
-                yield ModelFile(kind.role, path.relative_to(folder).as_posix())
 
 
 def _only_one(name: str, folder: Path, role: str, files: tuple[ModelFile, ...]) -> Checkpoint:
@@ -198,12 +192,17 @@ def _only_one(name: str, folder: Path, role: str, files: tuple[ModelFile, ...]) 
     if not fitting:
         raise ModelError(
             f"The model set {name!r} ({folder}) holds no {role.upper()} checkpoint: "
-            f"put one there ({', '.join(_SUFFIXES)})."
+            f"put one there ({', '.join(SUFFIXES)}){_hint_on_archives(folder)}."
         )
     if len(fitting) > 1:
         names = ", ".join(file.name for file in fitting)
         raise ModelError(f"The folder {folder} holds several {role.upper()} checkpoints ({names}): keep one.")
     return verified(fitting[0], folder)
+
+
+def _hint_on_archives(folder: Path) -> str:
+    archives = sorted(folder.glob("*.zip"))
+    return f", or import what is packed in {archives[0].name} with 'models import NAME FILE'" if archives else ""
 
 
 def verified(listed: ModelFile, folder: Path) -> Checkpoint:
@@ -218,7 +217,25 @@ def verified(listed: ModelFile, folder: Path) -> Checkpoint:
     """
     for file in listed.beside:
         verified_digest(file, folder)
-    return Checkpoint(listed.role, folder / listed.name, listed.architecture, verified_digest(listed, folder))
+    path = folder / listed.name
+    digest = _with_shards(path, verified_digest(listed, folder))
+    return Checkpoint(listed.role, path, listed.architecture, digest, _surroundings(path, listed.role))
+
+
+def _surroundings(path: Path, role: str) -> str:
+    """Return the digest of names and of files beside, which may say how weights are to be loaded."""
+    near = [path.with_name(name) for name in names_beside(path, role) if path.with_name(name).is_file()]
+    names = [path.name, name_of_folder(path.parent)] if is_generic(path) else [path.name]
+    said = [*names, *(f"{file.name} {file_digest(file)}" for file in near)]
+    return hashlib.sha256("\n".join(said).encode()).hexdigest()
+
+
+def _with_shards(path: Path, digest: str) -> str:
+    """Return the digest of a checkpoint; of one in several files it is made of all their digests."""
+    shards = files_of(path)[1:]
+    if not shards:
+        return digest
+    return hashlib.sha256("".join([digest, *map(file_digest, shards)]).encode()).hexdigest()
 
 
 def verified_digest(listed: ModelFile, folder: Path) -> str:
@@ -238,15 +255,3 @@ def verified_digest(listed: ModelFile, folder: Path) -> str:
             f"{known} {expected[:12]}...): it is damaged or another version, so remove it and fetch it again."
         )
     return digest
-
-
-def file_digest(path: Path) -> str:
-    """Return the hexadecimal SHA-256 of a file; remembered while the file does not change."""
-    status = path.stat()
-    return _digest(path, status.st_size, status.st_mtime_ns)
-
-
-@lru_cache(maxsize=64)
-def _digest(path: Path, size_bytes: int, mtime_ns: int) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

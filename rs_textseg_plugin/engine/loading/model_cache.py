@@ -49,8 +49,7 @@ class ModelCache:
         Raises:
             ModelError: see `Checkpoint.load`.
         """
-        identity = (checkpoint.sha256, checkpoint.architecture)
-        return self._get(checkpoint.role, identity, lambda: checkpoint.load(device, dtype), device, dtype)
+        return self._get(checkpoint.role, checkpoint.identity, lambda: checkpoint.load(device, dtype), device, dtype)
 
     def get_vlm(self, folder: Path, adapter: Path | None, device: torch.device, dtype: torch.dtype) -> QwenVl:
         """Return that vision-language model, with that adapter, on that device and in that precision.

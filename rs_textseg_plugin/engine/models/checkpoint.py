@@ -8,7 +8,7 @@ import struct
 import zipfile
 import zlib
 from _pickle import UnpicklingError  # only the exception; nothing is unpickled here but by torch's weights-only loader
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -26,10 +26,12 @@ from rs_textseg_plugin.engine.models.archives.pickled_tensors import (
     StoredTensor,
     read_pickled,
 )
+from rs_textseg_plugin.engine.models.archives.shards import is_index, read_index
 from rs_textseg_plugin.engine.models.archives.torch_zip import TorchZip
 
 Shapes = Mapping[str, tuple[int, ...]]
 _Kind = TypeVar("_Kind", Tensor, StoredTensor)
+_Part = TypeVar("_Part")
 
 # What torch and safetensors raise on files with missing or changed bytes (found by cutting and changing files).
 _DAMAGE = (
@@ -59,12 +61,15 @@ def load_state_dict(path: Path) -> dict[str, Tensor]:
     """Return the weights of a checkpoint, on the CPU, in the type that they are stored in.
 
     Understood are .safetensors; torch's files (.pth, .pt, .bin), also of a training script (``state_dict`` or
-    ``model`` inside, ``module.`` before every name); and TorchScript archives as OpenAI publishes CLIP. Where the
-    format allows it, tensors are mapped from the file: copy them before the file may change.
+    ``model`` inside, ``module.`` before every name); TorchScript archives as OpenAI publishes CLIP; and the index of
+    weights in several such files. Where the format allows it, tensors are mapped from the file: copy them before the
+    file may change.
 
     Raises:
         ModelError: missing, damaged, with code in it, without weights, or with more names than a model has.
     """
+    if is_index(path):
+        return _joined(read_index(path), load_state_dict)
     head = _read_head(path)
     try:
         return _read(path, head)
@@ -80,6 +85,8 @@ def peek_keys_and_shapes(path: Path) -> dict[str, tuple[int, ...]]:
     Raises:
         ModelError: as `load_state_dict`.
     """
+    if is_index(path):
+        return _joined(read_index(path), peek_keys_and_shapes)
     head = _read_head(path)
     try:
         if not _is_safetensors(path):
@@ -89,6 +96,15 @@ def peek_keys_and_shapes(path: Path) -> dict[str, tuple[int, ...]]:
             return {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118 (no mapping)
     except _DAMAGE as error:
         raise ModelError(_explain(path, error)) from error
+
+
+def _joined(files: Mapping[str, Path], read: Callable[[Path], dict[str, _Part]]) -> dict[str, _Part]:
+    """Return what is read of weights in several files, each name from the file that the index gives for it."""
+    content = {file: read(file) for file in dict.fromkeys(files.values())}
+    for name, file in files.items():
+        if name not in content[file]:
+            raise ModelError(f"The file {file} lacks {name[:80]}, which its index lists: fetch all files of the model.")
+    return {name: content[file][name] for name, file in files.items()}
 
 
 def is_torchscript(path: Path) -> bool:

@@ -5,7 +5,6 @@ Any open_clip architecture gives words and pictures; dense features need a ViT w
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,25 +18,21 @@ from torch import Tensor, nn
 from rs_textseg_plugin.contract.errors import ModelError
 from rs_textseg_plugin.contract.grid import Window
 from rs_textseg_plugin.engine.models.attention import run_blocks
-from rs_textseg_plugin.engine.models.checkpoint import (
-    is_torchscript,
-    load_state_dict,
-    read_metadata,
-    shapes_of,
-)
+from rs_textseg_plugin.engine.models.checkpoint import load_state_dict, peek_keys_and_shapes, shapes_of
 from rs_textseg_plugin.engine.models.kinds import require_role
+from rs_textseg_plugin.engine.models.layouts.clip_description import describe_clip
+from rs_textseg_plugin.engine.models.layouts.clip_tokenizer import make_tokenizer, without_fetching
+from rs_textseg_plugin.engine.models.layouts.marks import is_transformers_clip
+from rs_textseg_plugin.engine.models.layouts.transformers_clip import under_own_names
 from rs_textseg_plugin.engine.models.torchvision_ops import ensure_torchvision
 
 ensure_torchvision()
 
 import open_clip  # noqa: E402 (imports torchvision)
 
-# The mean and standard deviation that every CLIP of these families was trained with, for values 0..1.
+# The mean and standard deviation that OpenAI's CLIP and most others were trained with, for values 0..1.
 MEAN = torch.tensor(open_clip.OPENAI_DATASET_MEAN).view(1, 3, 1, 1)
 STD = torch.tensor(open_clip.OPENAI_DATASET_STD).view(1, 3, 1, 1)
-
-# open_clip's ViT-H/14, ViT-g/14 and ViT-bigG/14; in every other published ViT a head is 64 wide.
-_HEAD_WIDTHS = {1280: 80, 1408: 88, 1664: 104}
 
 TEMPLATES = {
     "80": tuple(template("{}") for template in open_clip.OPENAI_IMAGENET_TEMPLATES),
@@ -55,10 +50,24 @@ class ClipModel:
         name: for messages and provenance.
         device: where it runs.
         dtype: autocast type on that device; float32 means none.
+        mean, std: of red, green and blue, 0..1, that it was trained with.
+
+    Attributes:
+        mean, std: the same, ``(1, 3, 1, 1)`` float32 on the CPU.
     """
 
-    def __init__(self, model: Any, tokenizer: Any, name: str, device: torch.device, dtype: torch.dtype) -> None:
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        name: str,
+        device: torch.device,
+        dtype: torch.dtype,
+        mean: Sequence[float] = open_clip.OPENAI_DATASET_MEAN,
+        std: Sequence[float] = open_clip.OPENAI_DATASET_STD,
+    ) -> None:
         self.model = model.to(device).eval()
+        self.mean, self.std = torch.tensor(mean).view(1, 3, 1, 1), torch.tensor(std).view(1, 3, 1, 1)
         self.name = name
         self.device = device
         self.dtype = dtype
@@ -75,6 +84,12 @@ class ClipModel:
         """Side of the square picture that the model was trained on."""
         size = self.model.visual.image_size
         return int(size[0] if isinstance(size, (tuple, list)) else size)
+
+    @property
+    def mean_colour(self) -> tuple[int, int, int]:
+        """The colour, 0..255, that this model takes for no information: its mean, rounded."""
+        red, green, blue = (round(255 * float(part)) for part in self.mean.flatten())
+        return red, green, blue
 
     @property
     def channels(self) -> int:
@@ -155,7 +170,7 @@ class ClipModel:
 
     def _normalised(self, pictures: NDArray[np.uint8]) -> Tensor:
         images = torch.tensor(pictures).to(self.device).permute(0, 3, 1, 2).float() / 255
-        return (images - MEAN.to(self.device)) / STD.to(self.device)
+        return (images - self.mean.to(self.device)) / self.std.to(self.device)
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
@@ -225,31 +240,43 @@ def _positions(visual: Any, grid: tuple[int, int]) -> Tensor:
 
 
 def load_clip(path: Path, architecture: str, device: torch.device, dtype: torch.dtype) -> ClipModel:
-    """Load a CLIP checkpoint.
+    """Load a CLIP checkpoint; nothing is fetched.
 
     Args:
-        path: state dict (.pt, .pth, .bin, .safetensors) or OpenAI's TorchScript archive.
-        architecture: open_clip's name; empty: told from the weights.
+        path: state dict (.pt, .pth, .bin, .safetensors) in the layout of open_clip or of transformers, OpenAI's
+            TorchScript archive, or the index of weights in several files.
+        architecture: open_clip's name; empty: told as `describe_clip` says.
         device: where it will run.
         dtype: autocast type there.
 
     Raises:
-        ModelError: damaged, no CLIP, or of an architecture that cannot be told.
+        ModelError: damaged, no CLIP, of an architecture that cannot be told, or without the files of its tokenizer.
     """
     state = load_state_dict(path)
+    shapes = shapes_of(state)
     if not architecture:
-        require_role(shapes_of(state), "clip", path)
-    config = _configuration(path, state, architecture)
+        require_role(shapes, "clip", path)
+    described = describe_clip(path, shapes, architecture)
     try:
-        model = _build(config)
-        model.load_state_dict(state, strict=True)
-    except (RuntimeError, TypeError, KeyError) as error:  # other sizes, or words that open_clip does not know
+        model = _build(without_fetching(described.config, path))
+        model.load_state_dict(under_own_names(state) if is_transformers_clip(shapes) else state, strict=True)
+    except (RuntimeError, TypeError, KeyError, ValueError, OSError) as error:
+        # Other sizes, or words that open_clip does not know.
         raise ModelError(
             f"The CLIP checkpoint {path} does not fit the architecture {architecture or 'told from its weights'}: "
             f"{str(error).splitlines()[-1].strip()[:160]} Name the right one in models.json."
         ) from error
-    context = config["text_cfg"].get("context_length", 77)
-    return ClipModel(model, _tokenizer(config, context), path.name, device, dtype)
+    tokenizer = make_tokenizer(described.config, path)
+    return ClipModel(model, tokenizer, path.name, device, dtype, described.mean, described.std)
+
+
+def notes_on_clip(path: Path, architecture: str) -> tuple[str, ...]:
+    """Return sentences on what could not be told of a checkpoint for certain; its weights are not read.
+
+    Raises:
+        ModelError: as `load_clip`.
+    """
+    return describe_clip(path, peek_keys_and_shapes(path), architecture).notes
 
 
 def _build(config: dict[str, Any]) -> nn.Module:
@@ -258,86 +285,3 @@ def _build(config: dict[str, Any]) -> nn.Module:
     kind = open_clip.CustomTextCLIP if custom else open_clip.CLIP
     model: nn.Module = kind(**values)
     return model
-
-
-def _tokenizer(config: dict[str, Any], context: int) -> Any:
-    name = config["text_cfg"].get("hf_tokenizer_name")
-    if name:
-        return open_clip.HFTokenizer(name, context_length=context)
-    return open_clip.SimpleTokenizer(context_length=context)
-
-
-def _configuration(path: Path, state: dict[str, Tensor], architecture: str) -> dict[str, Any]:
-    """Return open_clip's configuration: as named, as written into the file, or as the shapes tell."""
-    if architecture:
-        config = open_clip.get_model_config(architecture)
-        if config is None:
-            raise ModelError(
-                f"open_clip has no architecture {architecture!r} (asked for by {path}): correct it in models.json."
-            )
-        return dict(config)
-    written = read_metadata(path).get("clip_config")
-    if written:
-        return _read_configuration(written, path)
-    beside = path.with_name("open_clip_config.json")
-    if beside.is_file():
-        return _read_configuration(beside.read_text(encoding="utf-8", errors="replace"), beside)
-    return _configuration_from_shapes(path, state)
-
-
-def _read_configuration(text: str, source: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(text)
-        return dict(content.get("model_cfg", content))
-    except (ValueError, TypeError, AttributeError, RecursionError) as error:
-        raise ModelError(
-            f"The CLIP configuration in {source} is not understood ({error}): "
-            "correct or remove it, or name the architecture in models.json."
-        ) from error
-
-
-def _configuration_from_shapes(path: Path, state: dict[str, Tensor]) -> dict[str, Any]:
-    """Read a standard ViT CLIP's configuration off its weights."""
-    try:
-        width, _, patch, _ = state["visual.conv1.weight"].shape
-        tokens = state["visual.positional_embedding"].shape[0]
-        text_width = state["ln_final.weight"].shape[0]
-        return {
-            "embed_dim": state["visual.proj"].shape[1],
-            "vision_cfg": {
-                "image_size": round((tokens - 1) ** 0.5) * patch,
-                "layers": _count_blocks(state, "visual.transformer.resblocks."),
-                "width": width,
-                "patch_size": patch,
-                "head_width": _HEAD_WIDTHS.get(width, 64),
-                "mlp_ratio": state["visual.transformer.resblocks.0.mlp.c_fc.weight"].shape[0] / width,
-            },
-            "text_cfg": {
-                "context_length": state["positional_embedding"].shape[0],
-                "vocab_size": state["token_embedding.weight"].shape[0],
-                "width": text_width,
-                "heads": text_width // 64,
-                "layers": _count_blocks(state, "transformer.resblocks."),
-            },
-            # OpenAI's own archives were trained with the quick approximation of GELU; of others their set says so.
-            "quick_gelu": is_torchscript(path),
-        }
-    except KeyError as error:
-        named = _architecture_in(path.name)
-        if named:
-            return dict(open_clip.get_model_config(named))
-        raise ModelError(
-            f"The architecture of the CLIP checkpoint {path} cannot be told from its weights (no {error}): "
-            "name it in models.json beside the file, as open_clip calls it."
-        ) from error
-
-
-def _count_blocks(state: dict[str, Tensor], prefix: str) -> int:
-    return len({key.split(".")[prefix.count(".")] for key in state if key.startswith(prefix)})
-
-
-def _architecture_in(file_name: str) -> str:
-    """Return the longest open_clip name that the file name contains; empty if none."""
-    return max(
-        (name for name in open_clip.list_models() if name.casefold() in file_name.casefold()), key=len, default=""
-    )

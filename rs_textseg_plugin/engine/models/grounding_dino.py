@@ -1,4 +1,4 @@
-"""Grounding DINO through transformers: boxes for words, from a folder in Hugging Face layout.
+"""Grounding DINO through transformers: boxes for words, from a folder in Hugging Face layout or its own repository's.
 
 Words are matched by their tokens: it is known where in the caption each word stands, so no text is made of tokens and
 compared again.
@@ -16,8 +16,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rs_textseg_plugin.contract.errors import QueryError
-from rs_textseg_plugin.engine.models.hugging_face import load_detector_parts
+from rs_textseg_plugin.contract.errors import ModelError, QueryError
+from rs_textseg_plugin.engine.models.checkpoint import Shapes, load_state_dict, peek_keys_and_shapes
+from rs_textseg_plugin.engine.models.hugging_face import FAILURES, build_with, load_detector_parts
+from rs_textseg_plugin.engine.models.layouts.marks import is_original_grounding_dino
+from rs_textseg_plugin.engine.models.layouts.original_grounding_dino import config_of, under_transformers_names
 from rs_textseg_plugin.engine.models.torchvision_ops import ensure_torchvision
 
 ensure_torchvision()
@@ -151,13 +154,56 @@ def load_grounding_dino(weights: Path, device: torch.device, dtype: torch.dtype)
     """Load a detector from the folder of its weights; nothing is fetched.
 
     Args:
-        weights: ``model.safetensors``, with the configuration, the preprocessor's and the tokenizer's files beside it.
+        weights: as transformers publishes them, with the configuration, the preprocessor's and the tokenizer's files
+            beside them; or as its own repository does (``groundingdino_swint_ogc.pth``), with BERT's ``vocab.txt``.
         device: where it will run.
         dtype: autocast type there.
 
     Raises:
         ModelError: see `load_detector_parts`.
     """
+    shapes = peek_keys_and_shapes(weights)
+    if is_original_grounding_dino(shapes):
+        model, processor = _load_original(weights, shapes)
+        return GroundingDino(model, processor, weights.stem, device, dtype)
     kinds = transformers.GroundingDinoForObjectDetection, transformers.GroundingDinoProcessor
     model, processor = load_detector_parts(weights, *kinds, _BESIDE)
     return GroundingDino(model, processor, weights.parent.name, device, dtype)
+
+
+def _load_original(weights: Path, shapes: Shapes) -> tuple[Any, Any]:
+    """Return model and processor for the layout of Grounding DINO's own repository."""
+    tokenizer = _bert_tokenizer(weights, shapes["bert.embeddings.word_embeddings.weight"][0])
+    try:
+        config = transformers.GroundingDinoConfig(**config_of(shapes))
+        state = under_transformers_names(load_state_dict(weights))
+        model = build_with(transformers.GroundingDinoForObjectDetection, config, state, weights)
+    except (*FAILURES, IndexError, ZeroDivisionError) as error:
+        raise ModelError(
+            f"The detector {weights} is not whole ({(str(error).splitlines() or [''])[0][:160]}): fetch it again."
+        ) from error
+    # The processor's own defaults are the repository's: 800 px for the short side, at most 1333, ImageNet's colours.
+    return model, transformers.GroundingDinoProcessor(transformers.GroundingDinoImageProcessor(), tokenizer)
+
+
+def _bert_tokenizer(weights: Path, words: int) -> Any:
+    """Return BERT's tokenizer from the files beside the weights."""
+    folder, remedy = weights.parent, "bert-base-uncased (google-bert/bert-base-uncased on Hugging Face)"
+    if not any((folder / name).is_file() for name in ("vocab.txt", "tokenizer.json")):
+        raise ModelError(
+            f"The detector {weights} reads words with BERT's vocabulary, which is not in its file and is not fetched: "
+            f"put vocab.txt or tokenizer.json of {remedy} beside it."
+        )
+    try:
+        tokenizer = transformers.BertTokenizerFast.from_pretrained(str(folder), local_files_only=True)
+    except FAILURES as error:
+        raise ModelError(
+            f"The vocabulary beside {weights} cannot be read ({(str(error).splitlines() or [''])[0][:160]}): take "
+            f"vocab.txt of {remedy}."
+        ) from error
+    if len(tokenizer) != words:
+        raise ModelError(
+            f"The vocabulary beside {weights} has {len(tokenizer)} words, and the detector {words}: take vocab.txt "
+            f"of {remedy}."
+        )
+    return tokenizer

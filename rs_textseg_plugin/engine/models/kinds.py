@@ -15,10 +15,15 @@ import torch
 
 from rs_textseg_plugin.contract.errors import ModelError
 from rs_textseg_plugin.engine.models.checkpoint import Shapes, first_names
+from rs_textseg_plugin.engine.models.layouts.marks import (
+    is_original_grounding_dino,
+    is_transformers_clip,
+    is_transformers_sam,
+)
 
 UPSAMPLER_PREFIX = "upsampler."  # before every name, where a training saved it
 
-_SAM_PARTS = ("image_encoder.", "prompt_encoder.", "mask_decoder.")
+_SAM_PARTS = ("image_encoder.", "prompt_encoder.", "mask_decoder.")  # segment_anything
 _UPSAMPLERS = ("up.range_temp", "up1.range_temp")  # SimFeatUp's and FeatUp's JBU stack
 _DETECTOR_PARTS = ("model.backbone.", "model.text_backbone.", "model.decoder.")  # transformers' Grounding DINO
 _OWL_PARTS = ("class_head.", "box_head.", "owl")  # transformers' OWLv2 and OWL-ViT
@@ -26,8 +31,10 @@ _CLIP_TEXT = ("token_embedding.weight", "text.")  # open_clip
 # What a folder of Hugging Face holds beside the weights; not every folder has all of them.
 _HUGGING_FACE = (
     "config.json", "preprocessor_config.json", "processor_config.json", "tokenizer.json", "tokenizer_config.json",
-    "special_tokens_map.json", "vocab.txt", "vocab.json", "merges.txt",
+    "special_tokens_map.json", "added_tokens.json", "vocab.txt", "vocab.json", "merges.txt", "spiece.model",
+    "sentencepiece.bpe.model", "tokenizer.model",
 )  # fmt: skip
+_OPEN_CLIP = ("open_clip_config.json", *_HUGGING_FACE)
 
 
 class Model(Protocol):
@@ -40,6 +47,10 @@ class Model(Protocol):
 Load = Callable[[Path, str, torch.device, torch.dtype], Any]
 
 
+def _no_notes(path: Path, architecture: str) -> tuple[str, ...]:
+    return ()
+
+
 @dataclass(frozen=True)
 class ModelKind:
     """A kind of model.
@@ -50,7 +61,7 @@ class ModelKind:
         recognises: whether names and shapes of weights are in a published layout of it.
         load: from file, open_clip's name of the architecture (may be empty), device and autocast type to the model.
         files_beside: names of files that belong to it in the same folder, as far as they exist.
-        own_folder_file: name of its weights where it lies in its own folder inside a model set; empty: it does not.
+        notes: from file and open_clip's name of the architecture to sentences on what could not be told for certain.
     """
 
     role: str
@@ -58,7 +69,7 @@ class ModelKind:
     recognises: Callable[[Shapes], bool]
     load: Load
     files_beside: tuple[str, ...] = ()
-    own_folder_file: str = ""
+    notes: Callable[[Path, str], tuple[str, ...]] = _no_notes
 
 
 def _begins(shapes: Shapes, *parts: str) -> bool:
@@ -67,7 +78,7 @@ def _begins(shapes: Shapes, *parts: str) -> bool:
 
 
 def _is_sam(shapes: Shapes) -> bool:
-    return _begins(shapes, *_SAM_PARTS)
+    return _begins(shapes, *_SAM_PARTS) or is_transformers_sam(shapes)
 
 
 def _is_upsampler(shapes: Shapes) -> bool:
@@ -75,11 +86,12 @@ def _is_upsampler(shapes: Shapes) -> bool:
 
 
 def _is_detector(shapes: Shapes) -> bool:
-    return _begins(shapes, *_DETECTOR_PARTS) or _begins(shapes, *_OWL_PARTS)
+    return _begins(shapes, *_DETECTOR_PARTS) or _begins(shapes, *_OWL_PARTS) or is_original_grounding_dino(shapes)
 
 
 def _is_clip(shapes: Shapes) -> bool:
-    return _begins(shapes, "visual.") and any(key.startswith(_CLIP_TEXT) for key in shapes)
+    is_open_clip = _begins(shapes, "visual.") and any(key.startswith(_CLIP_TEXT) for key in shapes)
+    return is_open_clip or is_transformers_clip(shapes)
 
 
 def _load_sam(path: Path, architecture: str, device: torch.device, dtype: torch.dtype) -> Model:
@@ -92,6 +104,12 @@ def _load_clip(path: Path, architecture: str, device: torch.device, dtype: torch
     from rs_textseg_plugin.engine.models.clip import load_clip
 
     return load_clip(path, architecture, device, dtype)
+
+
+def _notes_on_clip(path: Path, architecture: str) -> tuple[str, ...]:
+    from rs_textseg_plugin.engine.models.clip import notes_on_clip
+
+    return notes_on_clip(path, architecture)
 
 
 def _load_upsampler(path: Path, architecture: str, device: torch.device, dtype: torch.dtype) -> Model:
@@ -107,10 +125,10 @@ def _load_detector(path: Path, architecture: str, device: torch.device, dtype: t
 
 
 _ROWS = (
-    ModelKind("sam", "SAM", _is_sam, _load_sam),
+    ModelKind("sam", "SAM", _is_sam, _load_sam, _HUGGING_FACE[:2]),
     ModelKind("upsampler", "SimFeatUp or FeatUp", _is_upsampler, _load_upsampler),
-    ModelKind("detector", "Grounding DINO or OWLv2", _is_detector, _load_detector, _HUGGING_FACE, "model.safetensors"),
-    ModelKind("clip", "CLIP", _is_clip, _load_clip),
+    ModelKind("detector", "Grounding DINO or OWLv2", _is_detector, _load_detector, _HUGGING_FACE),
+    ModelKind("clip", "CLIP", _is_clip, _load_clip, _OPEN_CLIP, _notes_on_clip),
 )
 KINDS = {kind.role: kind for kind in _ROWS}
 

@@ -18,6 +18,8 @@ from torch import Tensor
 from rs_textseg_plugin.contract.errors import ModelError
 from rs_textseg_plugin.engine.models.checkpoint import Shapes, load_state_dict, read_metadata, shapes_of
 from rs_textseg_plugin.engine.models.kinds import require_role
+from rs_textseg_plugin.engine.models.layouts.marks import is_transformers_sam
+from rs_textseg_plugin.engine.models.layouts.transformers_sam import under_own_names, written_beside
 from rs_textseg_plugin.engine.models.point_decoder import decode_prompts
 from rs_textseg_plugin.engine.models.sam_architecture import METADATA_KEY, SamConfig, build_sam
 
@@ -206,7 +208,7 @@ def fit_long_side(height: int, width: int, long_side: int) -> tuple[int, int]:
 
 
 def load_sam(path: Path, device: torch.device, dtype: torch.dtype) -> SamModel:
-    """Load a SAM checkpoint of any size in the published layout.
+    """Load a SAM checkpoint of any size in the layout of segment_anything or of transformers.
 
     Args:
         path: .pth, .pt, .bin or .safetensors; see `METADATA_KEY` for what the latter may tell beside the weights.
@@ -217,9 +219,11 @@ def load_sam(path: Path, device: torch.device, dtype: torch.dtype) -> SamModel:
         ModelError: missing, damaged, or of another architecture.
     """
     state = load_state_dict(path)
+    require_role(shapes_of(state), "sam", path)
+    is_foreign = is_transformers_sam(state)
+    state = under_own_names(state) if is_foreign else state
     shapes = shapes_of(state)
-    require_role(shapes, "sam", path)
-    config = _config_of(path, shapes)
+    config = _config_of(path, shapes, is_foreign)
     with torch.device("meta"), _explained(path):  # no time is spent on random weights
         sam = build_sam(config)
     _require_same_layout(path, shapes_of(sam.state_dict()), shapes)
@@ -230,10 +234,11 @@ def load_sam(path: Path, device: torch.device, dtype: torch.dtype) -> SamModel:
     return SamModel(sam, device, dtype)
 
 
-def _config_of(path: Path, shapes: Shapes) -> SamConfig:
+def _config_of(path: Path, shapes: Shapes, is_foreign: bool) -> SamConfig:
     written = read_metadata(path).get(METADATA_KEY, "{}")
     with _explained(path):
-        return SamConfig.from_shapes(shapes, _read_config(written))
+        beside = written_beside(path, shapes) if is_foreign else {}
+        return SamConfig.from_shapes(shapes, {**beside, **_read_config(written)})
 
 
 def _read_config(written: str) -> dict[str, Any]:

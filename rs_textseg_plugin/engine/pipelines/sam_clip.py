@@ -32,7 +32,7 @@ from rs_textseg_plugin.engine.clip.dense import (
     least_probability,
     observe_dense,
 )
-from rs_textseg_plugin.engine.clip.object_picture import CLIP_MEAN_COLOUR, object_picture
+from rs_textseg_plugin.engine.clip.object_picture import object_picture
 from rs_textseg_plugin.engine.compute.run_control import RunControl
 from rs_textseg_plugin.engine.models.clip import ClipModel
 from rs_textseg_plugin.engine.models.sam import SamEmbedding, SamModel
@@ -245,7 +245,7 @@ class SamClip:
         return np.concatenate(features).astype(np.float16)
 
     def _crop(self, rgb: NDArray[np.uint8], proposal: Proposal, size_px: int) -> NDArray[np.uint8]:
-        fill = CLIP_MEAN_COLOUR if self._settings.crop_background == "mean" else (0, 0, 0)
+        fill = self._clip.mean_colour if self._settings.crop_background == "mean" else (0, 0, 0)
         shows_around = self._settings.crop_background == "image"
         return object_picture(rgb[proposal.window.slices], proposal.mask.unpack(), size_px, fill, shows_around)
 

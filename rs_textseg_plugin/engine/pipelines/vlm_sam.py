@@ -28,7 +28,7 @@ from rs_textseg_plugin.contract.grid import Window
 from rs_textseg_plugin.contract.pipelines.vlm_sam import VLM_FOLDER
 from rs_textseg_plugin.engine.answers.answer import Answer, Segment
 from rs_textseg_plugin.engine.answers.legend import Legend
-from rs_textseg_plugin.engine.clip.object_picture import CLIP_MEAN_COLOUR, object_picture
+from rs_textseg_plugin.engine.clip.object_picture import object_picture
 from rs_textseg_plugin.engine.compute.run_control import RunControl
 from rs_textseg_plugin.engine.models.clip import ClipModel
 from rs_textseg_plugin.engine.models.sam import SamModel
@@ -111,7 +111,7 @@ class Verifier:
     def probability(self, rgb: NDArray[np.uint8], mask: Proposal) -> float:
         """Return how probable the phrase is, 0..1, for what a mask shows of a picture ``(H, W, 3)`` uint8."""
         crop, inside = rgb[mask.window.slices], mask.mask.unpack()
-        picture = object_picture(crop, inside, self._clip.picture_px, CLIP_MEAN_COLOUR, shows_around=False)
+        picture = object_picture(crop, inside, self._clip.picture_px, self._clip.mean_colour, shows_around=False)
         logits = _CLIP_SCALE * (self._words @ self._clip.embed_pictures(picture[None]).T)
         return float(self._legend.class_probabilities(logits)[_PHRASE, 0])
 
@@ -286,9 +286,9 @@ def _vision_model(inputs: PipelineInputs, settings: Settings) -> VisionModel:
             max_tokens=settings.max_tokens,
             allow_plain_http=settings.allow_plain_http,
         )
-    beside_sam = inputs.models.checkpoints["sam"].path.parent / VLM_FOLDER
-    if settings.vlm or beside_sam.is_dir():
-        folder = Path(settings.vlm or beside_sam)
+    in_set = inputs.models.folder / VLM_FOLDER
+    if settings.vlm or in_set.is_dir():
+        folder = Path(settings.vlm or in_set)
         model = inputs.vlm(folder, Path(settings.adapter) if settings.adapter else None)
         model.configure(settings.max_tokens, convention)
         return model

@@ -387,14 +387,15 @@ def test_the_same_file_of_another_set_is_taken_and_not_fetched_again(server, hom
 
 def test_files_that_the_disk_has_no_room_for_are_not_begun(server, home, list_files):
     list_files(replace(sam_at(server.url("whole", "sam.pth")), size_bytes=10**16))
-    with pytest.raises(EngineError, match=r"The files take 10000000\.0 GB, and .* GB left: make room"):
+    with pytest.raises(EngineError, match=r"has .* GB free, and the models need 10000000\.0 GB"):
         fetch_set("pair")
     assert server.asked == []
 
 
 def packed(name: str, content: bytes) -> bytes:
+    """Return a zip file with that content, and one that would lie outside a folder."""
     archive = io.BytesIO()
-    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as file:
         file.writestr(name, content)
         file.writestr("../outside.txt", "of no use")
     return archive.getvalue()
@@ -402,19 +403,29 @@ def packed(name: str, content: bytes) -> bytes:
 
 def test_a_checkpoint_is_taken_out_of_the_archive_that_holds_it(safe_server, home, list_files):
     safe_server.files["packed.zip"] = packed("run/epoch_20.pt", SAM)
-    list_files(replace(unlisted_at(safe_server.url("whole", "packed.zip")), member="run/epoch_20.pt"))
+    list_files(replace(unlisted_at(safe_server.url("whole", "packed.zip")), name="sam.pt"))
     folder = fetch_set("pair")
-    assert (folder / "sam.pth").read_bytes() == SAM
-    assert files_in(home) == ["fetched.json", "sam.pth"]
+    assert (folder / "sam.pt").read_bytes() == SAM
+    assert files_in(home) == ["fetched.json", "sam.pt"]
     assert weights.resolve_set("pair", ["sam"]).checkpoints["sam"].sha256 == sha256(SAM).hexdigest()
 
 
-def test_an_archive_without_the_checkpoint_or_none_at_all_leaves_nothing(subtests, safe_server, home, list_files):
+def test_an_archive_without_a_checkpoint_with_several_or_damaged_leaves_nothing(
+    subtests, safe_server, home, list_files
+):
     whole = packed("run/epoch_20.pt", SAM)
-    for name, content in (("other.zip", packed("run/epoch_19.pt", SAM)), ("cut.zip", whole[:300]), ("no.zip", SAM)):
+    two = io.BytesIO(whole)
+    with zipfile.ZipFile(two, "a") as file:
+        file.writestr("run/epoch_19.pt", SAM)
+    for name, content, said in (
+        ("none.zip", packed("run/notes.md", SAM), "holds 0 checkpoints"),
+        ("two.zip", two.getvalue(), "holds 2 checkpoints"),
+        ("cut.zip", whole[:300], "is no zip file that can be read"),
+        ("no.zip", SAM, "is no zip file that can be read"),
+    ):
         with subtests.test(name):
             safe_server.files[name] = content
-            list_files(replace(unlisted_at(safe_server.url("whole", name)), member="run/epoch_20.pt"))
-            with pytest.raises(ModelError, match=r"is no zip archive with run/epoch_20\.pt that can be read"):
+            list_files(replace(unlisted_at(safe_server.url("whole", name)), name="sam.pt"))
+            with pytest.raises(ModelError, match=said):
                 fetch_set("pair")
             assert files_in(home) == []

@@ -14,7 +14,8 @@ from tiny_upsamplers import published_state
 from rs_textseg_plugin.contract.catalog import ModelFile, ModelSet
 from rs_textseg_plugin.contract.errors import ModelError
 from rs_textseg_plugin.engine.loading import files as weights
-from rs_textseg_plugin.engine.loading.files import file_digest, resolve_set, verified
+from rs_textseg_plugin.engine.loading.files import resolve_set, verified
+from rs_textseg_plugin.engine.models.archives.digest import file_digest
 
 BOTH = ("sam", "clip")
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from published_layouts import write_open_clip
 from tiny_detector import write_tiny_detector
 from tiny_models import open_clip, tiny_clip, tiny_sam
 from tiny_qwen import save_tiny_adapter, save_tiny_qwen
@@ -135,6 +136,20 @@ def test_the_same_weights_in_another_architecture_are_another_model(tmp_path):
     named = cache.get(Checkpoint("clip", path, architecture, digest), CPU, torch.float32)
     assert named is not told
     assert told.model.visual.transformer.layers == named.model.visual.transformer.layers
+
+
+def test_a_configuration_that_is_put_beside_a_checkpoint_makes_another_model_of_it(tmp_path):
+    folder = write_open_clip(tmp_path / "clip", quick_gelu=True)
+    config = (folder / "open_clip_config.json").rename(tmp_path / "later.json")
+    cache, before = ModelCache(), resolve_set(str(folder), ("clip",))
+    guessed = cache.get(before.checkpoints["clip"], CPU, torch.float32)
+    config.rename(folder / "open_clip_config.json")
+    after = resolve_set(str(folder), ("clip",))
+    settled = cache.get(after.checkpoints["clip"], CPU, torch.float32)
+    assert before.identity != after.identity
+    assert settled is not guessed
+    assert "QuickGELU" in str(settled.model.visual)
+    assert "QuickGELU" not in str(guessed.model.visual)
 
 
 def test_a_model_from_the_cache_has_the_device_and_precision_that_are_asked_for(tiny_models):

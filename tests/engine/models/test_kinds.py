@@ -12,8 +12,8 @@ from safetensors.torch import save_file
 from rs_textseg_plugin.contract.catalog import models_home
 from rs_textseg_plugin.contract.errors import ModelError
 from rs_textseg_plugin.engine.loading.files import resolve_set
+from rs_textseg_plugin.engine.loading.importing import import_set
 from rs_textseg_plugin.engine.loading.model_cache import ModelCache
-from rs_textseg_plugin.engine.loading.sets import import_set
 from rs_textseg_plugin.engine.models.kinds import KINDS, ModelKind, kinds_in_words, require_role
 
 CPU = torch.device("cpu")

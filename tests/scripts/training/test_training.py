@@ -12,7 +12,7 @@ import torch.nn.functional as F  # noqa: N812
 from safetensors.torch import save_file
 
 from rs_textseg_plugin.contract.catalog import read_manifest
-from rs_textseg_plugin.engine.loading.files import file_digest
+from rs_textseg_plugin.engine.models.archives.digest import file_digest
 from rs_textseg_plugin.engine.models.clip import load_clip
 from rs_textseg_plugin.engine.models.sam import load_sam
 from scenes.drawing import draw

@@ -65,7 +65,7 @@ class TorchZip:
         self.path = path
         self._file_bytes = path.stat().st_size
         self._read_bytes = 0
-        _require_small("a directory", _directory_bytes(path), MOST_DIRECTORY_BYTES)
+        _require_small("a directory", directory_bytes(path), MOST_DIRECTORY_BYTES)
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
         self._entries = {entry.filename: entry for entry in entries}
@@ -165,7 +165,7 @@ def _require_small(what: str, size_bytes: int, most_bytes: int) -> None:
         raise EndlessPickle(f"{what} of {size_bytes / 1e6:.0f} MB")
 
 
-def _directory_bytes(path: Path) -> int:
+def directory_bytes(path: Path) -> int:
     """Return the size of a zip file's directory, which `zipfile` would read without a limit."""
     with path.open("rb") as file:
         size = file.seek(0, 2)

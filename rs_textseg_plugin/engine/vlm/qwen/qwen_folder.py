@@ -61,6 +61,15 @@ def _shards(index: Path) -> list[str]:
         raise ModelError(f"The list of weights {index} is damaged: fetch it again.") from error
 
 
+def is_vlm_folder(folder: Path) -> bool:
+    """Whether a folder says of itself that it holds a Qwen-VL, also one of a generation that is not known here."""
+    try:
+        kind = str(json.loads((folder / "config.json").read_text(encoding="utf-8"))["model_type"])
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        return False
+    return kind.startswith("qwen") and "vl" in kind
+
+
 def family_of(folder: Path) -> Family:
     """Return which generation a folder holds.
 

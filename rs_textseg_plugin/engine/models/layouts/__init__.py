@@ -1,0 +1,1 @@
+"""How published models lay out their weights, and what the files beside them say."""
