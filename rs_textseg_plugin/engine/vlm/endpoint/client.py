@@ -182,7 +182,7 @@ class Endpoint:
         """Ask, in simpler and simpler words until the server understands."""
         openai = _import_openai()
         dialect = self._dialect
-        guess: openai.APIStatusError | None = None  # a refusal that did not say what was not understood
+        guess: tuple[int, EngineError] | None = None  # a refusal that did not say what was not understood
         while True:
             body = dialect.body(self._server.model, sent.messages, sent.schema, limit)
             try:
@@ -193,11 +193,11 @@ class Endpoint:
                 if error.code in _FILTERED:
                     return Reply("", sent.shown_px, refusal=f"The server's content filter: {words}.")
                 simpler = dialect.simpler(error.status_code, words)
+                why = explain_status(error, self._server)
                 if simpler is None:
-                    is_same = guess is not None and guess.status_code == error.status_code
-                    raise explain_status(guess if guess and is_same else error, self._server) from None
+                    raise (guess[1] if guess and guess[0] == error.status_code else why) from None
                 if simpler.has_schemas < dialect.has_schemas and not is_about_schemas(words):
-                    guess = error
+                    guess = error.status_code, why
                 dialect = simpler
             else:
                 self._dialect = dialect
