@@ -7,6 +7,7 @@ One feature is a box (a polygon) or a point::
 
 A box is what bounds its polygon on the raster. Features of one ``instance`` describe one object together. A point
 without a number belongs to the first box around it, or stands for an object of its own if it lies inside one.
+Beside the features ``answered_by`` names the model and says how its numbers were read; nothing depends on it.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from rs_textseg_plugin.engine.vlm.instance import Instance
 from rs_textseg_plugin.engine.vlm.model import Decider, Reply, VisionModel
 from rs_textseg_plugin.engine.vlm.parsing.answer import read_answer
 from rs_textseg_plugin.engine.vlm.prompt import ClickPolicy, ask_for
-from rs_textseg_plugin.engine.vlm.self_test import drawn_size_px, run_self_test
+from rs_textseg_plugin.engine.vlm.self_test import SMALLEST_SIDE_PX, drawn_size_px, run_self_test
 
 _ANSWER_TOKENS = 60  # of one object with a box, three points and a label, about
 _FRUITLESS_VIEWS = 3  # so many views in a row without an answer, and no other is asked about
@@ -94,9 +94,10 @@ class Conversation:
 
     def _on_test(self, first: Window) -> list[str]:
         """Say that one question more is asked, why, what it holds and costs, and how to leave it out."""
-        if not self._tests_itself:
+        drawn_px = drawn_size_px((first.width, first.height), self._is_unknown)
+        if not self._tests_itself or min(drawn_px) < SMALLEST_SIDE_PX:
             return []
-        tokens = self._model.tokens_of(*drawn_size_px((first.width, first.height), self._is_unknown))
+        tokens = self._model.tokens_of(*drawn_px)
         because = ", since nothing public settles what its numbers mean" if self._is_unknown else ""
         return [
             f"It is shown a drawn picture with known marks before them{because}: about {tokens} tokens more, and "

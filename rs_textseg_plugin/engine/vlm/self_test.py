@@ -16,7 +16,7 @@ from rs_textseg_plugin.engine.vlm.model import Convention, Reply, VisionModel
 from rs_textseg_plugin.engine.vlm.parsing.answer import read_answer
 from rs_textseg_plugin.engine.vlm.prompt import ClickPolicy, ask_for
 
-_SMALLEST_SIDE_PX = 64  # below it the marks are smaller than what models see
+SMALLEST_SIDE_PX = 64  # below it the marks are smaller than what models see
 _SEED = 6
 _CLEARLY = 0.5  # a correction, another order or another convention counts if it leaves at most so much of the error
 _NO_DRIFT = Drift()
@@ -101,7 +101,7 @@ def run_self_test(model: VisionModel, size_px: Size, control: RunControl, decide
         EngineError: the model cannot be asked.
     """
     size_px = drawn_size_px(size_px, decides)
-    if min(size_px) < _SMALLEST_SIDE_PX:
+    if min(size_px) < SMALLEST_SIDE_PX:
         return _not_tested(f"the picture is only {size_px[0]} x {size_px[1]} px", model.convention, decides)
     picture, marks = draw_marks(size_px, _SEED)
     wish = f"each of these {len(marks)} marks, labelled with its name: {', '.join(mark.name for mark in marks)}"
