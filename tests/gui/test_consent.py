@@ -50,6 +50,7 @@ def test_the_user_is_told_what_leaves_to_where_and_how_often_and_no_is_the_usual
     assert text == "Pictures of the raster will leave this computer and be sent to api.example.org."
     assert f"Address: {URL}" in more
     assert "It is one picture for this run." in more
+    assert "A drawn picture without your data may be sent before them" in more
     assert no_is_default
 
 

@@ -53,13 +53,23 @@ _MODEL = (
         "convention",
         "auto",
         "str",
-        "What the model's numbers mean: pixels of the picture that it is shown, or a grid of 0 to 1000 over it; auto "
-        "goes by the model.",
-        "Qwen2.5-VL and GPT: pixels; Qwen3-VL: grid-1000",
-        choices=("auto", "pixels", "grid-1000"),
+        "What the model's numbers mean: pixels of the picture that it is shown, or a grid of 0 to 1000 over it, with x "
+        "before y or (yx) y before x; auto goes by the model's family, else by the self-test.",
+        "Qwen2.5-VL: pixels; Qwen2-VL, Qwen3-VL, GLM-V, InternVL and Seed: grid-1000; Gemini: grid-1000-yx",
+        choices=("auto", "pixels", "grid-1000", "grid-1000-yx"),
         is_text_side=True,
     ),
-    Parameter("max_tokens", 4096, "int", "Longest answer, in tokens.", OURS, 16, 65_536, is_text_side=True),
+    Parameter(
+        "max_tokens",
+        4096,
+        "int",
+        "Longest answer, in tokens, hidden reasoning included; where that leaves none for the answer, the question is "
+        "asked once more with four times as many.",
+        OURS,
+        16,
+        65_536,
+        is_text_side=True,
+    ),
     Parameter(
         "timeout_s",
         120.0,
@@ -157,11 +167,13 @@ _CLICKS = (
 _CHECKS = (
     Parameter(
         "self_test",
-        False,
-        "bool",
-        "Whether the model is first shown a picture with known marks; a systematic shift or scale of its answers "
-        "is corrected, and reported.",
+        "auto",
+        "str",
+        "Whether the model is first shown a drawn picture with known marks, which costs one question; a systematic "
+        "shift or scale of its answers is corrected. auto: where nothing settles what its numbers mean, which the "
+        "marks then decide.",
         OURS,
+        choices=("auto", "true", "false"),
         is_text_side=True,
     ),
     Parameter(

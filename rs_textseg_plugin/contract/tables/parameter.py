@@ -12,6 +12,8 @@ from rs_textseg_plugin.contract.errors import RecipeError
 ParameterValue = Union[int, float, str, bool, None]
 Values = Mapping[str, ParameterValue]  # of parameters, by their names
 
+_TRUTHS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+
 
 @dataclass(frozen=True)
 class Parameter:
@@ -22,7 +24,7 @@ class Parameter:
         default: the value when nothing is said.
         kind: ``int``, ``float``, ``str`` or ``bool``.
         minimum, maximum: inclusive bounds for numbers.
-        choices: the only values allowed; empty: any.
+        choices: the only values allowed; empty: any. Where ``true`` is one, a text is read as a truth value too.
         help: one sentence, with the unit.
         source: where the default comes from.
         is_text_side: whether only what comes after the text reads it, so that what was observed of a tile stays valid
@@ -62,12 +64,12 @@ class Parameter:
 
     def _convert(self, value: ParameterValue) -> ParameterValue:
         if self.kind == "bool":
-            known = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
-            if str(value).lower() not in known:
+            if str(value).lower() not in _TRUTHS:
                 raise ValueError(value)
-            return known[str(value).lower()]
+            return _TRUTHS[str(value).lower()]
         if self.kind == "str":
-            return str(value)
+            truth = _TRUTHS.get(str(value).lower()) if "true" in self.choices else None
+            return str(value) if truth is None else str(truth).lower()
         number = float(str(value))
         if not math.isfinite(number) or (self.kind == "int" and number != int(number)):
             raise ValueError(value)

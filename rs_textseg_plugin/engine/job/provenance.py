@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 import torch
@@ -15,7 +15,9 @@ from rs_textseg_plugin.engine.compute.run_control import RunControl
 from rs_textseg_plugin.engine.job.plan import Plan
 
 
-def provenance_json(plan: Plan, control: RunControl, started: datetime, notes: Sequence[str]) -> str:
+def provenance_json(
+    plan: Plan, control: RunControl, started: datetime, notes: Sequence[str], answered_by: Mapping[str, str]
+) -> str:
     """Return all that is needed to repeat a result, as JSON text.
 
     Args:
@@ -23,6 +25,7 @@ def provenance_json(plan: Plan, control: RunControl, started: datetime, notes: S
         control: of the run, for the device that it ended on.
         started: when.
         notes: what the result says of itself.
+        answered_by: the vision-language model that answered, and how its numbers were read; empty: none was asked.
     """
     data = {
         "product": "RS TextSeg",
@@ -38,6 +41,7 @@ def provenance_json(plan: Plan, control: RunControl, started: datetime, notes: S
         },
         "demo_models": plan.models.is_demo,
         "unverified_models": [file.name for file in plan.models.unverified],
+        **({"answered_by": dict(answered_by)} if answered_by else {}),
         "notes": list(notes),
     }
     return json.dumps(data, sort_keys=True)

@@ -72,7 +72,8 @@ def write_results(
     legend, (first, late) = run.plan.legend, notes
     polygonizer = Polygonizer(scene, legend, run.reader.grid, run.plan.settings.polygons)
     late = late + (yield from choose_objects(run, polygonizer))  # before the files, whose provenance holds them
-    provenance = provenance_json(run.plan, run.control, run.started, [*first, *run.control.notes, *late])
+    answered_by = pipeline.answered_by if isinstance(pipeline, AsksModel) else {}
+    provenance = provenance_json(run.plan, run.control, run.started, [*first, *run.control.notes, *late], answered_by)
     files = ResultFiles(run.plan.request, run.reader, legend, run.scratch, provenance, class_scores)
     open_files.callback(files.close)
     tally = yield from _write_blocks(run, polygonizer, files)
@@ -81,7 +82,7 @@ def write_results(
         classes = classes[:1]  # the others say where that lies
     about_picture = files.draw(classes, picture_footer(run.plan))
     if isinstance(pipeline, AsksModel) and run.plan.request.output.clicks:
-        write_clicks(files.clicks, pipeline.instances, run.reader.grid)
+        write_clicks(files.clicks, pipeline.instances, run.reader.grid, answered_by)
     with Placement() as placement:
         files.finish(placement)
         placement.commit()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol, TypeVar, runtime_checkable
 
 import torch
@@ -57,6 +57,10 @@ class AsksModel(Protocol):
     @property
     def instances(self) -> Sequence[Instance]:
         """What the model found, on the working grid."""
+
+    @property
+    def answered_by(self) -> Mapping[str, str]:
+        """Who answered, and how its numbers were read; empty: nobody was asked."""
 
     def announce(self, views: Sequence[Window]) -> list[str]:
         """Return notes for the user before the first view is asked about."""

@@ -87,7 +87,7 @@ class Settings:
     most_objects: int
     multimask: bool
     clicks: str
-    self_test: bool
+    self_test: str
     verify: bool
     verify_threshold: float
     templates: str
@@ -160,6 +160,11 @@ class VlmSam:
     def instances(self) -> list[Instance]:
         """What was found in all views so far, on the working grid."""
         return [instance for found in self._by_view.values() for instance in found]
+
+    @property
+    def answered_by(self) -> dict[str, str]:
+        """The model that answered, what its numbers were taken for, and who says so; empty: a file was drawn."""
+        return self._conversation.record if self._conversation else {}
 
     def to(self, device: torch.device, dtype: torch.dtype) -> None:
         """Move the models."""
@@ -266,7 +271,8 @@ def load(inputs: PipelineInputs) -> VlmSam:
     conversation = None
     if not clicks_file:
         policy = ClickPolicy(settings.inside_points, settings.outside_points, settings.most_objects)
-        conversation = Conversation(_vision_model(inputs, settings), inputs.context.phrase, policy, settings.self_test)
+        tests_itself = None if settings.self_test == "auto" else settings.self_test == "true"
+        conversation = Conversation(_vision_model(inputs, settings), inputs.context.phrase, policy, tests_itself)
     verifier = None
     if settings.verify:
         verifier = Verifier(inputs.clip(), legend, settings.templates, settings.verify_threshold)

@@ -7,13 +7,14 @@ One feature is a box (a polygon) or a point::
 
 A box is what bounds its polygon on the raster. Features of one ``instance`` describe one object together. A point
 without a number belongs to the first box around it, or stands for an object of its own if it lies inside one.
+Beside the features ``answered_by`` names the model and says how its numbers were read; nothing depends on it.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,14 +31,24 @@ from rs_textseg_plugin.engine.vlm.instance import Box, Instance, Point
 _KINDS = ("box", "inside", "outside")
 
 
-def write_clicks(path: Path, instances: Sequence[Instance], grid: PixelGrid) -> None:
-    """Write instances, given in the pixels of a working grid."""
+def write_clicks(
+    path: Path, instances: Sequence[Instance], grid: PixelGrid, answered_by: Mapping[str, str] | None = None
+) -> None:
+    """Write instances, given in the pixels of a working grid.
+
+    Args:
+        path: of the file.
+        instances: one each for a thing that was found.
+        grid: the working grid.
+        answered_by: who said where they are, and how its numbers were read: kept beside the features as it is.
+    """
     features = [
         feature for number, instance in enumerate(instances, start=1) for feature in _features(number, instance, grid)
     ]
     collection = {
         "type": "FeatureCollection",
         **_crs_members(grid.crs_wkt),
+        **({"answered_by": dict(answered_by)} if answered_by else {}),
         "features": [{"type": "Feature", **feature} for feature in features],
     }
     path.write_text(json.dumps(collection, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")

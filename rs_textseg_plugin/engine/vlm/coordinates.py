@@ -23,26 +23,28 @@ _WILD_PX = 3.0  # and at least this far; rounding to whole pixels is no reason t
 
 def frame_size(convention: Convention, shown_px: Size) -> Size:
     """Return the numbers that stand for the right and the lower border of the picture."""
-    return (_GRID, _GRID) if convention is Convention.GRID_1000 else shown_px
+    return shown_px if convention is Convention.PIXELS else (_GRID, _GRID)
 
 
 def to_picture(point: Point, convention: Convention, shown_px: Size, picture_px: Size) -> Point:
     """Return in the picture's own pixels what a model says of a place.
 
     Args:
-        point: x and y as the model gives them.
+        point: the two numbers in the model's order: x and y, or y and x.
         convention: what its numbers mean.
         shown_px: ``(width, height)`` of the picture as the model saw it; without effect for the grid.
         picture_px: ``(width, height)`` of the picture that it was asked about.
     """
     frame = frame_size(convention, shown_px)
-    return point[0] * picture_px[0] / frame[0], point[1] * picture_px[1] / frame[1]
+    x, y = reversed(point) if convention.is_y_first else point
+    return x * picture_px[0] / frame[0], y * picture_px[1] / frame[1]
 
 
 def from_picture(point: Point, convention: Convention, shown_px: Size, picture_px: Size) -> Point:
     """Return how a model calls a place that is given in the picture's own pixels: `to_picture` backwards."""
     frame = frame_size(convention, shown_px)
-    return point[0] * frame[0] / picture_px[0], point[1] * frame[1] / picture_px[1]
+    x, y = point[0] * frame[0] / picture_px[0], point[1] * frame[1] / picture_px[1]
+    return (y, x) if convention.is_y_first else (x, y)
 
 
 def within(point: Point, picture_px: Size) -> Point:

@@ -18,12 +18,28 @@ class Convention(Enum):
     """What the numbers mean that a model gives for a place; x to the right, y downwards, (0, 0) the upper left corner.
 
     Attributes:
-        PIXELS: of the picture as the model saw it (Qwen2.5-VL, GPT).
-        GRID_1000: thousandths of its width and height (Qwen3-VL).
+        PIXELS: of the picture as the model saw it, x before y (Qwen2.5-VL).
+        GRID_1000: thousandths of its width and height, x before y (Qwen3-VL).
+        GRID_1000_YX: thousandths of its height and width, y before x (Gemini).
     """
 
     PIXELS = "pixels"
     GRID_1000 = "grid-1000"
+    GRID_1000_YX = "grid-1000-yx"
+
+    @property
+    def is_y_first(self) -> bool:
+        """Whether y stands before x: a box is then top, left, bottom, right."""
+        return self is Convention.GRID_1000_YX
+
+
+class Decider(Enum):
+    """Who says what a model's numbers mean; the value is how a sentence names it."""
+
+    USER = "the parameter convention"
+    FAMILY = "the model's family"
+    SELF_TEST = "the coordinate self-test"
+    NOBODY = "nobody: it is a guess"
 
 
 @dataclass(frozen=True)
@@ -51,6 +67,7 @@ class Reply:
         tokens_in, tokens_out: as counted by the model or its server; None where it does not say.
         is_truncated: whether the answer was cut off at the limit of tokens.
         refusal: the model's words where it declined to answer.
+        hidden_tokens: tokens of reasoning that are not in `text`; None where nobody says.
     """
 
     text: str
@@ -59,6 +76,7 @@ class Reply:
     tokens_out: int | None = None
     is_truncated: bool = False
     refusal: str = ""
+    hidden_tokens: int | None = None
 
 
 class VisionModel(Protocol):
@@ -71,6 +89,10 @@ class VisionModel(Protocol):
     @property
     def convention(self) -> Convention:
         """What its numbers mean."""
+
+    @property
+    def decider(self) -> Decider:
+        """Who says so."""
 
     @property
     def way(self) -> str:

@@ -25,9 +25,18 @@ _PLACES = {
         "Every place is given in thousandths of the picture, whatever its shape: x counts from 0 at the left border "
         "to 1000 at the right border, y from 0 at the upper border to 1000 at the lower border."
     ),
+    Convention.GRID_1000_YX: (
+        "Every place is given in thousandths of the picture, whatever its shape, and y always stands before x: y "
+        "counts from 0 at the upper border to 1000 at the lower border, x from 0 at the left border to 1000 at the "
+        "right border."
+    ),
 }
 _NUMBERS: dict[str, Any] = {"type": "array", "items": {"type": "number"}}
 _POINTS: dict[str, Any] = {"type": "array", "items": _NUMBERS}
+_FORMS = {  # of a box and of points, by whether y stands before x
+    False: ("[left, top, right, bottom]", "[[x, y], ...]"),
+    True: ("[top, left, bottom, right]", "[[y, x], ...]"),
+}
 
 
 @dataclass(frozen=True)
@@ -67,7 +76,7 @@ def ask_for(phrase: str, size_px: tuple[int, int], convention: Convention, polic
         convention: how the model is to give places.
         policy: what to give of each thing.
     """
-    members = [*_members(policy)]
+    members = [*_members(policy, convention.is_y_first)]
     width, height = size_px
     paragraphs = [
         f"Find in this picture: {json.dumps(phrase, ensure_ascii=False)}",
@@ -82,16 +91,17 @@ def ask_for(phrase: str, size_px: tuple[int, int], convention: Convention, polic
     return ModelQuestion(_SYSTEM, "\n\n".join(paragraphs), _schema(members))
 
 
-def _members(policy: ClickPolicy) -> Iterator[_Member]:
+def _members(policy: ClickPolicy, is_y_first: bool) -> Iterator[_Member]:
+    box, points = _FORMS[is_y_first]
     yield _Member("label", '"..."', "what it is, in a few words.", {"type": "string"})
-    yield _Member("box", "[left, top, right, bottom]", "the smallest upright box around all of it.", _NUMBERS)
+    yield _Member("box", box, "the smallest upright box around all of it.", _NUMBERS)
     if policy.inside:
         count = "one point" if policy.inside == 1 else f"{policy.inside} points"
         meaning = f"{count} on the thing itself, well away from its edges and from each other."
-        yield _Member("positive_points", "[[x, y], ...]", meaning, _POINTS)
+        yield _Member("positive_points", points, meaning, _POINTS)
     if policy.outside:
         meaning = f"up to {policy.outside} points close to it that are not part of it but look alike; may be empty."
-        yield _Member("negative_points", "[[x, y], ...]", meaning, _POINTS)
+        yield _Member("negative_points", points, meaning, _POINTS)
     meaning = "from 0 to 1, how sure you are that it fits; null if you cannot tell."
     yield _Member("confidence", "0.0", meaning, {"type": ["number", "null"]})
 

@@ -3,60 +3,31 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFilter
 
 from rs_textseg_plugin.engine.compute.run_control import RunControl
 from rs_textseg_plugin.engine.vlm.coordinates import Drift, Size, fit_drift
-from rs_textseg_plugin.engine.vlm.instance import Instance, Point
+from rs_textseg_plugin.engine.vlm.instance import Point
+from rs_textseg_plugin.engine.vlm.marks import RADIUS_SHARE, Mark, draw_marks, found_marks
 from rs_textseg_plugin.engine.vlm.model import Convention, Reply, VisionModel
-from rs_textseg_plugin.engine.vlm.parsing.answer import ParsedAnswer, read_answer
+from rs_textseg_plugin.engine.vlm.parsing.answer import read_answer
 from rs_textseg_plugin.engine.vlm.prompt import ClickPolicy, ask_for
 
-_SMALLEST_SIDE_PX = 64  # below it the marks are smaller than what models see
+SMALLEST_SIDE_PX = 64  # below it the marks are smaller than what models see
 _SEED = 6
-_CELLS = 3  # marks stand in a lattice of so many columns and rows, each somewhere in its cell
-_RADIUS_SHARE = 1 / 24  # of the shorter side
-_GROUND = (126, 132, 112)
-_MARKS = (
-    ("red circle", (220, 40, 40), "circle"),
-    ("blue square", (40, 70, 220), "square"),
-    ("yellow triangle", (245, 220, 40), "triangle"),
-    ("white cross", (250, 250, 250), "cross"),
-    ("black diamond", (15, 15, 15), "diamond"),
-    ("purple circle", (140, 40, 170), "circle"),
-    ("orange square", (250, 140, 20), "square"),
-    ("cyan triangle", (30, 220, 230), "triangle"),
-)
-_SHAPES: dict[str, tuple[Point, ...]] = {
-    "square": ((-0.9, -0.9), (0.9, -0.9), (0.9, 0.9), (-0.9, 0.9)),
-    "triangle": ((0, -1), (1, 1), (-1, 1)),
-    "diamond": ((0, -1), (1, 0), (0, 1), (-1, 0)),
-    "cross": ((-.35, -1), (.35, -1), (.35, -.35), (1, -.35), (1, .35), (.35, .35),
-              (.35, 1), (-.35, 1), (-.35, .35), (-1, .35), (-1, -.35), (-.35, -.35)),
-}  # fmt: skip
 _CLEARLY = 0.5  # a correction, another order or another convention counts if it leaves at most so much of the error
 _NO_DRIFT = Drift()
 _ACCURATE_PX = 1.0  # so little error needs no correction: models give whole numbers
-
-
-class Mark(NamedTuple):
-    """A mark: its name, which no other has, and the centre of its bounding box in pixels of the picture."""
-
-    name: str
-    x: float
-    y: float
-
-    @property
-    def place(self) -> Point:
-        """Its x and y."""
-        return self.x, self.y
+_FITS_SHARE = 2 * RADIUS_SHARE  # of the shorter side; places that are farther off, in the median, do not fit
+_GRID_PX, _TOO_NEAR_PX = 1000, 250  # pixels and thousandths are hardly told apart on a picture of about 1000 pixels
+_TOLD_APART_SHARE = 0.75  # so such a picture is made that much flatter where the test has to tell them apart
+_CHOICES = ", ".join(meant.value for meant in Convention)
+_WHAT_TO_SET = (
+    f"so places may be wrong: set convention to one of {_CHOICES} if you know which is right, or take another model."
+)
 
 
 @dataclass(frozen=True)
@@ -69,126 +40,127 @@ class SelfTest:
         worst_px: the largest of these distances.
         drift: what corrects the model's places; without any effect where that would not make them clearly better.
         missed: names of the marks that the answer does not have.
+        convention: what its numbers are best taken for.
+        is_settled: whether the marks show that places taken so are right, but for the correction.
         sentence: all of this in words.
+        reply: what the model replied; None: it was not asked.
     """
 
     error_px: float
     worst_px: float
     drift: Drift
     missed: tuple[str, ...]
+    convention: Convention
+    is_settled: bool
     sentence: str
+    reply: Reply | None = None
 
 
-def draw_marks(size_px: Size, seed: int) -> tuple[NDArray[np.uint8], list[Mark]]:
-    """Draw marks of different colours and shapes on a plain ground with a little texture.
+@dataclass(frozen=True)
+class _Reading:
+    """The marks of an answer, with its numbers taken by one convention.
+
+    Attributes:
+        pairs: each mark that it has, with where it says that it is.
+        count: of all marks.
+    """
+
+    convention: Convention
+    pairs: list[tuple[Mark, Point]]
+    count: int
+
+    @property
+    def typical_px(self) -> float:
+        """The median error; infinite where the answer has less than half of the marks."""
+        return math.inf if 2 * len(self.pairs) < self.count else _typical(self.pairs)
+
+
+def drawn_size_px(size_px: Size, decides: bool) -> Size:
+    """Return the ``(width, height)`` of the picture of the test.
 
     Args:
-        size_px: ``(width, height)``, at least 64 each.
-        seed: of the places and the texture.
-
-    Returns:
-        The picture ``(H, W, 3)`` uint8 RGB, and the marks; none is nearer to a border than its own size.
+        size_px: of the pictures that the model will be asked about, since how far it is off depends on it.
+        decides: whether the test has to tell conventions apart, which it could not on a picture of 1000 x 1000.
     """
-    chance = np.random.default_rng(seed)
     width, height = size_px
-    picture = _ground(size_px, chance)
-    draw, radius = ImageDraw.Draw(picture), min(size_px) * _RADIUS_SHARE
-    cells = chance.permutation(_CELLS * _CELLS)[: len(_MARKS)]
-    marks = []
-    for (name, colour, kind), cell in zip(_MARKS, cells):
-        column, row = cell % _CELLS + chance.uniform(0.3, 0.7), cell // _CELLS + chance.uniform(0.3, 0.7)
-        # Whole numbers, so that what Pillow chance is symmetric about the centre of that pixel.
-        x, y = int(column * width / _CELLS), int(row * height / _CELLS)
-        _draw_mark(draw, kind, (x, y), round(radius), colour)
-        marks.append(Mark(name, x + 0.5, y + 0.5))
-    return np.asarray(picture), marks
+    is_near = all(abs(side - _GRID_PX) <= _TOO_NEAR_PX for side in size_px)
+    return (width, round(_TOLD_APART_SHARE * height)) if decides and is_near else (width, height)
 
 
-def _ground(size_px: Size, chance: np.random.Generator) -> Image.Image:
-    """Return a plain ground with soft texture, as of a meadow."""
-    width, height = size_px
-    grain = chance.normal(0, 14, (height, width, 1))
-    textured = np.clip(np.array(_GROUND) + grain, 0, 255).astype(np.uint8)
-    return Image.fromarray(textured).filter(ImageFilter.GaussianBlur(1.2))
-
-
-def _draw_mark(
-    draw: ImageDraw.ImageDraw, kind: str, centre: tuple[int, int], radius: int, colour: tuple[int, int, int]
-) -> None:
-    x, y = centre
-    if kind == "circle":
-        draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=colour)
-    else:
-        draw.polygon([(x + round(dx * radius), y + round(dy * radius)) for dx, dy in _SHAPES[kind]], fill=colour)
-
-
-def run_self_test(model: VisionModel, size_px: Size, control: RunControl) -> SelfTest:
+def run_self_test(model: VisionModel, size_px: Size, control: RunControl, decides: bool = False) -> SelfTest:
     """Show a model a picture with marks, ask for all of them, and measure where it says they are.
 
     Args:
         model: is asked once.
-        size_px: ``(width, height)`` of the picture: that of the pictures that it will be asked about, since how far a
-            model is off depends on it.
+        size_px: ``(width, height)`` of the pictures that it will be asked about.
         control: goes with the question to the model.
+        decides: whether another convention than the model's is taken where that fits the marks clearly best.
 
     Raises:
         Cancelled: the user has given up.
         EngineError: the model cannot be asked.
     """
-    if min(size_px) < _SMALLEST_SIDE_PX:
-        return _not_tested(f"the picture is only {size_px[0]} x {size_px[1]} px")
+    size_px = drawn_size_px(size_px, decides)
+    if min(size_px) < SMALLEST_SIDE_PX:
+        return _not_tested(f"the picture is only {size_px[0]} x {size_px[1]} px", model.convention, decides)
     picture, marks = draw_marks(size_px, _SEED)
     wish = f"each of these {len(marks)} marks, labelled with its name: {', '.join(mark.name for mark in marks)}"
     policy = ClickPolicy(inside=1, outside=0, most_instances=len(marks))
     asked = ask_for(wish, model.shown_size(*size_px), model.convention, policy)
     reply = model.ask(picture, asked, control)
     if reply.refusal:
-        return _not_tested("the model declined to answer", marks)
-    return _judged(reply, model.convention, marks, size_px)
+        return _not_tested("the model declined to answer", model.convention, decides, marks, reply)
+    return _judged(reply, model.convention, marks, size_px, decides)
 
 
-def _not_tested(why: str, marks: Sequence[Mark] = ()) -> SelfTest:
+def _not_tested(
+    why: str, convention: Convention, decides: bool, marks: Sequence[Mark] = (), reply: Reply | None = None
+) -> SelfTest:
     names = tuple(mark.name for mark in marks)
-    return SelfTest(math.inf, math.inf, Drift(), names, f"The coordinate self-test says nothing: {why}.")
+    guess = f" The model's numbers are taken as {convention.value}, which is a guess, {_WHAT_TO_SET}" if decides else ""
+    sentence = f"The coordinate self-test says nothing: {why}.{guess}"
+    return SelfTest(math.inf, math.inf, Drift(), names, convention, False, sentence, reply)
 
 
-def _judged(reply: Reply, convention: Convention, marks: Sequence[Mark], size_px: Size) -> SelfTest:
-    def read(meant: Convention) -> ParsedAnswer:
-        return read_answer(reply.text, reply.shown_px, size_px, meant)
-
-    reading = read(convention)
-    pairs = [*_pairs(reading.instances, marks)]
-    hint = "".join(_hints(pairs, {meant: [*_pairs(read(meant).instances, marks)] for meant in Convention}, convention))
-    if not pairs:
-        why = "the answer has none of the marks" if reading.is_answer else " ".join(reading.unusable).rstrip(".")
-        return _not_tested(why + hint, marks)
-    errors = [*map(_distance, pairs)]
-    missed = tuple(mark.name for mark in marks if mark not in [mark for mark, _ in pairs])
-    drift = _drift(pairs, len(marks))
-    sentence = f"{_in_words(errors, missed, len(marks))}{hint}.{_on_correction(drift, pairs)}"
-    return SelfTest(float(np.mean(errors)), max(errors), drift, missed, sentence)
-
-
-def _pairs(instances: Sequence[Instance], marks: Sequence[Mark]) -> Iterator[tuple[Mark, Point]]:
-    """Return each mark that the answer has, with where it says that it is; of several the first counts."""
-    for mark in marks:
-        places = [_place(instance) for instance in instances if _is_called(instance.words, mark.name)]
-        if places:
-            yield mark, places[0]
+def _judged(reply: Reply, convention: Convention, marks: Sequence[Mark], size_px: Size, decides: bool) -> SelfTest:
+    answers = {meant: read_answer(reply.text, reply.shown_px, size_px, meant) for meant in Convention}
+    readings = [_Reading(meant, [*found_marks(said.instances, marks)], len(marks)) for meant, said in answers.items()]
+    own = next(reading for reading in readings if reading.convention is convention)
+    most_px = _FITS_SHARE * min(size_px)
+    taken = _best(own, readings, most_px) if decides else own
+    hint = "" if taken is not own else "".join(_hints(own, readings))
+    if not taken.pairs:
+        said = answers[convention]
+        why = "the answer has none of the marks" if said.is_answer else " ".join(said.unusable).rstrip(".")
+        return _not_tested(why + hint, convention, decides, marks, reply)
+    errors = [*map(_distance, taken.pairs)]
+    missed = tuple(mark.name for mark in marks if mark not in [mark for mark, _ in taken.pairs])
+    drift = _drift(taken.pairs, len(marks))
+    is_settled = 2 * len(taken.pairs) >= len(marks) and _typical(taken.pairs, drift) <= most_px
+    verdict = _verdict(taken, own, is_settled) if decides else "."
+    sentence = f"{_in_words(errors, missed, len(marks))}{hint}{verdict}{_on_correction(drift, taken.pairs)}"
+    worst_px = max(errors)
+    return SelfTest(float(np.mean(errors)), worst_px, drift, missed, taken.convention, is_settled, sentence, reply)
 
 
-def _is_called(words: str, name: str) -> bool:
-    """Whether words mean a mark: no two have the same colour, so that the colour alone is enough."""
-    spoken = set(re.findall(r"[a-z]+", words.casefold()))
-    return spoken & {mark.split()[0] for mark, *_ in _MARKS} == {name.split()[0]}
+def _best(own: _Reading, readings: Sequence[_Reading], most_px: float) -> _Reading:
+    """Return the reading that fits the marks clearly best; the model's own where none does."""
+    best = min((reading for reading in readings if reading is not own), key=lambda reading: reading.typical_px)
+    is_right = best.typical_px <= most_px and own.typical_px > _ACCURATE_PX
+    is_clear = all(best.typical_px <= _CLEARLY * other.typical_px for other in readings if other is not best)
+    return best if is_right and is_clear else own
 
 
-def _place(instance: Instance) -> Point:
-    """Return the middle of a box, which is more precise than a point that need only lie on the mark."""
-    if instance.box is not None:
-        left, top, right, bottom = instance.box
-        return (left + right) / 2, (top + bottom) / 2
-    return instance.inside[0]
+def _verdict(taken: _Reading, own: _Reading, is_settled: bool) -> str:
+    """Say what numbers are taken for, and why."""
+    if not is_settled:
+        return f". Read as {taken.convention.value} they do not fit, {_WHAT_TO_SET}"
+    meant = f", with the model's numbers read as {taken.convention.value}"
+    if taken is own:
+        return f"{meant}. So they are taken in this run."
+    is_near = math.isfinite(own.typical_px)
+    otherwise = f"half of them are {own.typical_px:.0f} px off or more" if is_near else "most of them are lost"
+    return f"{meant}; read as {own.convention.value}, {otherwise}. So {taken.convention.value} is taken in this run."
 
 
 def _drift(pairs: Sequence[tuple[Mark, Point]], count: int) -> Drift:
@@ -218,21 +190,17 @@ def _typical(pairs: Sequence[tuple[Mark, Point]], drift: Drift = _NO_DRIFT) -> f
     return float(np.median([_distance(pair, drift) for pair in pairs]))
 
 
-def _hints(
-    pairs: Sequence[tuple[Mark, Point]],
-    by_convention: dict[Convention, list[tuple[Mark, Point]]],
-    convention: Convention,
-) -> Iterator[str]:
+def _hints(own: _Reading, readings: Sequence[_Reading]) -> Iterator[str]:
     """Say what would explain a large error better than a drift."""
-    error = _typical(pairs) if pairs else math.inf
+    error = _typical(own.pairs) if own.pairs else math.inf
     if error <= _ACCURATE_PX:
         return
-    if pairs and _typical([(mark, (y, x)) for mark, (x, y) in pairs]) <= _CLEARLY * error:
+    if own.pairs and _typical([(mark, (y, x)) for mark, (x, y) in own.pairs]) <= _CLEARLY * error:
         yield "; it seems to give y before x, so its places cannot be used"
-    for meant, others in by_convention.items():
-        is_better = len(others) >= max(len(pairs), 1) and _typical(others) <= _CLEARLY * error
-        if meant is not convention and is_better:
-            yield f"; its numbers fit better as {meant.value}: set convention={meant.value}"
+    for other in readings:
+        is_better = len(other.pairs) >= max(len(own.pairs), 1) and _typical(other.pairs) <= _CLEARLY * error
+        if other is not own and is_better:
+            yield f"; its numbers fit better as {other.convention.value}: set convention={other.convention.value}"
 
 
 def _in_words(errors: Sequence[float], missed: Sequence[str], count: int) -> str:

@@ -40,6 +40,7 @@ def _more(sending: Sending) -> str:
     lines = [
         tr("Address: {}").format(sending.base_url),
         how_many,
+        tr("A drawn picture without your data may be sent before them, to learn how the model gives places."),
         tr("The question is sent with them, and the key if one is chosen."),
         *([tr(_OVERHEARD)] if can_be_overheard(sending.base_url) else []),
         tr("Yes is remembered for this address and can be taken back in the panel. Send them?"),

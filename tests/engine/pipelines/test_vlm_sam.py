@@ -29,6 +29,7 @@ from rs_textseg_plugin.contract.recipe import Recipe
 from rs_textseg_plugin.contract.request import Output, Request
 from rs_textseg_plugin.contract.scene import Scene
 from rs_textseg_plugin.engine.models.sam import SamEmbedding, SamModel, fit_long_side, load_sam
+from rs_textseg_plugin.engine.results.vector_file import PROVENANCE_KEY
 from rs_textseg_plugin.engine.service import Engine
 from rs_textseg_plugin.engine.vlm.model import Convention
 from stage import ROOT
@@ -93,7 +94,7 @@ def instance(mask: np.ndarray, label: str = "house", confidence: float = 0.9) ->
 
 def request(folder: Path, transform, base_url: str = "", **parameters) -> Request:
     bounds = Extent(*extent_box(transform).bounds)
-    given = {"min_area_m2": 0.0, "simplify_m": 0.0, "fill_holes_m2": 0.0, **parameters}
+    given = {"min_area_m2": 0.0, "simplify_m": 0.0, "fill_holes_m2": 0.0, "self_test": False, **parameters}
     if base_url:
         given |= {"base_url": base_url, "model": "scripted", "tries": 1}
     recipe = Recipe("vlm-sam", "demo", given)
@@ -167,6 +168,98 @@ def test_nothing_is_sent_without_consent(engine, transform, serve, tmp_path):
             list(engine.run(replace(asked, consent_to_send=consent), lambda: False))
     assert server.received == []
     assert not (tmp_path / "result.gpkg").exists()
+
+
+def in_thousandths(points: list[list[float]], received: Received, is_y_first: bool) -> list[list[float]]:
+    height, width = received.picture.shape[:2]
+    moved = [[1000 * x / width, 1000 * y / height] for x, y in points]
+    return [point[::-1] for point in moved] if is_y_first else moved
+
+
+def boxed(label: str, box: list[float], received: Received, is_y_first: bool) -> dict:
+    corners = in_thousandths([box[:2], box[2:]], received, is_y_first)
+    return {"label": label, "box": [*corners[0], *corners[1]], "confidence": None}
+
+
+def marks_in(received: Received, is_y_first: bool) -> list[dict]:
+    """What a model says of the marks that it is shown, in thousandths, with the boxes that the picture itself shows."""
+    colours = {"red": (220, 40, 40), "blue": (40, 70, 220), "yellow": (245, 220, 40), "white": (250, 250, 250),
+               "black": (15, 15, 15), "purple": (140, 40, 170), "orange": (250, 140, 20)}  # fmt: skip
+    boxes = {colour: box_of((received.picture == rgb).all(axis=2)) for colour, rgb in colours.items()}
+    return [boxed(f"{colour} one", box, received, is_y_first) for colour, box in boxes.items()]
+
+
+def looks(house: np.ndarray, is_y_first: bool):
+    """A model of a family that nobody knows, which gives thousandths whatever it is asked for."""
+
+    def answer_to(received: Received):
+        if "red circle" in received.question:
+            return says(answer(*marks_in(received, is_y_first)))
+        return says(answer(boxed("house", box_of(house), received, is_y_first)))
+
+    return answer_to
+
+
+@pytest.mark.parametrize("is_y_first", [True, False])
+def test_of_an_unknown_family_the_marks_decide_before_the_first_picture(
+    is_y_first, engine, transform, house, serve, tmp_path
+):
+    server = serve(looks(house, is_y_first))
+    finished, polygons, _ = run(engine, request(tmp_path, transform, server.base_url, self_test="auto"))
+    convention = "grid-1000-yx" if is_y_first else "grid-1000"
+    found = pixels(transform, shapely.union_all(polygons))
+    assert (found != drawn_by_predictor(box_of(house), [])).sum() <= 0.002 * found.sum()
+    assert len(server.received) == 2
+    assert not (server.received[0].picture == view_of_scene()).all()
+    assert np.array_equal(server.received[1].picture, view_of_scene())
+    said = " ".join(finished.notes)
+    assert "It is shown a drawn picture with known marks before them" in said
+    assert "nothing of the raster. self_test=false leaves that out." in said
+    assert f"So {convention} is taken in this run." in said
+    assert "1800 tokens in and 120 out, the self-test's included" in said
+    answered_by = json.loads((tmp_path / "clicks.geojson").read_text())["answered_by"]
+    model = f"scripted at {server.base_url}"
+    by = "the coordinate self-test"
+    assert answered_by == {"model": model, "convention": convention, "convention_by": by}
+    assert provenance_of(finished)["answered_by"] == answered_by
+
+
+def provenance_of(finished: Finished) -> dict:
+    return json.loads(pyogrio.read_info(finished.path)["layer_metadata"][PROVENANCE_KEY])
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [{"self_test": "false"}, {"self_test": "auto", "model": "gemini-2.5-flash"}, {"convention": "pixels"}],
+)
+def test_nothing_more_is_asked_where_the_user_or_the_family_says_what_numbers_mean(
+    chosen, engine, transform, serve, tmp_path
+):
+    server = serve(says(answer()))
+    asked = request(tmp_path, transform, server.base_url)
+    given = {**asked.recipe.parameters, "self_test": "auto", **chosen}
+    run(engine, replace(asked, recipe=replace(asked.recipe, parameters=given)))
+    assert len(server.received) == 1
+    assert np.array_equal(server.received[0].picture, view_of_scene())
+
+
+def test_where_the_marks_say_nothing_it_is_said_that_places_are_a_guess(engine, transform, house, serve, tmp_path):
+    server = serve(says("What marks?"), says(answer(instance(house))))
+    finished, polygons, _ = run(engine, request(tmp_path, transform, server.base_url, self_test="auto"))
+    assert polygons
+    assert any("which is a guess, so places may be wrong: set convention to one of" in note for note in finished.notes)
+    answered_by = json.loads((tmp_path / "clicks.geojson").read_text())["answered_by"]
+    assert answered_by["convention_by"] == "nobody: it is a guess"
+
+
+def test_gemini_is_asked_and_read_with_y_before_x(engine, transform, house, serve, tmp_path):
+    server = serve(looks(house, is_y_first=True))
+    asked = request(tmp_path, transform, server.base_url)
+    given = {**asked.recipe.parameters, "model": "gemini-2.5-flash", "self_test": "auto"}
+    _, polygons, _ = run(engine, replace(asked, recipe=replace(asked.recipe, parameters=given)))
+    found = pixels(transform, shapely.union_all(polygons))
+    assert (found != drawn_by_predictor(box_of(house), [])).sum() <= 0.002 * found.sum()
+    assert "[top, left, bottom, right]" in server.received[0].question
 
 
 MALFORMED = {
@@ -294,6 +387,7 @@ def test_a_sweep_asks_about_overlapping_views_and_joins_what_they_share(serve, t
     engine, server = Engine(), serve(look)
     engine.models.get = lambda *_: BrightSam()
     views = {"view": "sweep", "tile_px": 128, "overlap_px": 32, "min_area_m2": 0.0, "simplify_m": 0.0}
+    views["self_test"] = False
     recipe = Recipe("vlm-sam", "demo", {**views, "base_url": server.base_url, "model": "scripted"})
     asked = Request(
         Scene(str(path)), parse_phrase("bright things"), recipe, Output(str(tmp_path / "r.gpkg")), server.base_url

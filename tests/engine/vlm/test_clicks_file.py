@@ -39,6 +39,16 @@ def test_instances_are_the_same_after_a_file(grid, tmp_path):
         np.testing.assert_allclose(np.reshape(theirs.outside, (-1, 2)), np.reshape(ours.outside, (-1, 2)), atol=1e-6)
 
 
+def test_who_answered_stands_in_the_file_and_disturbs_nobody(tmp_path):
+    path = tmp_path / "clicks.geojson"
+    write_clicks(path, INSTANCES, NORTH_UP, {"model": "m", "convention": "grid-1000-yx"})
+    assert json.loads(path.read_text())["answered_by"] == {"model": "m", "convention": "grid-1000-yx"}
+    assert len(read_clicks(path, NORTH_UP)) == len(INSTANCES)
+    assert pyogrio.raw.read(path)[0]["crs"] == "EPSG:32633"
+    write_clicks(path, INSTANCES, NORTH_UP)
+    assert "answered_by" not in json.loads(path.read_text())
+
+
 def test_a_box_on_a_turned_raster_stays_a_box_of_its_pixels(tmp_path):
     path = tmp_path / "clicks.geojson"
     write_clicks(path, INSTANCES, TURNED)

@@ -38,6 +38,11 @@ def test_the_grid_does_not_ask_how_large_the_picture_was_shown():
     assert places == [(160.0, 240.0)] * 2
 
 
+def test_y_before_x_is_turned_round_on_the_way():
+    assert to_picture((250, 500), Convention.GRID_1000_YX, (28, 28), (640, 480)) == (320.0, 120.0)
+    assert from_picture((320, 120), Convention.GRID_1000_YX, (28, 28), (640, 480)) == (250.0, 500.0)
+
+
 @pytest.mark.parametrize("convention", Convention)
 def test_to_the_model_s_numbers_and_back_nothing_is_rounded(convention):
     place = (123.456, 7.8)

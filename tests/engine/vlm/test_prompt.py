@@ -68,6 +68,14 @@ def test_pixels_come_with_the_size_that_the_model_sees():
     assert "480 pixels high" in question
 
 
+def test_y_is_asked_for_before_x_where_the_model_gives_it_so():
+    asked = ask(convention=Convention.GRID_1000_YX, outside=1)
+    assert "[top, left, bottom, right]" in asked.question
+    assert asked.question.count("[[y, x], ...]") == 2
+    assert "y always stands before x" in asked.question
+    assert asked.schema == ask(outside=1).schema
+
+
 def test_the_grid_comes_without_a_size():
     question = ask(convention=Convention.GRID_1000).question
     assert "0 at the left border to 1000 at the right border" in question

@@ -10,8 +10,9 @@ from controls import control
 
 from rs_textseg_plugin.contract.errors import Cancelled, EngineError
 from rs_textseg_plugin.engine.vlm.coordinates import Drift, from_picture
+from rs_textseg_plugin.engine.vlm.marks import draw_marks
 from rs_textseg_plugin.engine.vlm.model import Convention, Reply
-from rs_textseg_plugin.engine.vlm.self_test import draw_marks, run_self_test
+from rs_textseg_plugin.engine.vlm.self_test import drawn_size_px, run_self_test
 
 SIZE = (640, 480)
 COLOURS = {
@@ -86,8 +87,8 @@ class SayingModel(LookingModel):
         return self.reply
 
 
-def result_of(model, size=SIZE):
-    return run_self_test(model, size, control())
+def result_of(model, size=SIZE, decides=False):
+    return run_self_test(model, size, control(), decides)
 
 
 @pytest.mark.parametrize(("size", "seed"), [((640, 480), 0), ((64, 64), 1), ((1024, 300), 2), ((101, 777), 3)])
@@ -203,14 +204,64 @@ def test_y_before_x_is_recognized():
     assert result.drift == Drift()
 
 
-@pytest.mark.parametrize(
-    ("convention", "other"), [(Convention.PIXELS, Convention.GRID_1000), (Convention.GRID_1000, Convention.PIXELS)]
-)
+OTHERS = [(convention, other) for convention in Convention for other in Convention if other is not convention]
+
+
+@pytest.mark.parametrize(("convention", "other"), OTHERS)
 @pytest.mark.parametrize("size", [(640, 480), (1600, 1500)])
 def test_numbers_of_another_convention_are_recognized(convention, other, size):
     result = result_of(LookingModel(convention, writes_as=other), size=size)
     assert f"set convention={other.value}" in result.sentence
     assert result.error_px > 5
+    assert result.convention is convention  # what the user or the family says is not overruled
+
+
+@pytest.mark.parametrize("other", Convention)
+@pytest.mark.parametrize("noise", [0, 8])
+@pytest.mark.parametrize("size", [(640, 480), (1600, 1500), (1024, 1024), (300, 90)])
+def test_where_nobody_says_what_numbers_mean_the_marks_decide(other, noise, size):
+    model = LookingModel(writes_as=other, noise=noise * min(size) / 1024)
+    result = result_of(model, size, decides=True)
+    assert result.convention is other
+    assert result.is_settled
+    assert f"read as {other.value}" in result.sentence
+    assert result.error_px < 12
+    assert "may be wrong" not in result.sentence
+
+
+def test_the_note_says_why_another_convention_is_taken():
+    result = result_of(LookingModel(writes_as=Convention.GRID_1000_YX), decides=True)
+    assert "read as grid-1000-yx; read as pixels, " in result.sentence
+    assert "So grid-1000-yx is taken in this run." in result.sentence
+
+
+def test_pixels_and_thousandths_are_told_apart_on_pictures_of_about_a_thousand_pixels():
+    assert drawn_size_px((1024, 1024), decides=True) == (1024, 768)
+    assert drawn_size_px((1024, 1024), decides=False) == (1024, 1024)
+    assert drawn_size_px((1024, 500), decides=True) == (1024, 500)
+
+
+def test_a_correction_is_made_of_what_the_marks_decided():
+    result = result_of(LookingModel(writes_as=Convention.GRID_1000, shift=(12, -5)), decides=True)
+    assert result.convention is Convention.GRID_1000
+    assert result.drift.apply((112, 95)) == pytest.approx((100, 100), abs=1)
+    assert result.is_settled
+
+
+@pytest.mark.parametrize("errors", [{"noise": 120}, {"swaps": True}])
+def test_where_no_convention_fits_it_is_said_that_places_may_be_wrong_and_what_to_set(errors):
+    result = result_of(LookingModel(**errors), (500, 500), decides=True)
+    assert not result.is_settled
+    assert result.convention is Convention.PIXELS
+    assert "places may be wrong: set convention to one of pixels, grid-1000, grid-1000-yx" in result.sentence
+
+
+def test_an_answer_that_says_nothing_leaves_a_guess_and_says_so():
+    for answer in ("", '{"instances": []}'):
+        result = result_of(SayingModel(answer), decides=True)
+        assert not result.is_settled
+        assert "taken as pixels, which is a guess" in result.sentence
+    assert "guess" not in result_of(SayingModel("")).sentence
 
 
 @pytest.mark.parametrize(

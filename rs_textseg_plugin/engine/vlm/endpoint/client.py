@@ -8,6 +8,7 @@ import io
 import logging
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -20,33 +21,45 @@ from rs_textseg_plugin.contract.server.api_key import checked_key
 from rs_textseg_plugin.contract.server.server_address import can_be_overheard, parse_address
 from rs_textseg_plugin.engine.compute.run_control import RunControl
 from rs_textseg_plugin.engine.vlm.endpoint.cancellable import run_cancellable
-from rs_textseg_plugin.engine.vlm.endpoint.dialect import Dialect, Message
+from rs_textseg_plugin.engine.vlm.endpoint.dialect import Dialect, Message, is_about_schemas
 from rs_textseg_plugin.engine.vlm.endpoint.errors import (
     Server,
     explain_connection,
     explain_proxy,
     explain_status,
     key_in_plain_text,
+    no_room,
     not_reached,
+    on_more_room,
     timed_out,
 )
-from rs_textseg_plugin.engine.vlm.endpoint.limits import TooLarge, UnknownCoding
+from rs_textseg_plugin.engine.vlm.endpoint.limits import MOST_TOKENS, TooLarge, UnknownCoding
 from rs_textseg_plugin.engine.vlm.endpoint.patience import wait_after_break_s, wait_after_status_s
-from rs_textseg_plugin.engine.vlm.endpoint.reply import read_reply
+from rs_textseg_plugin.engine.vlm.endpoint.reply import has_no_room, read_reply
 from rs_textseg_plugin.engine.vlm.endpoint.route import find_route
-from rs_textseg_plugin.engine.vlm.families import convention_by_name, estimate_picture_tokens, shown_size_px
-from rs_textseg_plugin.engine.vlm.model import Convention, ModelQuestion, Reply
+from rs_textseg_plugin.engine.vlm.families import estimate_picture_tokens, known_convention, shown_size_px
+from rs_textseg_plugin.engine.vlm.model import Convention, Decider, ModelQuestion, Reply
 
 if TYPE_CHECKING:
     import openai
     import torch
 
 _CONNECT_S = 15.0
+_MORE_ROOM = 4  # times the limit of tokens, where reasoning left none for the answer
 _OVERHEARD = (
     "The pictures, the question and the key went over http without encryption: others on the way could read them."
 )
 _FILTERED = ("content_filter", "content_policy_violation")
 _TALKATIVE = ("openai", "httpx2", "httpcore2", "httpx", "httpcore")
+
+
+@dataclass(frozen=True)
+class _Sent:
+    """A question as it is sent, and the size of its picture as the model sees it."""
+
+    messages: Sequence[Message]
+    schema: Mapping[str, Any]
+    shown_px: tuple[int, int]
 
 
 class Endpoint:
@@ -62,8 +75,9 @@ class Endpoint:
         key: sent in the header Authorization and nowhere else; empty: no such header is sent.
         timeout_s: how long an answer may take, from the first byte sent to the last one received.
         tries: how often a question is asked that got no answer for a reason that may pass.
-        convention: what the model's numbers mean; None: as its name says.
-        max_tokens: longest answer; what comes after is cut off.
+        convention: what the model's numbers mean; None: as its name says, and pixels where that says nothing.
+        max_tokens: longest answer; what comes after is cut off. A question whose answer did not begin within it is
+            asked once more with four times as many.
         allow_plain_http: whether the key may go to another machine without encryption.
 
     Raises:
@@ -87,8 +101,11 @@ class Endpoint:
         if self._server.key and can_be_overheard(address.base_url) and not allow_plain_http:
             raise key_in_plain_text(self._server)
         self._timeout_s, self._tries, self._max_tokens = timeout_s, tries, max_tokens
-        self._convention = convention or convention_by_name(model)
+        known = known_convention(model)
+        self._convention = convention or known or Convention.PIXELS
+        self._decider = Decider.USER if convention else Decider.FAMILY if known else Decider.NOBODY
         self._dialect = Dialect()
+        self._on_room = ""
 
     @property
     def name(self) -> str:
@@ -101,15 +118,20 @@ class Endpoint:
         return self._convention
 
     @property
+    def decider(self) -> Decider:
+        """Who says so."""
+        return self._decider
+
+    @property
     def way(self) -> str:
         """What pictures do on their way to it, through which proxy they go included; without anything secret."""
         return self._route.words
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Sentences for the result: that others could listen, and what the server turned out not to understand."""
+        """Sentences for the result: that others could listen, what the server did not understand, and its reasoning."""
         overheard = (_OVERHEARD,) if can_be_overheard(self._server.address.base_url) else ()
-        return (*overheard, *self._dialect.notes(self._server.title))
+        return (*overheard, *self._dialect.notes(self._server.title), *filter(None, [self._on_room]))
 
     def to(self, device: torch.device, dtype: torch.dtype) -> None:
         """Stay where it is."""
@@ -135,30 +157,51 @@ class Endpoint:
         height_px, width_px = picture.shape[:2]
         shown_px = self.shown_size(width_px, height_px)
         messages = _messages(picture, asked)
-        return run_cancellable(lambda: self._answer(messages, asked.schema, shown_px), control)
+        return run_cancellable(lambda: self._answer(_Sent(messages, asked.schema, shown_px)), control)
 
-    async def _answer(self, messages: Sequence[Message], schema: Mapping[str, Any], shown_px: tuple[int, int]) -> Reply:
+    async def _answer(self, sent: _Sent) -> Reply:
+        """Ask, and once more with a higher limit of tokens where reasoning left none for the answer."""
+        async with self._client(_import_openai()) as client:
+            limit = self._max_tokens
+            reply = await self._ask_simply(client, sent, limit)
+            if not has_no_room(reply):
+                return reply
+            more = min(_MORE_ROOM * limit, MOST_TOKENS)
+            if more <= limit:
+                raise no_room(self._server, reply, limit)
+            try:
+                second = await self._ask_simply(client, sent, more)
+            except EngineError as error:
+                raise no_room(self._server, reply, limit, f"It was asked again with {more}. {error}") from None
+            if has_no_room(second):
+                raise no_room(self._server, second, more)
+            self._max_tokens, self._on_room = more, on_more_room(self._server, reply, limit, more)
+            return _with_tokens_of(second, reply)
+
+    async def _ask_simply(self, client: openai.AsyncOpenAI, sent: _Sent, limit: int) -> Reply:
         """Ask, in simpler and simpler words until the server understands."""
         openai = _import_openai()
         dialect = self._dialect
-        async with self._client(openai) as client:
-            while True:
-                body = dialect.body(self._server.model, messages, schema, self._max_tokens)
-                try:
-                    text = await self._ask_patiently(client, body)
-                except openai.APIStatusError as error:
-                    # Never "from error": it holds the request, and with it the key and the picture.
-                    if error.code in _FILTERED:
-                        return Reply(
-                            "", shown_px, refusal=f"The server's content filter: {self._words_of_server(error)}."
-                        )
-                    simpler = dialect.simpler(error.status_code, self._words_of_server(error))
-                    if simpler is None:
-                        raise explain_status(error, self._server) from None
-                    dialect = simpler
-                else:
-                    self._dialect = dialect
-                    return read_reply(text, self._server, shown_px)
+        guess: tuple[int, EngineError] | None = None  # a refusal that did not say what was not understood
+        while True:
+            body = dialect.body(self._server.model, sent.messages, sent.schema, limit)
+            try:
+                text = await self._ask_patiently(client, body)
+            except openai.APIStatusError as error:
+                # Never "from error": it holds the request, and with it the key and the picture.
+                words = self._words_of_server(error)
+                if error.code in _FILTERED:
+                    return Reply("", sent.shown_px, refusal=f"The server's content filter: {words}.")
+                simpler = dialect.simpler(error.status_code, words)
+                why = explain_status(error, self._server)
+                if simpler is None:
+                    raise (guess[1] if guess and guess[0] == error.status_code else why) from None
+                if simpler.has_schemas < dialect.has_schemas and not is_about_schemas(words):
+                    guess = error.status_code, why
+                dialect = simpler
+            else:
+                self._dialect = dialect
+                return read_reply(text, self._server, sent.shown_px)
 
     def _words_of_server(self, error: openai.APIStatusError) -> str:
         return self._server.words_of(error.body) or f"status {error.status_code}"
@@ -221,6 +264,13 @@ class Endpoint:
         )
         client.organization = client.project = None  # the environment's are meant for OpenAI's own server
         return client
+
+
+def _with_tokens_of(reply: Reply, earlier: Reply) -> Reply:
+    """Return a reply that also counts what an earlier one to the same question cost."""
+    counts = ((earlier.tokens_in, reply.tokens_in), (earlier.tokens_out, reply.tokens_out))
+    tokens_in, tokens_out = (None if both == (None, None) else sum(count or 0 for count in both) for both in counts)
+    return replace(reply, tokens_in=tokens_in, tokens_out=tokens_out)
 
 
 def _checked_name(model: str) -> str:

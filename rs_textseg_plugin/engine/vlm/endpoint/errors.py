@@ -14,6 +14,7 @@ from rs_textseg_plugin.contract.errors import EngineError, RecipeError
 from rs_textseg_plugin.contract.server.api_key import VARIABLE, without_key
 from rs_textseg_plugin.contract.server.server_address import ServerAddress, shown_url
 from rs_textseg_plugin.engine.vlm.endpoint.limits import MOST_BYTES, TooLarge, UnknownCoding
+from rs_textseg_plugin.engine.vlm.model import Reply
 
 if TYPE_CHECKING:
     import openai
@@ -224,6 +225,33 @@ def not_reached(server: Server, timeout_s: float) -> EngineError:
     return EngineError(
         f"{server.title} was not reached within {timeout_s:g} s: check base_url, the network and its proxy."
     )
+
+
+def no_room(server: Server, reply: Reply, limit: int, more: str = "") -> EngineError:
+    """Return the words for tokens that were used up before the answer began.
+
+    Args:
+        server: that was asked.
+        reply: without an answer.
+        limit: of tokens.
+        more: what came of asking again.
+    """
+    return EngineError(
+        f"{server.title} used all {limit} tokens before its answer began{_on_reasoning(reply)}: set max_tokens higher "
+        f"than {limit}, or let the model reason less.{more and ' '}{more}"
+    )
+
+
+def on_more_room(server: Server, reply: Reply, limit: int, more: int) -> str:
+    """Return the sentence for the result on a question that was asked again with `more` tokens than `limit`."""
+    return (
+        f"{server.title} used all {limit} tokens before its answer began{_on_reasoning(reply)}, so it was asked again "
+        f"with {more}: max_tokens={more} saves the first question."
+    )
+
+
+def _on_reasoning(reply: Reply) -> str:
+    return f", {reply.hidden_tokens} of them for reasoning that it does not show" if reply.hidden_tokens else ""
 
 
 def explain_proxy(error: Exception) -> EngineError:

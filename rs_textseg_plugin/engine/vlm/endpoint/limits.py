@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 # The longest answer that can be asked for, 65,536 tokens, is some 300 kB of JSON, and 800 kB with every letter escaped.
+MOST_TOKENS = 65_536  # of an answer: what the parameter max_tokens goes up to
 MOST_BYTES = 2_000_000
 
 

@@ -56,7 +56,7 @@ def read_answer(text: str, shown_px: Size, picture_px: Size, convention: Convent
     items = find_items(text)
     cut = [*_on_too_many(items)]
     items = replace(items, instances=items.instances[:MOST_OBJECTS])
-    answers = [read_fields(members) for members in items.instances]
+    answers = [read_fields(members, convention.is_y_first) for members in items.instances]
     answers, remarks = _mended(answers, frame_size(convention, shown_px))
     answers = [_moved(fields, lambda place: to_picture(place, convention, shown_px, picture_px)) for fields in answers]
     instances, faults = _without_duplicates([_build(fields, picture_px) for fields in answers])

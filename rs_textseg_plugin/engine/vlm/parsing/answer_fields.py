@@ -25,6 +25,9 @@ _CORNERS = (("x1", "y1", "x2", "y2"), ("xmin", "ymin", "xmax", "ymax"), ("left",
             ("x0", "y0", "x1", "y1"))  # fmt: skip
 _CORNER_PAIRS = (("topleft", "bottomright"), ("min", "max"))
 _SIZES = (("x", "y", "width", "height"), ("x", "y", "w", "h"), ("left", "top", "width", "height"))
+_AXES = (("x", "y"), ("x0", "y0"), ("x1", "y1"), ("x2", "y2"), ("xmin", "ymin"), ("xmax", "ymax"), ("left", "top"),
+         ("right", "bottom"), ("width", "height"), ("w", "h"))  # fmt: skip
+_OTHER_AXIS = {**dict(_AXES), **{second: first for first, second in _AXES}}
 _NEGATIVE_SIGNS = ("0", "-1", "negative", "neg", "outside", "background", "false", "no")
 
 # A number is not part of a name (the 2 of "bbox_2d", the 1 of "x1"), and a comma is never its decimal point.
@@ -75,9 +78,16 @@ def is_labelled(members: Mapping[str, Any]) -> bool:
     return any(plain(key) in _LABEL_KEYS for key in members)
 
 
-def read_fields(members: Mapping[str, Any]) -> Fields:
-    """Read one instance; never raises."""
-    named = {plain(key): value for key, value in members.items()}
+def read_fields(members: Mapping[str, Any], is_y_first: bool = False) -> Fields:
+    """Read one instance; never raises.
+
+    Args:
+        members: as the model names them.
+        is_y_first: whether y stands before x in its lists, and so in the places that are returned. Where names say
+            which number is which, they count.
+    """
+    ordered = _with_axes_renamed(members) if is_y_first else members
+    named = {plain(key): value for key, value in ordered.items()}
     fields = Fields(clean_words(_first(named, _LABEL_KEYS)))
     _read_confidence(fields, _first(named, _CONFIDENCE_KEYS))
     either = _first(named, EITHER_KEYS)
@@ -89,6 +99,15 @@ def read_fields(members: Mapping[str, Any]) -> Fields:
         _read_points(fields, named.get(key), is_inside=False)
     _read_points(fields, either if is_point else _own_place(named, 2), is_inside=True)
     return fields
+
+
+def _with_axes_renamed(value: Any) -> Any:
+    """Return a value with the names of the axes exchanged: what is then read as x and y is y and x, as in its lists."""
+    if isinstance(value, list):
+        return [_with_axes_renamed(part) for part in value]
+    if isinstance(value, Mapping):
+        return {_OTHER_AXIS.get(plain(key), key): _with_axes_renamed(member) for key, member in value.items()}
+    return value
 
 
 def _first(named: Mapping[str, Any], keys: Iterable[str]) -> Any:

@@ -18,7 +18,7 @@ from rs_textseg_plugin.engine.compute.device import is_memory_error
 from rs_textseg_plugin.engine.compute.run_control import RunControl
 from rs_textseg_plugin.engine.models.checkpoint import peek_keys_and_shapes
 from rs_textseg_plugin.engine.models.torchvision_ops import ensure_torchvision
-from rs_textseg_plugin.engine.vlm.model import Convention, ModelQuestion, Reply
+from rs_textseg_plugin.engine.vlm.model import Convention, Decider, ModelQuestion, Reply
 from rs_textseg_plugin.engine.vlm.qwen.lora import add_adapter
 from rs_textseg_plugin.engine.vlm.qwen.qwen_folder import Family, family_of, weight_files
 from rs_textseg_plugin.engine.vlm.qwen.speed import LinearSpeed, measure
@@ -26,6 +26,7 @@ from rs_textseg_plugin.engine.vlm.qwen.speed import LinearSpeed, measure
 ensure_torchvision()
 
 import transformers  # noqa: E402 (its image processor imports torchvision)
+from transformers.models.qwen2_vl.image_processing_qwen2_vl import smart_resize  # noqa: E402
 
 MOST_TOKENS = 4096  # of an answer, unless said otherwise
 _PROMPT_TOKENS = 300  # about what the task and a question take beside the picture
@@ -56,6 +57,7 @@ class QwenVl:
     def __init__(self, model: Any, processor: Any, name: str, convention: Convention) -> None:
         self.model, self.processor = model.eval(), processor
         self._name, self._convention, self._usual_convention = name, convention, convention
+        self._decider = Decider.FAMILY
         self._speed: LinearSpeed | None = None
         self.most_tokens = MOST_TOKENS
 
@@ -68,6 +70,11 @@ class QwenVl:
     def convention(self) -> Convention:
         """Qwen2.5-VL counts pixels of the picture as it saw it, Qwen3-VL thousandths of its sides."""
         return self._convention
+
+    @property
+    def decider(self) -> Decider:
+        """The family, unless the user said otherwise."""
+        return self._decider
 
     @property
     def device(self) -> torch.device:
@@ -83,6 +90,7 @@ class QwenVl:
     def configure(self, most_tokens: int, convention: Convention | None) -> None:
         """Set the longest answer and what the numbers mean; None: as usual for the family."""
         self.most_tokens, self._convention = most_tokens, convention or self._usual_convention
+        self._decider = Decider.USER if convention else Decider.FAMILY
 
     @property
     def way(self) -> str:
@@ -111,15 +119,16 @@ class QwenVl:
     def shown_size(self, width_px: int, height_px: int) -> tuple[int, int]:
         """Return width and height at which a picture of that size is seen: near its own, whole cells of patches.
 
+        By the rule and the limits of the model's own image processor, which reads no pixel for it.
+
         Raises:
             EngineError: see `ask`.
         """
-        blank = np.zeros((height_px, width_px, 3), np.uint8)
+        images = self.processor.image_processor
+        limits = {"min_pixels": images.size["shortest_edge"], "max_pixels": images.size["longest_edge"]}
         with _explained_shape(width_px, height_px):
-            seen = self.processor.image_processor(
-                images=[blank], return_tensors="pt", input_data_format="channels_last"
-            )
-        return self._shown_px(seen["image_grid_thw"])
+            height, width = smart_resize(height_px, width_px, factor=images.patch_size * images.merge_size, **limits)
+        return int(width), int(height)
 
     def _patches_of(self, width_px: int, height_px: int) -> int:
         with _explained_shape(width_px, height_px):

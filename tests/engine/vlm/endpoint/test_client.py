@@ -24,7 +24,7 @@ from openai_server import (
 import rs_textseg_plugin
 from rs_textseg_plugin.contract.errors import EngineError, InputError, RecipeError
 from rs_textseg_plugin.engine.vlm.endpoint.client import Endpoint
-from rs_textseg_plugin.engine.vlm.model import Convention, Reply
+from rs_textseg_plugin.engine.vlm.model import Convention, Decider, Reply
 
 HELPERS = str(Path(control.__code__.co_filename).parent)
 STAGED = Path(rs_textseg_plugin.__file__).parent.parent
@@ -129,11 +129,10 @@ def test_a_content_filter_is_a_refusal(serve, answer):
     assert len(server.received) == 1
 
 
-@pytest.mark.parametrize("text", ['{"instances": [', ""])
-def test_an_answer_that_reached_the_limit_of_tokens_is_truncated(serve, text):
-    server = serve(cut_off(text))
-    assert ask(server, max_tokens=77) == Reply(text, (60, 40), 900, 60, is_truncated=True)
-    assert server.received[0].json["max_tokens"] == 77
+def test_an_answer_that_reached_the_limit_of_tokens_is_truncated(serve):
+    server = serve(cut_off('{"instances": ['))
+    assert ask(server, max_tokens=77) == Reply('{"instances": [', (60, 40), 900, 60, is_truncated=True)
+    assert [received.json["max_tokens"] for received in server.received] == [77]
 
 
 @pytest.mark.parametrize(
@@ -164,15 +163,20 @@ def test_a_key_that_is_no_key_is_refused_without_showing_it():
 
 
 def test_what_the_numbers_mean_goes_by_the_models_name_unless_it_is_given():
-    assert Endpoint("http://localhost/v1", "Qwen3-VL-8B", "").convention is Convention.GRID_1000
-    assert Endpoint("http://localhost/v1", "gpt-5", "").convention is Convention.PIXELS
-    given = Endpoint("http://localhost/v1", "gpt-5", "", convention=Convention.GRID_1000)
-    assert given.convention is Convention.GRID_1000
+    for model, given, convention, decider in (
+        ("Qwen3-VL-8B", None, Convention.GRID_1000, Decider.FAMILY),
+        ("gemini-2.5-pro", None, Convention.GRID_1000_YX, Decider.FAMILY),
+        ("gpt-5", None, Convention.PIXELS, Decider.NOBODY),
+        ("gpt-5", Convention.GRID_1000, Convention.GRID_1000, Decider.USER),
+        ("Qwen3-VL-8B", Convention.PIXELS, Convention.PIXELS, Decider.USER),
+    ):
+        endpoint = Endpoint("http://localhost/v1", model, "", convention=given)
+        assert (endpoint.convention, endpoint.decider) == (convention, decider)
 
 
 def test_the_size_of_the_picture_is_the_one_that_the_models_pixels_refer_to(serve):
     endpoint = endpoint_of(serve(says("{}")), model="qwen2.5vl:7b")
-    assert endpoint.ask(PICTURE, ASKED, control()).shown_px == endpoint.shown_size(60, 40) == (56, 28)
+    assert endpoint.ask(PICTURE, ASKED, control()).shown_px == endpoint.shown_size(60, 40) == (84, 56)
 
 
 def test_nothing_of_a_question_is_logged_whatever_the_environment_wants(serve, caplog, monkeypatch):

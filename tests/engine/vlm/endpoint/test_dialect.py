@@ -23,8 +23,8 @@ def test_a_server_that_knows_no_schemas_is_asked_without_and_remembered(serve, s
     for _ in range(2):
         assert endpoint.ask(PICTURE, ASKED, control()).text == "{}"
     assert ["response_format" in received.json for received in server.received] == [True, False, False]
-    assert len(endpoint.notes) == 1
-    assert "no JSON schema" in endpoint.notes[0]
+    (note,) = endpoint.notes
+    assert "with a JSON schema (response_format is not supported) and answered it without: the form" in note
 
 
 def test_a_server_that_refuses_for_another_reason_is_asked_with_a_schema_next_time(serve):
@@ -35,6 +35,40 @@ def test_a_server_that_refuses_for_another_reason_is_asked_with_a_schema_next_ti
     endpoint.ask(PICTURE, ASKED, control())
     assert ["response_format" in received.json for received in server.received] == [True, False, True]
     assert endpoint.notes == ()
+
+
+def test_of_a_refusal_that_has_nothing_to_do_with_the_schema_the_first_words_are_reported_and_no_note_is_given(serve):
+    server = serve(fails(400, "the image is broken"), fails(400, "second thoughts"))
+    endpoint = endpoint_of(server)
+    with pytest.raises(EngineError, match="the image is broken"):
+        endpoint.ask(PICTURE, ASKED, control())
+    assert endpoint.notes == ()
+
+
+def test_where_a_server_names_the_schema_what_it_says_next_is_the_reason(serve):
+    server = serve(fails(400, "Structured outputs are off."), fails(400, "no image, please"))
+    endpoint = endpoint_of(server)
+    with pytest.raises(EngineError, match="no image, please"):
+        endpoint.ask(PICTURE, ASKED, control())
+    assert endpoint.notes == ()
+
+
+def test_a_server_that_does_not_say_why_is_taken_at_its_deeds(serve):
+    server = serve(lambda received: fails(400, "bad request") if "response_format" in received.json else says("{}"))
+    endpoint = endpoint_of(server)
+    for _ in range(2):
+        endpoint.ask(PICTURE, ASKED, control())
+    assert ["response_format" in received.json for received in server.received] == [True, False, False]
+    assert "with a JSON schema (bad request) and answered it without" in endpoint.notes[0]
+
+
+@pytest.mark.parametrize(
+    "words", ["'max_tokens' or 'max_completion_tokens' is too large: 4096.", "maximum context length is 8 tokens"]
+)
+def test_a_request_that_is_too_long_is_not_asked_again_in_other_words(serve, words):
+    server = serve(fails(400, words))
+    assert words.rstrip(".") in why_not(server)
+    assert len(server.received) == 1
 
 
 def test_a_model_that_reasons_gets_the_limit_by_its_other_name_and_no_temperature(serve):

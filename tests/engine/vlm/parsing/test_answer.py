@@ -54,6 +54,27 @@ def test_the_grid_refers_to_thousandths_of_either_side():
     assert box_of([100, 250, 500, 1000], convention=Convention.GRID_1000, shown=(33, 44)) == (64, 120, 320, 480)
 
 
+def test_y_stands_before_x_in_lists_and_where_names_say_so_they_count(subtests):
+    box = (64, 120, 320, 480)
+    for value in (
+        [250, 100, 1000, 500],
+        [[250, 100], [1000, 500]],
+        "250 100 1000 500",
+        {"ymin": 250, "xmin": 100, "ymax": 1000, "xmax": 500},
+        {"x1": 100, "y1": 250, "x2": 500, "y2": 1000},
+        {"left": 100, "top": 250, "width": 400, "height": 750},
+        {"top_left": [250, 100], "bottom_right": [1000, 500]},
+    ):
+        with subtests.test(value=value):
+            assert only(json.dumps({"box_2d": value}), convention=Convention.GRID_1000_YX).box == box
+    for value in ([250, 100], {"x": 100, "y": 250}, [[250, 100]], [{"y": 250, "x": 100}]):
+        with subtests.test(point=value):
+            assert only(json.dumps({"point": value}), convention=Convention.GRID_1000_YX).inside == ((64, 120),)
+    with subtests.test("fractions"):
+        reading = read(json.dumps({"box": [0.25, 0.1, 1, 0.5]}), convention=Convention.GRID_1000_YX)
+        assert reading.instances[0].box == box
+
+
 def test_nothing_is_rounded():
     assert box_of([1, 2, 3, 4], shown=(300, 900), picture=(100, 100)) == pytest.approx((1 / 3, 2 / 9, 1, 4 / 9))
 
