@@ -148,7 +148,10 @@ def test_a_snapshot_in_a_cache_of_hugging_face_is_called_after_its_repository(ho
 
 def test_a_set_that_cannot_be_copied_whole_leaves_nothing_and_says_so(home, tiny_models):
     size = (tiny_models / "clip_tiny.pt").stat().st_size
-    with files_end_at(size // 2), pytest.raises(EngineError, match=r"The disk is full .*RS_TEXTSEG_MODELS"):
+    with (
+        files_end_at(size // 2),
+        pytest.raises(EngineError, match=r"(File too large|No space).* nothing was imported, so make room"),
+    ):
         import_set("mine", sorted(tiny_models.iterdir()))
     assert nothing_in(home)
 
