@@ -54,8 +54,8 @@ def load_detector_parts(weights: Path, model_class: Any, processor_class: Any, b
 
 def _not_loaded(weights: Path, reason: str, beside: str) -> ModelError:
     return ModelError(
-        f"The detector in {weights.parent} cannot be loaded ({reason}): beside {weights.name} the folder needs {beside} "
-        "of the same model."
+        f"The detector in {weights.parent} cannot be loaded ({reason}): beside {weights.name} the folder needs "
+        f"{beside} of the same model."
     )
 
 
