@@ -65,7 +65,7 @@ ROOMS: dict[str, dict[str, tuple[str, ...]]] = {
         "pipelines": ("loading", "vlm", "sam", "clip", "models", "answers", "raster", "compute"),
         "results": ("mosaic", "answers", "raster", "compute", "disk"),
         "mosaic": ("answers", "disk"),
-        "loading": ("vlm", "models", "disk"),
+        "loading": ("vlm", "models"),
         "vlm": ("sam", "models", "compute"),
         "sam": ("models", "answers", "compute"),
         "clip": ("models", "answers", "compute"),

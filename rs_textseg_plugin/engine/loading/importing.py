@@ -14,7 +14,6 @@ from pathlib import Path
 from rs_textseg_plugin.contract.catalog import MANIFEST, is_installed, load_catalog, models_home
 from rs_textseg_plugin.contract.errors import EngineError, ModelError
 from rs_textseg_plugin.contract.recipe import PIPELINES
-from rs_textseg_plugin.engine.disk.full_disk import is_full
 from rs_textseg_plugin.engine.loading.import_parts import Part, parts_of, require_one_each, roles_in
 from rs_textseg_plugin.engine.loading.packed import PackedModel, is_packed, look_into, require_room
 from rs_textseg_plugin.engine.models.kinds import KINDS
@@ -90,7 +89,7 @@ def _growing_beside(folder: Path) -> Iterator[Path]:
     """Yield a new folder beside one that does not exist yet; it is removed with all that is still in it.
 
     Raises:
-        EngineError: the disk is full, or cannot be written.
+        EngineError: what was written in it could not be, as on a full disk.
     """
     work: Path | None = None
     try:
@@ -99,14 +98,9 @@ def _growing_beside(folder: Path) -> Iterator[Path]:
         work = Path(tempfile.mkdtemp(prefix=_GROWING, dir=folder.parent))
         yield work
     except OSError as error:
-        if is_full(error):
-            raise EngineError(
-                f"The disk is full ({folder.parent}): nothing was imported, so free some space there, or name another "
-                "place for models in RS_TEXTSEG_MODELS."
-            ) from error
         raise EngineError(
-            f"The set could not be written to {folder} ({error.strerror or error}): nothing was imported, so check the "
-            "permissions there, or name another place for models in RS_TEXTSEG_MODELS."
+            f"The set could not be written to {folder} ({error.strerror or error}): nothing was imported, so make room "
+            "there and check the permissions, or name another place for models in RS_TEXTSEG_MODELS."
         ) from error
     finally:
         if work is not None:

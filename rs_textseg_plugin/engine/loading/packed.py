@@ -106,7 +106,7 @@ def _require_sound(path: Path, entry: zipfile.ZipInfo, most_bytes: int) -> None:
         raise ModelError(f"The file {name} in {path} is encrypted or packed in an unusual way: unpack it yourself.")
     if entry.file_size > most_bytes:
         raise ModelError(
-            f"The file {name} in {path} would unpack to {entry.file_size / 1e9:.1f} GB, far more than such a file "
+            f"The file {name} in {path} would unpack to {entry.file_size / 1e6:.0f} MB, far more than such a file "
             "has: do not use this archive."
         )
     if not entry.file_size:

@@ -194,8 +194,9 @@ def _bert_tokenizer(weights: Path, words: int) -> Any:
             f"The detector {weights} reads words with BERT's vocabulary, which is not in its file and is not fetched: "
             f"put vocab.txt or tokenizer.json of {remedy} beside it."
         )
+    tokenizer_class: Any = transformers.BertTokenizerFast
     try:
-        tokenizer = transformers.BertTokenizerFast.from_pretrained(str(folder), local_files_only=True)
+        tokenizer = tokenizer_class.from_pretrained(str(folder), local_files_only=True)
     except FAILURES as error:
         raise ModelError(
             f"The vocabulary beside {weights} cannot be read ({(str(error).splitlines() or [''])[0][:160]}): take "

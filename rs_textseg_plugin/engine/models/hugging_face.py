@@ -42,19 +42,21 @@ def load_detector_parts(weights: Path, model_class: Any, processor_class: Any, b
     require_role(shapes_of(state), "detector", weights)
     folder = str(weights.parent)
     if not has_vocabulary(weights.parent):  # transformers would make a tokenizer that knows no word
-        raise ModelError(
-            f"The detector in {folder} has no vocabulary: beside {weights.name} the folder needs {beside}."
-        )
+        raise _not_loaded(weights, "it has no vocabulary", beside)
     try:
         processor = processor_class.from_pretrained(folder, local_files_only=True)
         config = model_class.config_class.from_pretrained(folder, local_files_only=True)
         model = build_with(model_class, config, state, weights)
     except FAILURES as error:
-        raise ModelError(
-            f"The detector in {folder} cannot be loaded ({(str(error).splitlines() or [''])[0][:160]}): beside "
-            f"{weights.name} the folder needs {beside} of the same model."
-        ) from error
+        raise _not_loaded(weights, (str(error).splitlines() or [""])[0][:160], beside) from error
     return model, processor
+
+
+def _not_loaded(weights: Path, reason: str, beside: str) -> ModelError:
+    return ModelError(
+        f"The detector in {weights.parent} cannot be loaded ({reason}): beside {weights.name} the folder needs "
+        f"{beside} of the same model."
+    )
 
 
 def build_with(model_class: Any, config: Any, state: Mapping[str, Tensor], weights: Path) -> Any:

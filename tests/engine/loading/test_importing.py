@@ -148,7 +148,10 @@ def test_a_snapshot_in_a_cache_of_hugging_face_is_called_after_its_repository(ho
 
 def test_a_set_that_cannot_be_copied_whole_leaves_nothing_and_says_so(home, tiny_models):
     size = (tiny_models / "clip_tiny.pt").stat().st_size
-    with files_end_at(size // 2), pytest.raises(EngineError, match=r"The disk is full .*RS_TEXTSEG_MODELS"):
+    with (
+        files_end_at(size // 2),
+        pytest.raises(EngineError, match=r"(File too large|No space).* nothing was imported, so make room"),
+    ):
         import_set("mine", sorted(tiny_models.iterdir()))
     assert nothing_in(home)
 
@@ -217,8 +220,8 @@ def test_a_zip_that_is_not_what_it_seems_is_refused_and_leaves_nothing(home, tmp
                 archive.writestr(entry, content)
         return tmp_path / name
 
-    clip = (tiny_models / "clip_tiny.pt").read_bytes()
-    bomb = pack("bomb.zip", ("a.pt", bytes(50_000_000)))
+    clip = (tiny_models / "clip_tiny.pt").read_bytes()[:200_000]
+    bomb = pack("bomb.zip", ("a.pt", bytes(5_000_000)))
     lying = pack("lying.zip", ("a.pt", clip))
     content = bytearray(lying.read_bytes())
     place = content.rindex(b"PK\x01\x02")
@@ -227,7 +230,7 @@ def test_a_zip_that_is_not_what_it_seems_is_refused_and_leaves_nothing(home, tmp
     cut = tmp_path / "cut.zip"
     cut.write_bytes(lying.read_bytes()[:5000])
     rows = (
-        (bomb, r"would unpack to 0\.1 GB, far more"),
+        (bomb, r"would unpack to 5 MB, far more"),
         (lying, "is damaged at a.pt"),
         (cut, "is no zip file that can be read"),
         (pack("none.zip", ("readme.txt", b"x")), r"holds 0 checkpoints \(none\)"),

@@ -56,14 +56,14 @@ _GEO_L = "its authors do not say which; it probably was trained on from OpenAI's
 _REMOTE_B, _REMOTE_L_14 = Family("RemoteCLIP", False), Family("RemoteCLIP ViT-L-14", True, _REMOTE_L)
 _GEO_B, _GEO_L_14 = Family("GeoRSCLIP ViT-B-32", True), Family("GeoRSCLIP ViT-L-14", True, _GEO_L)
 _OPENAI = Family("OpenAI's CLIP", True)
-_BY_DIGEST = {
-    "60014e395d930a3f2963d1d89c8522bf4ad56775571e4356e866864789af85c4": _REMOTE_B,
-    "fcc2a7e21e171f4ffcb7a9c0206b8b74ac0c9eb83c67b576958b7a4ed6c8cecb": _REMOTE_L_14,
-    "129bafaa6a097b8be52e2babf27d24f0a934dae919201e538dc698611bd1ea01": _GEO_B,
-    "ee59f4c887683eab01a638902ee90bea03ec7e1d3689af1c6218255153ad3313": _GEO_B,
-    "6f2324cebcabb60e148b1ae8502bf247fb0d03cacf271ad2535a4462f2a8fb6d": _GEO_B,
-    "4b8699299b1e8997753c64b052ba32031449d5d853f55a039148560ee02b820f": _OPENAI,
-    "e6d1bd7789aa45192b3bf90570a789b478bae1b74ebcce7eddd908e83a2b7c31": _OPENAI,
+_BY_DIGEST = {  # in groups of eight, as everywhere
+    "60014e39 5d930a3f 2963d1d8 9c8522bf 4ad56775 571e4356 e8668647 89af85c4": _REMOTE_B,
+    "fcc2a7e2 1e171f4f fcb7a9c0 206b8b74 ac0c9eb8 3c67b576 958b7a4e d6c8cecb": _REMOTE_L_14,
+    "129bafaa 6a097b8b e52e2bab f27d24f0 a934dae9 19201e53 8dc69861 1bd1ea01": _GEO_B,
+    "ee59f4c8 87683eab 01a63890 2ee90bea 03ec7e1d 3689af1c 62182551 53ad3313": _GEO_B,
+    "6f2324ce bcabb60e 148b1ae8 502bf247 fb0d03ca cf271ad2 535a4462 f2a8fb6d": _GEO_B,
+    "4b869929 9b1e8997 753c64b0 52ba3203 1449d5d8 53f55a03 9148560e e02b820f": _OPENAI,
+    "e6d1bd77 89aa4519 2b3bf905 70a789b4 78bae1b7 4ebcce7e ddd908e8 3a2b7c31": _OPENAI,
 }
 _BY_NAME = (
     (r"RemoteCLIP-ViT-L-14", _REMOTE_L_14),
@@ -96,7 +96,8 @@ def find_family(path: Path) -> Family | None:
         listed = _published_by_name().get(name.casefold())
         if listed:
             return listed
-    return _BY_DIGEST.get(file_digest(path))
+    digest = file_digest(path)
+    return _BY_DIGEST.get(" ".join(digest[i : i + 8] for i in range(0, len(digest), 8)))
 
 
 @lru_cache(maxsize=1)
