@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
@@ -234,9 +235,16 @@ def is_installed(model_set: ModelSet) -> bool:
     return folder is not None and all((folder / file.name).is_file() for file in model_set.all_files)
 
 
+def near_names(name: str, sets: Iterable[str]) -> list[str]:
+    """Return the names of sets that are spelt most like a name; the first ones where none is."""
+    names = list(sets)
+    return difflib.get_close_matches(name, names, cutoff=0.5) or names[:3]
+
+
 def known_sets() -> dict[str, bool]:
     """Return the names that ``--models`` takes, catalogue sets and imported ones, and whether each is here."""
     names = {entry.id: is_installed(entry) for entry in load_catalog()}
     home = models_home()
-    folders = sorted(path.name for path in home.iterdir() if path.is_dir()) if home.is_dir() else []
+    found = home.iterdir() if home.is_dir() else ()
+    folders = sorted(path.name for path in found if path.is_dir() and not path.name.startswith("."))
     return {**names, **{name: True for name in folders if name not in names}}

@@ -189,6 +189,7 @@ def test_a_set_is_installed_once_all_its_files_are_in_its_folder(subtests, home)
 
 def test_known_sets_are_those_of_the_catalogue_and_the_imported_folders(home):
     (home / "mine").mkdir()
+    (home / ".importing-abc").mkdir()  # of an import that was killed
     (home / "note.txt").touch()
     assert known_sets() == {"demo": True, **{entry.id: False for entry in FETCHED}, "mine": True}
 

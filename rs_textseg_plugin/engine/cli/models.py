@@ -27,7 +27,7 @@ def add_models(parser: argparse.ArgumentParser) -> None:
     verifying = actions.add_parser("verify", help="check that a set or folder can be loaded")
     verifying.add_argument("name")
     verifying.set_defaults(command=_verify_models)
-    importing = actions.add_parser("import", help="copy checkpoint files into a named set")
+    importing = actions.add_parser("import", help="copy checkpoints, folders of models and zip files into a named set")
     importing.add_argument("name")
     importing.add_argument("files", nargs="+", type=Path)
     importing.set_defaults(command=_import_models)

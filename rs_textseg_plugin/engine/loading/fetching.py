@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
-from rs_textseg_plugin.contract.catalog import ModelFile, ModelSet, load_catalog, models_home, set_folder
+from rs_textseg_plugin.contract.catalog import ModelFile, ModelSet, load_catalog, models_home, near_names, set_folder
 from rs_textseg_plugin.contract.errors import EngineError, ModelError, RecipeError, shown
 from rs_textseg_plugin.engine.loading.download import download, download_packed
 from rs_textseg_plugin.engine.loading.files import verified_digest
@@ -46,8 +46,10 @@ def fetch_set(name: str, mirror: str = "", accepts_licence: bool = False) -> Pat
 def _listed(name: str) -> ModelSet:
     entry = next((listed for listed in load_catalog() if listed.id == name), None)
     if entry is None:
-        names = ", ".join(listed.id for listed in load_catalog())
-        raise ModelError(f"The catalogue has no model set {name!r} to fetch: choose one of {names}.")
+        names = ", ".join(near_names(name, (listed.id for listed in load_catalog())))
+        raise ModelError(
+            f"The catalogue has no model set {name!r} to fetch: choose one such as {names}; 'models list' shows all."
+        )
     return entry
 
 

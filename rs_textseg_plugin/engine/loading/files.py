@@ -15,6 +15,7 @@ from rs_textseg_plugin.contract.catalog import (
     ModelFile,
     ModelSet,
     load_catalog,
+    near_names,
     read_manifest,
     set_folder,
 )
@@ -159,7 +160,7 @@ def _locate(name: str) -> tuple[Path, ModelSet | None]:
         )
     raise ModelError(
         f"There is no model set and no folder {name!r}: name a folder that holds the checkpoints, "
-        f"or one of {', '.join(sorted(catalog))}."
+        f"or a set such as {', '.join(near_names(name, catalog))}; 'models list' shows all."
     )
 
 

@@ -274,7 +274,9 @@ def test_a_folder_that_cannot_be_made_is_told_in_words(server, home, list_files)
 
 def test_a_set_that_is_not_in_the_catalogue_cannot_be_fetched(home, list_files):
     list_files(sam_at("http://127.0.0.1:1/sam.pth"))
-    with pytest.raises(ModelError, match="no model set 'trio' to fetch: choose one of pair"):
+    with pytest.raises(
+        ModelError, match="no model set 'trio' to fetch: choose one such as pair; 'models list' shows all"
+    ):
         fetch_set("trio")
     assert not home.exists()
 

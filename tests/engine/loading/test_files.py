@@ -245,7 +245,9 @@ def test_a_listed_set_that_is_not_here_says_how_to_fetch_it(home, in_catalogue):
 
 
 def test_a_set_that_nobody_knows_says_which_there_are(home, in_catalogue):
-    with pytest.raises(ModelError, match=r"no model set and no folder 'unknown': .* or one of listed\."):
+    with pytest.raises(
+        ModelError, match=r"no model set and no folder 'unknown': .* or a set such as listed; 'models list' shows all\."
+    ):
         resolve_set("unknown", BOTH)
 
 
