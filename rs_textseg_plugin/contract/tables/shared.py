@@ -99,8 +99,8 @@ TEMPLATES = Parameter(
     "templates",
     "80",
     "str",
-    "Sentences that each word is put into: 80 (OpenAI's ImageNet set), 85 (with five more of CLIP Surgery), 7 (its short "
-    "form), 1, or word (the word by itself).",
+    "Sentences that each word is put into: 80 (OpenAI's ImageNet set), 85 (with five more, as CLIP Surgery has them), "
+    "7 (its short form), 1, or word (the word by itself).",
     SEGEARTH,
     choices=("80", "85", "7", "1", "word"),
     is_text_side=True,

@@ -6,7 +6,7 @@ and where nothing else is found the result is empty, as in the benchmarks. Lists
 pipeline's competitor.
 
 A publication may have other values for each data set. Its list carries them in lines of the form
-``#: PRESET parameter=value parameter=value``. They count with that preset only: after its own values, before the user's.
+``#: PRESET parameter=value parameter=value``. They count with that preset only, after its own and before the user's.
 """
 
 from __future__ import annotations
@@ -168,8 +168,8 @@ def _read_values(lines: Iterable[str]) -> dict[str, Values]:
         if preset not in PRESETS or preset in by_preset:
             problem = "is named twice" if preset in by_preset else "does not exist"
             raise QueryError(
-                f"The preset {shown(preset)} {problem}: write one line '{_FOR_PRESET} PRESET parameter=value' for each, "
-                f"with one of {', '.join(PRESETS)}."
+                f"The preset {shown(preset)} {problem}: write one line '{_FOR_PRESET} PRESET parameter=value' for a "
+                f"preset, which is one of {', '.join(PRESETS)}."
             )
         info = next(info for info in PIPELINES.values() if preset in info.presets)
         given = parse_parameters(entries)
