@@ -65,16 +65,16 @@ INFO = PipelineInfo(
         ),
         *COMPETING,
         Parameter(
-            "view",
-            "sweep",
+            "look",
+            "tiles",
             "str",
-            "sweep: overlapping tiles of tile_px; picture: the extent is one picture, and one with a side of more than "
-            "8192 working pixels is refused.",
-            f"sweep: {OURS}; picture: {SEGEARTH}, which takes pictures whole",
-            choices=("sweep", "picture"),
+            "tiles: overlapping tiles of tile_px; picture: the extent is seen at once, and one with a side of more "
+            "than 8192 working pixels is refused.",
+            f"tiles: {OURS}; picture: {SEGEARTH}, which takes pictures whole",
+            choices=("tiles", "picture"),
         ),
-        replace(TILING[0], source=OURS, help=f"{TILING[0].help[:-1]} (view=sweep)."),
-        replace(TILING[1], help=f"{TILING[1].help[:-1]} (view=sweep)."),
+        replace(TILING[0], source=OURS, help=f"{TILING[0].help[:-1]} (look=tiles)."),
+        replace(TILING[1], help=f"{TILING[1].help[:-1]} (look=tiles)."),
         *POLYGONS,
     ),
     optional_roles={
@@ -86,7 +86,7 @@ INFO = PipelineInfo(
         # between the data sets (0.0 to 0.8): the word list of a data set carries it, and auto has the usual ones.
         "segearth-published": Preset(
             "the released configuration: the extent is one picture, seen at 448 px",
-            {**_PUBLISHED, **AS_A_MASK, "view": "picture", "overlap_px": 0},
+            {**_PUBLISHED, **AS_A_MASK, "look": "picture", "overlap_px": 0},
         ),
         # The same method over a large raster, with our choices where the release has pictures of a few hundred pixels:
         # every working pixel is seen, tiles and windows fade into each other, and the list is open.
@@ -98,7 +98,7 @@ INFO = PipelineInfo(
                 "clip_long_side_px": 0,
                 "clip_resize": "smooth",
                 "window_blend": "taper",
-                "view": "sweep",
+                "look": "tiles",
                 "tile_px": 1024,
                 "overlap_px": 128,
                 "min_area_m2": 1.0,

@@ -160,7 +160,7 @@ def _read_values(lines: Iterable[str]) -> dict[str, Values]:
 
     Raises:
         QueryError: a line names no preset, or one twice.
-        RecipeError: a parameter does not exist, or a value does not fit.
+        RecipeError: a parameter does not exist or is a permission, or a value does not fit.
     """
     by_preset: dict[str, Values] = {}
     for line in lines:
@@ -174,5 +174,7 @@ def _read_values(lines: Iterable[str]) -> dict[str, Values]:
         info = next(info for info in PIPELINES.values() if preset in info.presets)
         given = parse_parameters(entries)
         read = info.read_parameters(given)
+        for name in set(given) - set(info.own(given)):
+            raise RecipeError(f"The parameter {name} is a permission, which only a user gives: remove it.")
         by_preset[preset] = {name: read[name] for name in given}
     return by_preset

@@ -67,7 +67,7 @@ def open_scene_tiles(scene: Scene, view: str, view_px: int) -> SceneTiles:
         view_px: longest side of a whole picture, in working pixels.
 
     Raises:
-        SceneError: as `open_scene`, or the extent is too large for view=picture.
+        SceneError: as `open_scene`, or the extent is too large for one picture.
     """
     reader = open_scene(scene)
     if view == "picture":
@@ -92,7 +92,7 @@ def _as_picture(reader: SceneReader) -> SceneTiles:
         return SceneTiles(reader, is_whole=False, is_picture=True)
     reader.close()
     raise SceneError(
-        f"The extent has {width} x {height} working pixels, and view=picture sees it at once, which is done up to "
+        f"The extent has {width} x {height} working pixels, and look=picture sees it at once, which is done up to "
         f"{_LARGEST_PICTURE_PX} px a side: take the preset native, which sweeps, a smaller extent, or a coarser "
         "resolution."
     )

@@ -1,4 +1,4 @@
-"""A request is resolved once: defaults < model set < preset < user."""
+"""A request is resolved once: defaults < model set < preset < word list < user."""
 
 from __future__ import annotations
 
@@ -57,8 +57,9 @@ def request_of(models: Path, pipeline: str = "sam-clip", preset: str = "", **giv
 def test_the_later_word_wins(models):
     values = make_plan(request_of(models, preset="paper", vote="soft")).values
     assert values["pred_iou_thresh"] == 0.88  # nobody says anything
-    assert (values["vote_weight"], values["tile_px"]) == (2.0, 256)  # the model set
+    assert values["tile_px"] == 256  # the model set: what its architecture fixes
     assert (values["points_per_side"], values["overlap_px"]) == (29, 0)  # the preset, before the model set
+    assert make_plan(request_of(models)).values["vote_weight"] == 2.0  # without a preset all of the set counts
     assert values["vote"] == "soft"  # the user, before the preset
 
 
@@ -90,7 +91,7 @@ def test_a_model_set_s_own_view_is_the_picture_that_is_shown(models, raster_file
 
 def test_a_method_without_a_parameter_has_the_default_of_the_run(models):
     settings = make_plan(request_of(models, "segearth-ov")).settings
-    assert (settings.view, settings.least_presence, settings.makes_instances) == ("sweep", 0.0, False)
+    assert (settings.scene_view, settings.least_presence, settings.makes_instances) == ("sweep", 0.0, False)
 
 
 def test_consent_is_asked_for_the_address_that_the_plan_has(models):
@@ -127,6 +128,6 @@ def test_every_parameter_of_a_table_is_read_by_somebody_and_every_setting_is_a_p
         from rs_textseg_plugin.engine.pipelines import grounding_sam, sam_clip, surgery_sam
 
         of_branches = set().union(*(names_read(branch.Settings) for branch in (grounding_sam, sam_clip, surgery_sam)))
-        of_branches.add("branches")
+        of_branches |= {"branches", "crop_templates", "points_nms_thresh"}
     assert own <= table
     assert table - own - of_run - of_branches - {"objects"} == set()
