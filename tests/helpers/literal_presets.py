@@ -50,7 +50,7 @@ def opencv_bilinear(rgb: np.ndarray, width: int, height: int) -> np.ndarray:
     values = rgb.astype(np.float64)
     upper = values[above][:, left] * (1 - across)[:, None] + values[above][:, right] * across[:, None]
     lower = values[below][:, left] * (1 - across)[:, None] + values[below][:, right] * across[:, None]
-    return np.rint(upper * (1 - down)[:, None, None] + lower * down[:, None, None]).astype(np.uint8)
+    return np.floor(upper * (1 - down)[:, None, None] + lower * down[:, None, None] + 0.5).astype(np.uint8)
 
 
 @torch.inference_mode()

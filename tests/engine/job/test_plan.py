@@ -63,6 +63,20 @@ def test_the_later_word_wins(models):
     assert values["vote"] == "soft"  # the user, before the preset
 
 
+def test_the_paper_s_preset_is_the_paper_with_the_demo_set_too():
+    set_s_own = make_plan(request_of(Path("demo"))).values
+    values = make_plan(request_of(Path("demo"), preset="paper")).values
+    paper = {
+        "points_per_side": 29, "pred_iou_thresh": 0.88, "stability_score_thresh": 0.95, "cls_weight": 0.3,
+        "clip_long_side_px": 448, "clip_window_px": 224, "clip_stride_px": 112, "attention": "self-self",
+        "vote": "majority", "vote_share": 0.0, "prob_threshold": 0.0, "foreground_threshold": 0.5,
+        "foreground_share": 0.5, "overlap_px": 0, "min_area_m2": 0.0, "fill_holes_m2": 0.0,
+    }  # fmt: skip
+    assert {name: values[name] for name in paper} == paper
+    assert values["tile_px"] == set_s_own["tile_px"] == 256  # its SAM was made for tiles of that size
+    assert (set_s_own["cls_weight"], set_s_own["clip_window_px"], set_s_own["pred_iou_thresh"]) == (0.0, 256, 0.5)
+
+
 def test_a_plan_is_frozen(models):
     plan = make_plan(request_of(models))
     with pytest.raises(dataclasses.FrozenInstanceError):

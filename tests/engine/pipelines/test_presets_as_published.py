@@ -158,7 +158,7 @@ def test_paper_one_class_alone(clip, models, planted, masks, tmp_path):
 
 @pytest.mark.parametrize("is_upsampled", [False, True])
 def test_segearth_published(clip, models, is_upsampled, tmp_path):
-    """With an upsampler at smaller windows, since what it does literally takes gigabytes at 224 px."""
+    """With an upsampler in one small window, since what it does literally takes gigabytes at 224 px."""
     set_folder, state, given, windows = tmp_path / "set", None, {}, WINDOWS
     set_folder.mkdir()
     for path in models.glob("clip_*"):
@@ -168,8 +168,8 @@ def test_segearth_published(clip, models, is_upsampled, tmp_path):
         state = published_state(32)
         torch.save(state, set_folder / "simfeatup.ckpt")
         files.append({"role": "upsampler", "name": "simfeatup.ckpt"})
-        given = {"clip_long_side_px": 80, "clip_window_px": 48, "clip_stride_px": 32}
-        windows = DenseSettings(80, 48, 32, "self-self", 0.3, fades=False)
+        given = {"clip_long_side_px": 48, "clip_window_px": 48, "clip_stride_px": 48}
+        windows = DenseSettings(48, 48, 48, "self-self", 0.3, fades=False)
     manifest = {"id": "contrary", "title": "Contrary", "pipelines": list(PIPELINES), "files": files}
     (set_folder / "models.json").write_text(json.dumps({**manifest, "parameters": CONTRARY}))
     request = request_of(tmp_path, set_folder, "segearth-published", "", word_list="udd5", **given)
