@@ -107,7 +107,7 @@ def _put(look: Look, answer: Answer, image: TileImage, mosaic: Mosaic) -> None:
         part = tile.window.relative_to(look.window)
         valid = image.valid[part.slices]
         if valid.any():
-            mosaic.add(tile, cut_answer(answer, part, image.valid.shape), valid)
+            mosaic.add(tile, cut_answer(answer, part, (look.window.height, look.window.width)), valid)
 
 
 def warnings(notes: Sequence[str]) -> Generator[Event, None, None]:
