@@ -40,6 +40,13 @@ def test_beside_a_preset_a_model_set_says_what_its_architecture_fixes_and_nothin
     assert (values["cls_weight"], values["min_area_m2"], values["vote"]) == (0.3, 0.0, "majority")
 
 
+def test_what_a_preset_should_forget_to_list_is_at_its_default_and_not_at_the_model_set_s(monkeypatch):
+    info = find_pipeline("sam-clip")
+    monkeypatch.setitem(info.presets, "paper", dataclasses.replace(info.presets["paper"], values={"vote": "majority"}))
+    values = Recipe(preset="paper").checked_parameters({"cls_weight": 0.0, "tile_px": 256})
+    assert (values["cls_weight"], values["tile_px"]) == (0.3, 256)
+
+
 def test_what_a_word_list_says_counts_after_the_preset_and_before_the_user():
     of_list = {"prob_threshold": 0.3, "cls_weight": 0.0}
     recipe = Recipe("segearth-ov", preset="segearth-published", list_parameters=of_list)
