@@ -40,10 +40,10 @@ class PlantedDetector:
     """Finds boxes that are known: (left, top, right, bottom, {word: score}), with one caption for every two words."""
 
     def __init__(self, *boxes) -> None:
-        self.boxes, self.asked = boxes, []
+        self.boxes, self.asked, self.words = boxes, [], ()
 
     def captions(self, words):
-        numbers = range(len(words))
+        self.words, numbers = tuple(words), range(len(words))
         return [Caption("|".join(words[i : i + 2]), tuple(numbers[i : i + 2]), ()) for i in range(0, len(words), 2)]
 
     def detect(self, rgb, caption, box_threshold):
