@@ -45,6 +45,7 @@ class Recipe:
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
         precision: ``auto`` (bf16 on GPUs that have it, else fp32), ``fp32`` or ``bf16``.
         preset: name of a preset of the pipeline; empty: none.
+        list_parameters: what the word list that was chosen says for that preset, see `text.word_list`.
     """
 
     pipeline: str = next(iter(PIPELINES))
@@ -53,9 +54,13 @@ class Recipe:
     device: str = "auto"
     precision: str = "auto"
     preset: str = ""
+    list_parameters: Mapping[str, ParameterValue] = field(default_factory=dict)
 
     def checked_parameters(self, of_models: Values = _NOTHING) -> dict[str, ParameterValue]:
-        """Return every parameter of the pipeline with its value: defaults < model set < preset < user, the later wins.
+        """Return every parameter of the pipeline with its value; the later wins.
+
+        Defaults < model set < preset < word list < user. Beside a preset a model set has a say in few parameters only,
+        see `Parameter.follows_models`.
 
         Args:
             of_models: the values that fit the model set; those of other pipelines among them are passed over.
@@ -64,18 +69,18 @@ class Recipe:
             RecipeError: unknown pipeline, preset or parameter, or a value that does not fit.
         """
         info = find_pipeline(self.pipeline)
-        values = info.read_parameters({**info.own(of_models), **self.chosen_parameters})
+        values = info.read_parameters({**info.own(of_models, bool(self.preset)), **self.chosen_parameters})
         info.check_together(values)
         return values
 
     @property
     def chosen_parameters(self) -> dict[str, ParameterValue]:
-        """What preset and user say, the user's word before the preset's.
+        """What preset, word list and user say, the later word before the earlier.
 
         Raises:
             RecipeError: unknown pipeline or preset.
         """
-        return {**find_preset(self.preset, self.pipeline), **self.parameters}
+        return {**find_preset(self.preset, self.pipeline), **self.list_parameters, **self.parameters}
 
     @property
     def pictures_go_to(self) -> str:

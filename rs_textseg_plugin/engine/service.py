@@ -81,7 +81,7 @@ class Engine:
         settings, scene = plan.settings, plan.request.scene
         warm = WarmEngine(self.models, self.observations, self._find_load, self.api_key)
         with gdal_settings(), scratch_folder() as scratch:
-            tiles = open_scene_tiles(scene, settings.view, settings.view_px)
+            tiles = open_scene_tiles(scene, settings.scene_view, settings.view_px)
             with tiles.reader:
                 run = ActiveRun(plan, tiles, control, warm, scratch, datetime.now(timezone.utc))
                 with closing(run_job(run)) as events:

@@ -31,6 +31,7 @@ class Setting(Generic[T]):
 
 
 LAST_TEXT = Setting("text", "")
+LAST_WORD_LIST = Setting("word_list", "")
 LAST_PHRASE = Setting("phrase", "")
 LAST_QUESTION_KIND = Setting("asks", "classes")
 LAST_PIPELINE = Setting("pipeline", Recipe().pipeline)

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from rs_textseg_plugin.engine.loading.files import file_digest
+from rs_textseg_plugin.engine.models.archives.digest import file_digest
 from rs_textseg_plugin.engine.models.checkpoint import read_metadata
 from training import clip_training, sam_training
 from training.detector_training import write_detector

@@ -27,10 +27,32 @@ def test_the_user_s_word_goes_before_the_preset_s_that_before_the_model_set_s_an
     values = recipe.checked_parameters(of_models)
     assert values["points_per_side"] == 4  # all four say something
     assert values["window_blend"] == "mean"  # the preset, against the model set and the default
-    assert values["cls_weight"] == 0.2  # the model set, against the default
     assert values["tile_px"] == 1024
     assert "box_threshold" not in values  # another pipeline's
-    assert Recipe().checked_parameters(of_models)["points_per_side"] == 3
+    alone = Recipe().checked_parameters(of_models)
+    assert (alone["points_per_side"], alone["cls_weight"]) == (3, 0.2)  # the model set, against the default
+
+
+def test_beside_a_preset_a_model_set_says_what_its_architecture_fixes_and_nothing_else():
+    of_models = {"tile_px": 256, "points_per_batch": 8, "cls_weight": 0.0, "min_area_m2": 4.0, "vote": "soft"}
+    values = Recipe(preset="paper").checked_parameters(of_models)
+    assert (values["tile_px"], values["points_per_batch"]) == (256, 8)
+    assert (values["cls_weight"], values["min_area_m2"], values["vote"]) == (0.3, 0.0, "majority")
+
+
+def test_what_a_preset_should_forget_to_list_is_at_its_default_and_not_at_the_model_set_s(monkeypatch):
+    info = find_pipeline("sam-clip")
+    monkeypatch.setitem(info.presets, "paper", dataclasses.replace(info.presets["paper"], values={"vote": "majority"}))
+    values = Recipe(preset="paper").checked_parameters({"cls_weight": 0.0, "tile_px": 256})
+    assert (values["cls_weight"], values["tile_px"]) == (0.3, 256)
+
+
+def test_what_a_word_list_says_counts_after_the_preset_and_before_the_user():
+    of_list = {"prob_threshold": 0.3, "cls_weight": 0.0}
+    recipe = Recipe("segearth-ov", preset="segearth-published", list_parameters=of_list)
+    assert {**recipe.checked_parameters(), **of_list} == recipe.checked_parameters()
+    own = dataclasses.replace(recipe, parameters={"prob_threshold": 0.7}).checked_parameters()
+    assert (own["prob_threshold"], own["cls_weight"]) == (0.7, 0.0)
 
 
 def test_a_user_can_ask_for_the_default_against_the_preset_and_the_model_set():
@@ -40,8 +62,10 @@ def test_a_user_can_ask_for_the_default_against_the_preset_and_the_model_set():
 
 
 def test_what_preset_and_user_chose_is_told_without_the_defaults_and_the_model_set():
+    preset = find_pipeline("vlm-sam").presets["vlm-published"].values
     chosen = Recipe("vlm-sam", preset="vlm-published", parameters={"view": "sweep"}).chosen_parameters
-    assert chosen == {"prompts": "points", "inside_points": 4, "outside_points": 2, "view": "sweep", "multimask": True}
+    assert preset["view"] == "whole"
+    assert chosen == {**preset, "view": "sweep"}
     assert Recipe(parameters={"tile_px": 512}).chosen_parameters == {"tile_px": 512}
 
 
@@ -91,5 +115,6 @@ def test_pictures_go_to_the_address_of_a_preset_unless_the_user_has_another_one(
 
 
 def test_a_recipe_is_the_same_after_json():
-    recipe = Recipe("vlm-sam", "mine", {"view": "whole", "tries": 2, "verify": True}, "cuda:1", "bf16", "vlm-published")
+    recipe = Recipe("vlm-sam", "mine", {"view": "whole", "tries": 2, "verify": True}, "cuda:1", "bf16", "vlm-published",
+                    {"tries": 3})  # fmt: skip
     assert Recipe.from_json(json.loads(json.dumps(dataclasses.asdict(recipe)))) == recipe

@@ -26,13 +26,13 @@ def padded(images: torch.Tensor, patch: int) -> torch.Tensor:
     return F.pad(images, (wide // 2, wide - wide // 2, tall // 2, tall - tall // 2))
 
 
-def literal_tokens(visual, images: torch.Tensor) -> torch.Tensor:
+def literal_tokens(visual, images: torch.Tensor, mode: str = "bicubic") -> torch.Tensor:
     """Tokens before the first block, written from the definition of a ViT."""
     grid = (images.shape[2] // visual.patch_size[0], images.shape[3] // visual.patch_size[1])
     patches = visual.conv1(images).reshape(len(images), visual.conv1.out_channels, -1).permute(0, 2, 1)
     side = visual.grid_size[0]
     table = visual.positional_embedding[1:].reshape(1, side, side, -1).permute(0, 3, 1, 2)
-    positions = F.interpolate(table, size=grid, mode="bicubic", align_corners=False).permute(0, 2, 3, 1).flatten(1, 2)
+    positions = F.interpolate(table, size=grid, mode=mode, align_corners=False).permute(0, 2, 3, 1).flatten(1, 2)
     cls = (visual.class_embedding + visual.positional_embedding[0]).expand(len(images), 1, -1)
     return visual.ln_pre(torch.cat([cls, patches + positions], dim=1))
 

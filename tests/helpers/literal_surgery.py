@@ -22,9 +22,9 @@ def literal_surgery(blocks, tokens: torch.Tensor) -> torch.Tensor:
     return beside
 
 
-def literal_surgery_features(visual, images: torch.Tensor) -> torch.Tensor:
+def literal_surgery_features(visual, images: torch.Tensor, mode: str = "bicubic") -> torch.Tensor:
     """Features of <CLS> and of every patch, ``(N, 1 + P, D)``, each of unit length."""
-    tokens = literal_surgery(visual.transformer.resblocks, literal_tokens(visual, images))
+    tokens = literal_surgery(visual.transformer.resblocks, literal_tokens(visual, images, mode))
     features = visual.ln_post(tokens) @ visual.proj
     return features / features.norm(dim=-1, keepdim=True)
 

@@ -20,6 +20,16 @@ _DINO = "Grounding DINO, released code"
 
 BOXES = (
     Parameter(
+        "captions",
+        "joint",
+        "str",
+        "joint: as many words as fit go through the detector together; words: each by itself, and its boxes are of "
+        "that word whatever text_threshold says.",
+        f"joint: {OURS}, one pass for many words; words: {TEXT2SEG_PAPER}",
+        choices=("joint", "words"),
+        is_text_side=True,
+    ),
+    Parameter(
         "box_threshold",
         0.35,
         "float",
@@ -33,7 +43,7 @@ BOXES = (
         "text_threshold",
         0.25,
         "float",
-        "A word that fits a box no better does not name it; a box that no word names is dropped.",
+        "A word that fits a box no better does not name it; a box that no word names is dropped (captions=joint).",
         f"{TEXT2SEG_PAPER}; {_DINO}",
         0,
         1,
@@ -51,6 +61,14 @@ BOXES = (
         is_text_side=True,
     ),
     Parameter(
+        "cut_boxes",
+        True,
+        "bool",
+        "Whether boxes are cut at the tile's border before SAM is given them.",
+        f"true: {OURS}; false: {TEXT2SEG_PAPER}",
+        is_text_side=True,
+    ),
+    Parameter(
         "box_prompt",
         "box",
         "str",
@@ -62,7 +80,15 @@ BOXES = (
     ),
 )
 
-PUBLISHED_BOXES: Values = {"box_threshold": 0.35, "text_threshold": 0.25, "box_duplicates": 1.0}
+# Each prompt is a caption of its own; the text threshold only words the label there, and drops nothing.
+PUBLISHED_BOXES: Values = {
+    "captions": "words",
+    "box_threshold": 0.35,
+    "text_threshold": 0.25,
+    "box_duplicates": 1.0,
+    "cut_boxes": False,
+    "box_prompt": "box",
+}
 
 INFO = PipelineInfo(
     name="grounding-sam",
@@ -90,7 +116,8 @@ INFO = PipelineInfo(
         *POLYGONS,
     ),
     presets={
-        # Text2Seg's first branch as it is described: every box above the thresholds, one mask each, their union.
+        # Text2Seg's first branch as it is described: one pass a word, every box above the box threshold is that word's,
+        # one mask each, their union.
         "grounding-published": Preset("as Text2Seg describes it", {**TEXT2SEG_PUBLISHED, **PUBLISHED_BOXES}),
     },
     makes_instances=objects_are_instances,

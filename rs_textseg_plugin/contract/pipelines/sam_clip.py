@@ -7,11 +7,13 @@ from dataclasses import replace
 from rs_textseg_plugin.contract.tables.parameter import Parameter, Values
 from rs_textseg_plugin.contract.tables.pipeline_info import CLASSES, PipelineInfo, Preset
 from rs_textseg_plugin.contract.tables.shared import (
+    AS_A_MASK,
     COMPETING,
     DENSE,
     OURS,
     POLYGONS,
     SEGEARTH,
+    SEGEARTH_PUBLISHED,
     SOSA,
     TEMPLATES,
     TILING,
@@ -21,10 +23,28 @@ from rs_textseg_plugin.contract.tables.shared import (
 )
 
 _SAM = "SamAutomaticMaskGenerator default (segment-anything 1.0)"
+_TEXT2SEG_CROPS = "Text2Seg, branch 3, released code"
+
+# What the released mask generator does unless told otherwise.
+PUBLISHED_PROPOSALS: Values = {
+    "pred_iou_thresh": 0.88,
+    "stability_score_thresh": 0.95,
+    "stability_score_offset": 1.0,
+    "box_nms_thresh": 0.7,
+}
+
+# Text2Seg's third branch: the crop on black, squashed as CLIP Surgery's code prepares it, and a softmax over the masks.
+PUBLISHED_CROPS: Values = {
+    "crop_background": "black",
+    "crop_shape": "squashed",
+    "crop_softmax": "masks",
+    "crop_threshold": 0.05,
+}
 
 # What the paper says of parameters that it shares with SegEarth-OV.
 _SOURCES = {
     "clip_long_side_px": f"{SOSA}; {SEGEARTH}",
+    "clip_resize": f"smooth: {OURS}; plain: {SEGEARTH} (OpenCV); not stated by {SOSA}; square: CLIP Surgery (2023)",
     "attention": f"self-self: {SEGEARTH}; not stated by {SOSA}",
     "cls_weight": f"{SEGEARTH}; {SOSA} uses the step without giving the value",
 }
@@ -62,7 +82,16 @@ INFO = PipelineInfo(
             1,
             128,
         ),
-        Parameter("points_per_batch", 64, "int", "Point prompts that go through SAM's decoder at once.", _SAM, 1, 4096),
+        Parameter(
+            "points_per_batch",
+            64,
+            "int",
+            "Point prompts that go through SAM's decoder at once.",
+            _SAM,
+            1,
+            4096,
+            follows_models=True,
+        ),
         Parameter("pred_iou_thresh", 0.88, "float", "Masks that SAM itself rates lower are dropped.", _SAM, 0, 1),
         Parameter(
             "stability_score_thresh", 0.95, "float", "Masks less stable against the cut-off are dropped.", _SAM, 0, 1
@@ -118,8 +147,29 @@ INFO = PipelineInfo(
             "vote_share",
             0.5,
             "float",
-            "A mask takes the class of at least this share of its pixels, or none (vote=majority).",
+            "A mask takes the class of at least this share of its pixels, or none (vote=majority, several classes).",
+            f"{OURS}; 0: {SOSA}",
+            0,
+            1,
+            is_text_side=True,
+        ),
+        Parameter(
+            "foreground_threshold",
+            0.5,
+            "float",
+            "A pixel at least that probable is foreground (vote=majority, where one class stands alone).",
             f"{OURS}; {SOSA} names a threshold without its value",
+            0,
+            1,
+            is_text_side=True,
+        ),
+        Parameter(
+            "foreground_share",
+            0.5,
+            "float",
+            "A mask is kept where at least this share of it is foreground; nothing outside of kept masks is output "
+            "(vote=majority, where one class stands alone).",
+            f"{OURS}; {SOSA} names a share without its value",
             0,
             1,
             is_text_side=True,
@@ -128,7 +178,8 @@ INFO = PipelineInfo(
             "uncovered",
             "clip",
             "str",
-            "Pixels under no mask: clip takes the dense map's class, nothing leaves them out (selector=vote).",
+            "Pixels under no mask: clip takes the dense map's class, nothing leaves them out (selector=vote; with "
+            "vote=majority they are left out where one class stands alone).",
             f"{OURS}; not stated by {SOSA}",
             choices=("clip", "nothing"),
             is_text_side=True,
@@ -170,6 +221,34 @@ INFO = PipelineInfo(
             "Text2Seg, branch 3",
             choices=("black", "mean", "image"),
         ),
+        Parameter(
+            "crop_shape",
+            "padded",
+            "str",
+            "How a crop becomes the square that CLIP sees: padded to one, or squashed (selector=crop).",
+            f"padded: {OURS}, it keeps the shape of long objects; squashed: {_TEXT2SEG_CROPS}",
+            choices=("padded", "squashed"),
+        ),
+        Parameter(
+            "crop_softmax",
+            "words",
+            "str",
+            "words: the words compete for each crop; masks: the crops of a tile compete for each word, and a mask may "
+            "be of several classes or of none (selector=crop).",
+            f"words: {OURS}, it lets a class be absent; masks: {_TEXT2SEG_CROPS}",
+            choices=("words", "masks"),
+            is_text_side=True,
+        ),
+        Parameter(
+            "crop_threshold",
+            0.05,
+            "float",
+            "A mask is of a class where one of its words has a larger share than this (crop_softmax=masks).",
+            _TEXT2SEG_CROPS,
+            0,
+            1,
+            is_text_side=True,
+        ),
         *TILING,
         Parameter(
             "objects",
@@ -184,18 +263,29 @@ INFO = PipelineInfo(
         *POLYGONS,
     ),
     presets={
-        # What Sosa et al. 2026 (contrastive branch) states, joined with SegEarth-OV where it builds on that. What the
-        # paper leaves open (vote_share, uncovered, thresholds) stays as in our table.
+        # What Sosa et al. 2026 (contrastive branch) states, joined with SegEarth-OV where it builds on that and with
+        # the defaults of SAM's mask generator. Several classes: a mask takes its majority class, whatever its share,
+        # and no pixel is too improbable. One class alone: masks of which enough is foreground. The paper leaves open
+        # both values for that, what is under no mask (clip), and how the picture is resized (as SegEarth-OV does).
         "paper": Preset(
             "as Sosa et al. 2026 describe it",
             {
+                **SEGEARTH_PUBLISHED,
+                **PUBLISHED_PROPOSALS,
+                **PUBLISHED_CROPS,  # not read by this selector
+                **AS_A_MASK,
                 "selector": "vote",
-                "vote": "majority",
-                "closed_list": True,
-                "region_prompts": False,
                 "points_per_side": 29,
-                "clip_long_side_px": 448,
-                "window_blend": "mean",
+                "prob_threshold": 0.0,
+                "vote": "majority",
+                "vote_weight": 3.0,
+                "vote_share": 0.0,
+                "foreground_threshold": 0.5,
+                "foreground_share": 0.5,
+                "uncovered": "clip",
+                "region_prompts": False,
+                "region_min_px": 12,
+                "region_max_points": 200,
                 "overlap_px": 0,  # the paper cuts large images into patches that do not overlap
                 "objects": "regions",
             },

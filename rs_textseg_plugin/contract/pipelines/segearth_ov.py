@@ -7,11 +7,13 @@ from dataclasses import replace
 from rs_textseg_plugin.contract.tables.parameter import Parameter, Values
 from rs_textseg_plugin.contract.tables.pipeline_info import CLASSES, PipelineInfo, Preset
 from rs_textseg_plugin.contract.tables.shared import (
+    AS_A_MASK,
     COMPETING,
     DENSE,
     OURS,
     POLYGONS,
     SEGEARTH,
+    SEGEARTH_PUBLISHED,
     TEMPLATES,
     TILING,
     check_competitor,
@@ -19,18 +21,7 @@ from rs_textseg_plugin.contract.tables.shared import (
     check_stride,
 )
 
-_PUBLISHED: Values = {
-    "clip_window_px": 224,
-    "clip_stride_px": 112,
-    "attention": "self-self",
-    "cls_weight": 0.3,
-    "upsampling": "auto",
-    "logit_scale": 50.0,
-    "templates": "80",
-    "prob_threshold": None,
-    "closed_list": True,
-    "tile_px": 1024,
-}
+_PUBLISHED: Values = {**SEGEARTH_PUBLISHED, "upsampling": "auto", "prob_threshold": None}
 
 INFO = PipelineInfo(
     name="segearth-ov",
@@ -73,8 +64,17 @@ INFO = PipelineInfo(
             is_text_side=True,
         ),
         *COMPETING,
-        replace(TILING[0], source=f"{OURS}; the released code takes pictures whole"),
-        *TILING[1:],
+        Parameter(
+            "look",
+            "tiles",
+            "str",
+            "tiles: overlapping tiles of tile_px; picture: the extent is seen at once, and one with a side of more "
+            "than 8192 working pixels is refused.",
+            f"tiles: {OURS}; picture: {SEGEARTH}, which takes pictures whole",
+            choices=("tiles", "picture"),
+        ),
+        replace(TILING[0], source=OURS, help=f"{TILING[0].help[:-1]} (look=tiles)."),
+        replace(TILING[1], help=f"{TILING[1].help[:-1]} (look=tiles)."),
         *POLYGONS,
     ),
     optional_roles={
@@ -82,16 +82,29 @@ INFO = PipelineInfo(
         "bilinearly, so outlines are coarser than the method's."
     },
     presets={
-        # The released configuration. A tile stands for one of its pictures, which are about that large in most of the
-        # benchmarks; thresholds differ between benchmarks there (0.1 to 0.8), and auto has the usual ones.
+        # The released configuration: the extent is one of its pictures, and is seen at 448 px. Its threshold differs
+        # between the data sets (0.0 to 0.8): the word list of a data set carries it, and auto has the usual ones.
         "segearth-published": Preset(
-            "the released configuration: a tile is seen at 448 px",
-            {**_PUBLISHED, "clip_long_side_px": 448, "window_blend": "mean", "overlap_px": 0},
+            "the released configuration: the extent is one picture, seen at 448 px",
+            {**_PUBLISHED, **AS_A_MASK, "look": "picture", "overlap_px": 0},
         ),
-        # The same method over a large raster: every working pixel is seen, tiles and windows fade into each other.
+        # The same method over a large raster, with our choices where the release has pictures of a few hundred pixels:
+        # every working pixel is seen, tiles and windows fade into each other, and the list is open.
         "native": Preset(
             "the whole raster at its working resolution",
-            {**_PUBLISHED, "closed_list": False, "clip_long_side_px": 0, "window_blend": "taper", "overlap_px": 128},
+            {
+                **_PUBLISHED,
+                "closed_list": False,
+                "clip_long_side_px": 0,
+                "clip_resize": "smooth",
+                "window_blend": "taper",
+                "look": "tiles",
+                "tile_px": 1024,
+                "overlap_px": 128,
+                "min_area_m2": 1.0,
+                "fill_holes_m2": 1.0,
+                "simplify_m": None,
+            },
         ),
     },
     checks=(check_overlap, check_stride, check_competitor),

@@ -25,9 +25,13 @@ from rs_textseg_plugin.contract.tables.shared import (
     objects_are_instances,
 )
 
+_ONE_WINDOW = f"{OURS}; {TEXT2SEG_PAPER} looks at the whole picture in one window of 224 px"
+_WINDOW_SOURCES = {parameter.name: parameter.source for parameter in DENSE if parameter.choices}
+_WINDOW_SOURCES["window_blend"] = _ONE_WINDOW
+
 # Surgery replaces the last blocks' attention and subtracts redundant features instead of <CLS>.
 _HEAT_WINDOWS = tuple(
-    replace(parameter, source=f"{OURS}; {TEXT2SEG_PAPER} looks at the whole picture in one window of 224 px")
+    replace(parameter, source=_WINDOW_SOURCES.get(parameter.name, _ONE_WINDOW))
     for parameter in DENSE
     if parameter.name not in ("attention", "cls_weight")
 )
@@ -53,7 +57,7 @@ HEAT = (
         choices=("empty", "classes"),
         is_text_side=True,
     ),
-    replace(TEMPLATES, source=f"{OURS}; {SURGERY} has 85 sentences, five of them its own"),
+    replace(TEMPLATES, source=f"80: {OURS}; 85: {SURGERY}"),
     Parameter(
         "logit_scale",
         100.0,
@@ -143,13 +147,20 @@ PUBLISHED_POINTS: Values = {
     "clip_long_side_px": 224,
     "clip_window_px": 224,
     "clip_stride_px": 224,
+    "clip_resize": "square",
     "window_blend": "mean",
+    "clip_positions": "bilinear",
     "heat_attention": "surgery",
     "redundant": "empty",
+    "templates": "85",
+    "logit_scale": 100.0,
     "points": "published",
     "heat_threshold": 0.8,
     "heat_down_sample": 2,
+    "region_min_px": 64,
+    "max_regions": 100,
     "prob_threshold": 0.0,
+    "competitor": "background",
     "closed_list": True,
 }
 
@@ -196,8 +207,9 @@ INFO = PipelineInfo(
         *POLYGONS,
     ),
     presets={
-        # Text2Seg's second branch as it is described, without the slips of its released code: one set of points a class
-        # from one window over the tile, one mask each, nothing dropped.
+        # Text2Seg's second branch as it is described, without the slips of its released code: the tile squashed to one
+        # window, the 85 sentences and bilinear positions of CLIP Surgery, one set of points a class, one mask each,
+        # nothing dropped.
         "surgery-published": Preset(
             "as Text2Seg and CLIP Surgery describe it: a tile is seen at 224 px",
             {**TEXT2SEG_PUBLISHED, **PUBLISHED_POINTS, "result": "masks", "box_nms_thresh": 1.0},

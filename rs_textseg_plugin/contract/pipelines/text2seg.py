@@ -7,6 +7,7 @@ from dataclasses import replace
 from rs_textseg_plugin.contract.errors import RecipeError
 from rs_textseg_plugin.contract.pipelines.grounding_sam import BOXES, PUBLISHED_BOXES
 from rs_textseg_plugin.contract.pipelines.sam_clip import INFO as SAM_CLIP
+from rs_textseg_plugin.contract.pipelines.sam_clip import PUBLISHED_CROPS, PUBLISHED_PROPOSALS
 from rs_textseg_plugin.contract.pipelines.surgery_sam import HEAT, PUBLISHED_POINTS, THRESHOLD
 from rs_textseg_plugin.contract.tables.parameter import Parameter, Values
 from rs_textseg_plugin.contract.tables.pipeline_info import CLASSES, PipelineInfo, Preset
@@ -16,6 +17,7 @@ from rs_textseg_plugin.contract.tables.shared import (
     OURS,
     POLYGONS,
     PROMPTS_PER_BATCH,
+    TEMPLATES,
     TEXT2SEG_PAPER,
     TEXT2SEG_PUBLISHED,
     TILING,
@@ -50,7 +52,7 @@ def _check_branches(values: Values) -> None:
 
 _PROPOSALS = (
     "points_per_side", "points_per_batch", "pred_iou_thresh", "stability_score_thresh", "stability_score_offset",
-    "box_nms_thresh", "crop_background",
+    "box_nms_thresh", "crop_background", "crop_shape", "crop_softmax", "crop_threshold",
 )  # fmt: skip
 
 INFO = PipelineInfo(
@@ -125,6 +127,25 @@ INFO = PipelineInfo(
             for parameter in SAM_CLIP.parameters
             if parameter.name in _PROPOSALS
         ),
+        Parameter(
+            "crop_templates",
+            None,
+            "str",
+            "Sentences that words are put into for the branch crops, see templates; auto: the same.",
+            f"auto: {OURS}; word: {TEXT2SEG_PAPER}, released code",
+            choices=TEMPLATES.choices,
+            is_text_side=True,
+        ),
+        Parameter(
+            "points_nms_thresh",
+            None,
+            "float",
+            "Of the branch points' masks whose boxes overlap more (IoU), the best rated stays; auto: box_nms_thresh.",
+            f"auto: {OURS}; {TEXT2SEG_PAPER} keeps all, which is 1",
+            0,
+            1,
+            is_text_side=True,
+        ),
         MULTIMASK,
         PROMPTS_PER_BATCH,
         THRESHOLD,
@@ -145,19 +166,27 @@ INFO = PipelineInfo(
         "detector": "The model set has no detector (Grounding DINO), so the branch 'boxes' could not take part.",
     },
     presets={
-        # The paper's combination: every mask of every branch. The released third branch takes the softmax over the
-        # masks, so that an absent class gets its best mask; here it is over the words.
+        # The paper's combination: every mask of every branch. The third branch compares the crops of a tile with each
+        # word by itself (its softmax is over the masks) and keeps what has more than a twentieth: at most 19 masks a
+        # word, and a class that is absent gets its best masks too.
         "text2seg-published": Preset(
             "the union of all branches, as Text2Seg describes it",
             {
                 **TEXT2SEG_PUBLISHED,
                 **PUBLISHED_BOXES,
                 **PUBLISHED_POINTS,
+                **PUBLISHED_PROPOSALS,
+                **PUBLISHED_CROPS,
                 "branches": "boxes, points, crops",
                 "combine": "union",
+                "least_vote": 0.25,  # not read by the union, nor the weights
                 "least_presence": 0.0,
+                "boxes_weight": 1.0,
+                "points_weight": 1.0,
+                "crops_weight": 1.0,
                 "points_per_side": 16,
-                "crop_background": "black",
+                "crop_templates": "word",
+                "points_nms_thresh": 1.0,
             },
         ),
     },

@@ -8,6 +8,7 @@ from rs_textseg_plugin.contract.errors import RecipeError
 from rs_textseg_plugin.contract.tables.parameter import Parameter, Values
 from rs_textseg_plugin.contract.tables.pipeline_info import PHRASE, PipelineInfo, Preset
 from rs_textseg_plugin.contract.tables.shared import (
+    AS_A_MASK,
     COMPETITOR,
     OURS,
     POLYGONS,
@@ -31,8 +32,17 @@ _MODEL = (
         "Address of an OpenAI-compatible server, such as http://localhost:8000/v1; empty: a model on this machine.",
         f"{OURS}: nothing leaves the machine unless asked",
         is_text_side=True,
+        follows_models=True,
     ),
-    Parameter("model", "", "str", "Name of the model on that server.", f"none; {_SOSA} asks GPT-5", is_text_side=True),
+    Parameter(
+        "model",
+        "",
+        "str",
+        "Name of the model on that server.",
+        f"none; {_SOSA} asks GPT-5",
+        is_text_side=True,
+        follows_models=True,
+    ),
     Parameter(
         "vlm",
         "",
@@ -40,6 +50,7 @@ _MODEL = (
         "Folder with a Qwen2.5-VL or Qwen3-VL in Hugging Face layout; empty: the folder 'vlm' in the model set.",
         f"none; {_SOSA} tunes Qwen3-VL-2B",
         is_text_side=True,
+        follows_models=True,
     ),
     Parameter(
         "adapter",
@@ -48,6 +59,7 @@ _MODEL = (
         "Folder with a LoRA adapter for it; empty: none.",
         f"none; {_SOSA} trains one",
         is_text_side=True,
+        follows_models=True,
     ),
     Parameter(
         "convention",
@@ -69,6 +81,18 @@ _MODEL = (
         16,
         65_536,
         is_text_side=True,
+        follows_models=True,
+    ),
+    Parameter(
+        "max_tokens",
+        4096,
+        "int",
+        "Longest answer, in tokens.",
+        OURS,
+        16,
+        65_536,
+        is_text_side=True,
+        follows_models=True,
     ),
     Parameter(
         "timeout_s",
@@ -79,6 +103,7 @@ _MODEL = (
         1,
         3600,
         is_text_side=True,
+        follows_models=True,
     ),
     Parameter(
         "allow_plain_http",
@@ -90,7 +115,17 @@ _MODEL = (
         is_text_side=True,
         is_users_own=True,
     ),
-    Parameter("tries", 3, "int", "How often a server that is busy or fails is asked.", OURS, 1, 10, is_text_side=True),
+    Parameter(
+        "tries",
+        3,
+        "int",
+        "How often a server that is busy or fails is asked.",
+        OURS,
+        1,
+        10,
+        is_text_side=True,
+        follows_models=True,
+    ),
 )
 
 _VIEW = (
@@ -175,6 +210,7 @@ _CHECKS = (
         OURS,
         choices=("auto", "true", "false"),
         is_text_side=True,
+        follows_models=True,
     ),
     Parameter(
         "verify",
@@ -250,10 +286,27 @@ INFO = PipelineInfo(
     remark_field="answer",
     presets={
         # Six clicks, some of them beside the object, on one picture. How many of the six are where is not said, nor how
-        # the model is asked for them.
+        # the model is asked for them. Which model that is, and how it is reached, stays with the user and the set.
         "vlm-published": Preset(
             "six clicks, as Sosa et al. 2026 describe it",
-            {"prompts": "points", "inside_points": 4, "outside_points": 2, "view": "whole", "multimask": True},
+            {
+                **AS_A_MASK,
+                "view": "whole",
+                "view_px": 1024,
+                "prompts": "points",
+                "inside_points": 4,
+                "outside_points": 2,
+                "most_objects": 50,
+                "multimask": True,
+                "clicks": "",
+                "verify": False,
+                "verify_threshold": 0.5,  # not read without a verification, nor templates and competitor
+                "templates": "80",
+                "competitor": "background",
+                "duplicates": 0.7,
+                "overlap_px": 0,  # not read where the extent is one picture
+                "objects": "instances",
+            },
         ),
     },
     asks_model=True,

@@ -30,6 +30,8 @@ class Parameter:
         is_text_side: whether only what comes after the text reads it, so that what was observed of a tile stays valid
             when it changes.
         is_users_own: whether it is a permission: what a model set says of it counts for nothing.
+        follows_models: whether a model set's value holds beside a preset too: a size that its architecture fixes, a
+            batch, or which model answers and how it is reached. All else of a set is passed over beside a preset.
     """
 
     name: str
@@ -42,6 +44,7 @@ class Parameter:
     choices: tuple[str, ...] = ()
     is_text_side: bool = False
     is_users_own: bool = False
+    follows_models: bool = False
 
     def read(self, value: ParameterValue) -> ParameterValue:
         """Return `value` in this parameter's type.

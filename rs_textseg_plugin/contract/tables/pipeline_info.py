@@ -29,8 +29,9 @@ class Preset:
 
     Attributes:
         about: what they are, in a few words.
-        values: the parameters. Values equal to our defaults are there too, so that neither a model set nor a later
-            default changes them.
+        values: all parameters but those that follow the models (`Parameter.follows_models`) and permissions. Values
+            equal to our defaults are there too: a preset is sealed, so neither a model set nor a later default changes
+            it (docs/decisions/0016-presets-are-sealed.md).
     """
 
     about: str
@@ -115,12 +116,16 @@ class PipelineInfo:
         for check in self.checks:
             check(values)
 
-    def own(self, values: Values) -> dict[str, ParameterValue]:
+    def own(self, values: Values, beside_preset: bool = False) -> dict[str, ParameterValue]:
         """Return those values of a model set that are for this pipeline: a set may hold some for several.
 
         Permissions are left out: only a user gives them.
+
+        Args:
+            values: of the model set.
+            beside_preset: whether a preset is chosen, beside which few of them count.
         """
-        names = {parameter.name for parameter in self.parameters if not parameter.is_users_own}
+        names = {p.name for p in self.parameters if not p.is_users_own and (p.follows_models or not beside_preset)}
         return {name: value for name, value in values.items() if name in names}
 
     def image_side(self, values: Values) -> tuple[tuple[str, ParameterValue], ...]:

@@ -11,9 +11,28 @@ OURS = "our choice"
 TEXT2SEG_PAPER = "Text2Seg (SIGSPATIAL GeoAI 2024)"
 SURGERY = "CLIP Surgery (2023), released code"
 
+# The result of a publication is a mask, pixel by pixel: nothing of it is dropped, filled or smoothed.
+AS_A_MASK: Values = {"min_area_m2": 0.0, "fill_holes_m2": 0.0, "simplify_m": 0.0}
+
 # As published, Text2Seg has tiles that do not overlap, one mask for each prompt, and one map
 # of classes.
-TEXT2SEG_PUBLISHED: Values = {"multimask": False, "overlap_px": 0, "objects": "regions"}
+TEXT2SEG_PUBLISHED: Values = {"multimask": False, "overlap_px": 0, "objects": "regions", **AS_A_MASK}
+
+# SegEarth-OV's released configuration, as far as other publications build on it.
+SEGEARTH_PUBLISHED: Values = {
+    "clip_long_side_px": 448,
+    "clip_window_px": 224,
+    "clip_stride_px": 112,
+    "clip_resize": "plain",
+    "window_blend": "mean",
+    "attention": "self-self",
+    "clip_positions": "bicubic",
+    "cls_weight": 0.3,
+    "logit_scale": 50.0,
+    "templates": "80",
+    "competitor": "background",
+    "closed_list": True,
+}
 
 ATTENTIONS = ("self-self", "vanilla", "maskclip", "sclip", "clearclip", "gem")
 
@@ -27,6 +46,15 @@ DENSE = (
         SEGEARTH,
         0,
         8192,
+    ),
+    Parameter(
+        "clip_resize",
+        "smooth",
+        "str",
+        "How a tile becomes the picture that CLIP sees: smooth (bilinear over all pixels that one stands for), plain "
+        "(bilinear between the nearest pixels, without antialiasing), square (bicubic, squashed to a square).",
+        f"smooth: {OURS}; plain: {SEGEARTH} (OpenCV); square: {SURGERY}",
+        choices=("smooth", "plain", "square"),
     ),
     Parameter("clip_window_px", 224, "int", "Side of CLIP's sliding window.", SEGEARTH, 32, 2048),
     Parameter("clip_stride_px", 112, "int", "Step of CLIP's sliding window.", SEGEARTH, 8, 2048),
@@ -49,6 +77,14 @@ DENSE = (
         choices=ATTENTIONS,
     ),
     Parameter(
+        "clip_positions",
+        "bicubic",
+        "str",
+        "How CLIP's positional embedding is interpolated for a picture of another size than it was trained on.",
+        f"bicubic: {SEGEARTH}; bilinear: {SURGERY}",
+        choices=("bicubic", "bilinear"),
+    ),
+    Parameter(
         "cls_weight",
         0.3,
         "float",
@@ -63,9 +99,10 @@ TEMPLATES = Parameter(
     "templates",
     "80",
     "str",
-    "Sentences that each word is put into: 80 (OpenAI's ImageNet set), 7 (its short form) or 1.",
+    "Sentences that each word is put into: 80 (OpenAI's ImageNet set), 85 (with five more, as CLIP Surgery has them), "
+    "7 (its short form), 1, or word (the word by itself).",
     SEGEARTH,
-    choices=("80", "7", "1"),
+    choices=("80", "85", "7", "1", "word"),
     is_text_side=True,
 )
 
@@ -101,12 +138,27 @@ MULTIMASK = Parameter(
 )
 
 PROMPTS_PER_BATCH = Parameter(
-    "prompts_per_batch", 64, "int", "Prompts that go through SAM's decoder at once.", OURS, 1, 4096, is_text_side=True
+    "prompts_per_batch",
+    64,
+    "int",
+    "Prompts that go through SAM's decoder at once.",
+    OURS,
+    1,
+    4096,
+    is_text_side=True,
+    follows_models=True,
 )
 
 TILING = (
     Parameter(
-        "tile_px", 1024, "int", "Side of a tile in working pixels.", "SAM's input size (segment-anything)", 64, 8192
+        "tile_px",
+        1024,
+        "int",
+        "Side of a tile in working pixels.",
+        "SAM's input size (segment-anything)",
+        64,
+        8192,
+        follows_models=True,
     ),
     Parameter("overlap_px", 128, "int", "Overlap of neighbouring tiles in working pixels.", OURS, 0, 2048),
 )

@@ -35,6 +35,7 @@ class TypedRequest:
 
     Attributes:
         text, word_list, phrase: a class list, the name of one, or a phrase; exactly one of them is given.
+        list_parameters: what the word list that `text` was taken from says for the preset; of `word_list` it is found.
         pipeline, models, preset: names.
         parameters: values by name, as text or in their types.
         of_models: what the model set brings along, see `catalog.own_parameters`; the others win over it.
@@ -58,6 +59,7 @@ class TypedRequest:
     nodata: str = ""
     resolution: str = ""
     agrees_to_send: bool = False
+    list_parameters: Values = field(default_factory=dict)
 
     def query(self) -> Query:
         """Return the query.
@@ -90,11 +92,18 @@ class TypedRequest:
 
         Raises:
             RecipeError: a name or a parameter does not exist, or a value does not fit.
+            QueryError: there is no such word list.
         """
         device, precision = parse_device(self.device), parse_precision(self.precision)
-        recipe = Recipe(self.pipeline, self.models.strip(), dict(self.parameters), device, precision, self.preset)
+        models, given, of_list = self.models.strip(), dict(self.parameters), dict(self._of_word_list())
+        recipe = Recipe(self.pipeline, models, given, device, precision, self.preset, of_list)
         recipe.checked_parameters(self.of_models)
         return recipe
+
+    def _of_word_list(self) -> Values:
+        """Return what the word list says for the preset."""
+        name = self.word_list.strip()
+        return find_word_list(name).parameters(self.preset) if name else self.list_parameters
 
     def pictures_go_to(self) -> str:
         """Return the address that pictures would be sent to; empty: none is sent.

@@ -4,19 +4,26 @@ A word list is a text file in the syntax of a typed class list (see `query`), on
 ``#`` say what it is. The published "background" is written as a negative class here: it competes and is never output,
 and where nothing else is found the result is empty, as in the benchmarks. Lists of a single class leave it to the
 pipeline's competitor.
+
+A publication may have other values for each data set. Its list carries them in lines of the form
+``#: PRESET parameter=value parameter=value``. They count with that preset only, after its own and before the user's.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from rs_textseg_plugin.contract.errors import OutputError, QueryError, shown
+from rs_textseg_plugin.contract.errors import OutputError, QueryError, RecipeError, shown
 from rs_textseg_plugin.contract.folders import data_home
 from rs_textseg_plugin.contract.query import parse_class_list
+from rs_textseg_plugin.contract.recipe import PIPELINES, PRESETS, Values
+from rs_textseg_plugin.contract.text.typed_values import parse_parameters
 
 _SUFFIX = ".txt"
 _COMMENT = "#"
+_FOR_PRESET = "#:"
 
 
 @dataclass(frozen=True)
@@ -28,12 +35,18 @@ class WordList:
         about: what it is and where it comes from; may be empty.
         text: the class list as it would be typed, in one line.
         is_own: whether the user made it.
+        by_preset: values of parameters that go with it, in their types, by the name of the preset.
     """
 
     name: str
     about: str
     text: str
     is_own: bool
+    by_preset: Mapping[str, Values] = field(default_factory=dict)
+
+    def parameters(self, preset: str) -> Values:
+        """Return the values that go with the list where that preset is chosen; an empty name is no preset."""
+        return self.by_preset.get(preset, {})
 
 
 def own_lists_home() -> Path:
@@ -132,6 +145,36 @@ def _read(path: Path, name: str, is_own: bool) -> WordList:
         raise QueryError(
             f"The word list {path} cannot be read ({error}): save it as UTF-8 text, or remove it."
         ) from error
-    about = [line.lstrip(f"{_COMMENT} ") for line in lines if line.startswith(_COMMENT)]
+    comments = [line for line in lines if line.startswith(_COMMENT)]
+    about = [line.lstrip(f"{_COMMENT} ") for line in comments if not line.startswith(_FOR_PRESET)]
     classes = [line.strip(" ,;") for line in lines if not line.startswith(_COMMENT)]
-    return WordList(name, " ".join(about).strip(), ", ".join(filter(None, classes)), is_own)
+    try:
+        by_preset = _read_values(line for line in comments if line.startswith(_FOR_PRESET))
+    except (QueryError, RecipeError) as error:
+        raise QueryError(f"The word list {path} has a line for a preset that cannot be used. {error}") from error
+    return WordList(name, " ".join(about).strip(), ", ".join(filter(None, classes)), is_own, by_preset)
+
+
+def _read_values(lines: Iterable[str]) -> dict[str, Values]:
+    """Read lines ``#: PRESET parameter=value``.
+
+    Raises:
+        QueryError: a line names no preset, or one twice.
+        RecipeError: a parameter does not exist or is a permission, or a value does not fit.
+    """
+    by_preset: dict[str, Values] = {}
+    for line in lines:
+        preset, *entries = line[len(_FOR_PRESET) :].split() or [""]
+        if preset not in PRESETS or preset in by_preset:
+            problem = "is named twice" if preset in by_preset else "does not exist"
+            raise QueryError(
+                f"The preset {shown(preset)} {problem}: write one line '{_FOR_PRESET} PRESET parameter=value' for a "
+                f"preset, which is one of {', '.join(PRESETS)}."
+            )
+        info = next(info for info in PIPELINES.values() if preset in info.presets)
+        given = parse_parameters(entries)
+        read = info.read_parameters(given)
+        for name in set(given) - set(info.own(given)):
+            raise RecipeError(f"The parameter {name} is a permission, which only a user gives: remove it.")
+        by_preset[preset] = {name: read[name] for name in given}
+    return by_preset

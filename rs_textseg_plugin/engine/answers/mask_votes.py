@@ -14,6 +14,7 @@ from rs_textseg_plugin.engine.answers.legend import Legend
 
 Scores = dict[int, NDArray[np.float32]]  # (H, W) of 0..1 by class index
 _IMPOSSIBLE = -30.0  # a logit that stands for a probability of 0; half precision holds it
+_LEAST = 1e-6  # a mask that nobody dropped is there, however unsure: the map would take less for "nothing"
 
 
 def best_score_answer(segments: Sequence[Segment], legend: Legend, size: tuple[int, int]) -> Answer:
@@ -40,7 +41,8 @@ def best_scores(segments: Sequence[Segment], size: tuple[int, int]) -> Scores:
         if segment.label != NO_CLASS:
             canvas = best.setdefault(segment.label, np.zeros(size, np.float32))
             part = canvas[segment.window.slices]
-            np.maximum(part, segment.mask.unpack() * segment.scores[segment.label], out=part)
+            score = np.maximum(segment.scores[segment.label], np.float32(_LEAST))
+            np.maximum(part, segment.mask.unpack() * score, out=part)
     return best
 
 

@@ -1,4 +1,4 @@
-"""An answer about a part of a tile as one about the whole tile.
+"""An answer about a part of a tile as one about the whole tile, and one about a picture as those about its tiles.
 
 Methods are shown only the part of a tile that holds data. Shown all of it, they would see a small object in a large
 black picture at the edge of a raster, and another object at another offset of the tiles.
@@ -22,8 +22,8 @@ class PlacedMap:
     """A map of a part of a tile; around it every probability is 0.
 
     Attributes:
-        inner: of the part.
-        window: where the part lies in the tile.
+        inner: of the part, or of a picture that the tile is a part of.
+        window: where that lies in the tile; a picture sticks out of it.
     """
 
     inner: ProbabilityMap
@@ -60,6 +60,27 @@ def place_answer(answer: Answer, window: Window, size: tuple[int, int]) -> Answe
     )
     class_map = None if answer.class_map is None else PlacedMap(answer.class_map, window)
     return Answer(segments, class_map, answer.merged, _placed_remarks(answer.remarks, window, size))
+
+
+def cut_answer(answer: Answer, part: Window, size: tuple[int, int]) -> Answer:
+    """Return an answer about a picture as one about a part of it.
+
+    Args:
+        answer: a map without segments and remarks.
+        part: relative to the picture's corner.
+        size: ``(height, width)`` of the picture.
+
+    Raises:
+        ValueError: there are segments or remarks, which are not cut.
+    """
+    if answer.segments or answer.remarks:
+        raise ValueError("Only an answer that is a map can be cut.")
+    found = answer.class_map
+    if found is None:
+        return answer
+    if not isinstance(found, PlacedMap):
+        found = PlacedMap(found, Window(0, 0, size[1], size[0]))
+    return Answer((), PlacedMap(found.inner, found.window.moved(-part.col, -part.row)), answer.merged)
 
 
 def _placed_remarks(remarks: RemarkMap | None, window: Window, size: tuple[int, int]) -> RemarkMap | None:

@@ -66,7 +66,14 @@ def parameter_table() -> str:
 
 def preset_table() -> str:
     """Return all presets with their values, for the help text."""
-    lines = ["presets (--preset name); a --param of one's own wins over them, they win over the model set's:"]
+    lines = [
+        "presets (--preset name); what a word list says for one wins over it, a --param of one's own over both, and "
+        "of the model set's values only those of these parameters count beside it:",
+        *(
+            f"  {info.name}: {', '.join(p.name for p in info.parameters if p.follows_models)}"
+            for info in PIPELINES.values()
+        ),
+    ]
     for info in PIPELINES.values():
         for name, preset in info.presets.items():
             values = " ".join(f"{key}={'auto' if value is None else value}" for key, value in preset.values.items())

@@ -25,6 +25,9 @@ def add_word_lists(parser: argparse.ArgumentParser) -> None:
 def _list_word_lists(_: argparse.Namespace) -> int:
     for entry in known_word_lists():
         print(f"{entry.name:24} {'yours' if entry.is_own else 'published':10} {entry.about}".rstrip())
+        for preset, values in entry.by_preset.items():
+            listed = " ".join(f"{name}={value}" for name, value in values.items())
+            print(f"{'':35} with the preset {preset}: {listed}")
     return 0
 
 

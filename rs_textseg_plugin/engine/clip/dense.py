@@ -18,6 +18,7 @@ from torch import Tensor
 
 from rs_textseg_plugin.contract.grid import Window
 from rs_textseg_plugin.engine.answers.class_map import ClassMap
+from rs_textseg_plugin.engine.answers.resize import resize_part
 from rs_textseg_plugin.engine.compute.run_control import RunControl
 from rs_textseg_plugin.engine.models.clip import ClipModel
 
@@ -35,6 +36,8 @@ class DenseSettings:
         cls_weight: share of the global answer that is subtracted (SegEarth-OV's lambda, there written negative).
         fades: whether windows fade into each other where they overlap; else their plain mean is taken.
         kept: type in which features and logits are kept; float16 halves their memory.
+        resize: how the tile is resized, see `clip_picture`.
+        positions: how the positional embedding is interpolated, see `models.clip.patch_features`.
     """
 
     long_side_px: int
@@ -44,9 +47,12 @@ class DenseSettings:
     cls_weight: float
     fades: bool
     kept: type[np.floating[Any]] = np.float16
+    resize: str = "smooth"
+    positions: str = "bicubic"
 
     parameter_names: ClassVar[tuple[str, ...]] = (
         "clip_long_side_px", "clip_window_px", "clip_stride_px", "attention", "cls_weight", "window_blend",
+        "clip_resize", "clip_positions",
     )  # fmt: skip
 
     @classmethod
@@ -59,6 +65,8 @@ class DenseSettings:
             attention=values["attention"],
             cls_weight=values["cls_weight"],
             fades=values["window_blend"] == "taper",
+            resize=values["clip_resize"],
+            positions=values["clip_positions"],
         )
 
 
@@ -113,14 +121,16 @@ def observe_dense(
     Raises:
         Cancelled: the user has given up.
     """
-    canvas = resize_long_side(rgb, settings.long_side_px)
+    canvas = clip_picture(rgb, settings.long_side_px, settings.resize)
     height, width = canvas.shape[:2]
     windows = sliding_windows(width, height, settings.window_px, settings.stride_px)
     patches, global_features = [], []
     for start in range(0, len(windows), batch):
         control.check()
         pictures = np.stack([canvas[window.slices] for window in windows[start : start + batch]])
-        grid, cls = clip.dense_features(pictures, settings.attention, unit_length=mixing is None)
+        grid, cls = clip.dense_features(
+            pictures, settings.attention, unit_length=mixing is None, positions=settings.positions
+        )
         patches.append((mixing(grid) if mixing else grid).cpu().numpy().astype(settings.kept))
         global_features.append(cls.cpu().numpy().astype(settings.kept))
     return DenseFeatures(
@@ -185,11 +195,44 @@ def sliding_windows(width: int, height: int, window_px: int, stride_px: int) -> 
     ]
 
 
-def resize_long_side(rgb: NDArray[np.uint8], long_side_px: int) -> NDArray[np.uint8]:
-    """Return a picture ``(H, W, 3)`` uint8 with a long side of that many pixels; 0: as it is."""
+def clip_picture(rgb: NDArray[np.uint8], long_side_px: int, resize: str) -> NDArray[np.uint8]:
+    """Return the picture that CLIP sees of a tile ``(H, W, 3)`` uint8, with a long side of that many pixels.
+
+    Args:
+        rgb: the tile.
+        long_side_px: 0: the tile as it is.
+        resize: ``smooth`` is bilinear over all pixels that one stands for; ``plain`` bilinear between the nearest ones,
+            as OpenCV and with it SegEarth-OV's released configuration does; ``square`` bicubic to a square, whatever
+            the shape of the tile, as CLIP Surgery's code prepares pictures.
+    """
     height, width = rgb.shape[:2]
-    if long_side_px in (0, max(height, width)):
+    if long_side_px == 0:
+        return rgb
+    if resize == "square":
+        return _resized_by_pillow(rgb, (long_side_px, long_side_px), Image.Resampling.BICUBIC)
+    if long_side_px == max(height, width):
         return rgb
     scale = long_side_px / max(height, width)
+    if resize == "plain":
+        return _resized_plainly(rgb, (_half_up(width * scale), _half_up(height * scale)))
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    return np.asarray(Image.fromarray(rgb).resize(size, Image.Resampling.BILINEAR))
+    return _resized_by_pillow(rgb, size, Image.Resampling.BILINEAR)
+
+
+def _resized_by_pillow(
+    rgb: NDArray[np.uint8], size: tuple[int, int], resampling: Image.Resampling
+) -> NDArray[np.uint8]:
+    """Return ``(height, width, 3)`` uint8 for a size of ``(width, height)``."""
+    return np.asarray(Image.fromarray(rgb).resize(size, resampling))
+
+
+def _resized_plainly(rgb: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Return ``(height, width, 3)`` uint8 for a size of ``(width, height)``: of the four pixels around each centre."""
+    planes = np.moveaxis(rgb, 2, 0).astype(np.float32)
+    resized = resize_part(planes, (size[1], size[0]), Window(0, 0, *size))
+    return np.ascontiguousarray(np.moveaxis(np.floor(resized + 0.5), 0, 2).clip(0, 255).astype(np.uint8))
+
+
+def _half_up(length: float) -> int:
+    """Return a length rounded as mmcv rounds the side of a picture, at least 1."""
+    return max(1, int(length + 0.5))

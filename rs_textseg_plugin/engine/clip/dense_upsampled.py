@@ -22,9 +22,9 @@ from rs_textseg_plugin.engine.answers.taper import taper_along
 from rs_textseg_plugin.engine.clip.dense import (
     DenseFeatures,
     DenseSettings,
+    clip_picture,
     global_bias,
     observe_dense,
-    resize_long_side,
 )
 from rs_textseg_plugin.engine.compute.run_control import RunControl
 from rs_textseg_plugin.engine.models.clip import ClipModel
@@ -79,7 +79,7 @@ class DenseUpsampler:
             Cancelled: the user has given up.
         """
         seen = observe_dense(self._clip, rgb, settings, batch, control, self._upsampler.mixed)
-        canvas = resize_long_side(rgb, settings.long_side_px)
+        canvas = clip_picture(rgb, settings.long_side_px, settings.resize)
         lengths = []
         for window, patches in zip(seen.windows, seen.patches):
             control.check()

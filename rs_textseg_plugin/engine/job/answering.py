@@ -15,13 +15,14 @@ from rs_textseg_plugin.contract.errors import MemoryExhausted, SceneError
 from rs_textseg_plugin.contract.events import Event, Found, Progress, Warned
 from rs_textseg_plugin.contract.grid import TileGrid
 from rs_textseg_plugin.engine.answers.answer import Answer
-from rs_textseg_plugin.engine.answers.placed import place_answer, window_of_data
+from rs_textseg_plugin.engine.answers.placed import cut_answer, place_answer, window_of_data
 from rs_textseg_plugin.engine.compute.device import is_memory_error
 from rs_textseg_plugin.engine.job.run import MODELS_SHARE, ActiveRun
 from rs_textseg_plugin.engine.mosaic.mosaic import Mosaic
 from rs_textseg_plugin.engine.pipelines.inputs import PhraseContext, PipelineInputs
 from rs_textseg_plugin.engine.pipelines.protocol import AsksModel, Pipeline
 from rs_textseg_plugin.engine.raster.reader import TileImage, prefetched
+from rs_textseg_plugin.engine.raster.scene_tiles import Look
 
 _MOST_TILES = 1_000_000  # weeks on any machine; more is a slip of the pen in a resolution
 
@@ -70,31 +71,43 @@ def answer_tiles(
     run: ActiveRun, pipeline: Pipeline[Any], grid: TileGrid, mosaic: Mosaic
 ) -> Generator[Event, None, list[str]]:
     """Send every tile through the models and into the mosaic; the generator's value is what to say of it."""
-    tiles = list(grid.tiles(run.reader.extent))
+    looks = run.scene_tiles.looks(grid)
     budget, notes, counts = run.control.budget, list[str](), Counter[str]()
-    images = prefetched(run.reader, (tile.window for tile in tiles), lambda: budget.tiles_in_flight - 1)
+    images = prefetched(run.reader, (look.window for look in looks), lambda: budget.tiles_in_flight - 1)
     started = time.monotonic()
-    yield Progress("Segmenting", 0, len(tiles), 0.0)
+    yield Progress("Segmenting", 0, len(looks), 0.0)
     if isinstance(pipeline, AsksModel):
-        notes += pipeline.announce([tile.window for tile in tiles])
+        notes += pipeline.announce([look.window for look in looks])
         yield from warnings(notes)
     with closing(images):
-        for done, (tile, image) in enumerate(zip(tiles, images), start=1):
+        for done, (look, image) in enumerate(zip(looks, images), start=1):
             run.control.check()
             noted = len(budget.notes)
             if (image.valid & run.reader.inside(image.window)).any():
                 answer = _answer(run, pipeline, image)
                 counts.update(_names_found(run, answer))
-                mosaic.add(tile, answer, image.valid)
+                _put(look, answer, image, mosaic)
             yield from warnings(budget.notes[noted:])
-            left_s = (time.monotonic() - started) / done * (len(tiles) - done)
-            yield Progress("Segmenting", done, len(tiles), MODELS_SHARE * done / len(tiles), round(left_s, 1))
+            left_s = (time.monotonic() - started) / done * (len(looks) - done)
+            yield Progress("Segmenting", done, len(looks), MODELS_SHARE * done / len(looks), round(left_s, 1))
             yield Found(dict(counts))
     if isinstance(pipeline, AsksModel):
         conclusions = pipeline.conclude()
         notes += conclusions
         yield from warnings(conclusions)
     return notes
+
+
+def _put(look: Look, answer: Answer, image: TileImage, mosaic: Mosaic) -> None:
+    """Hand an answer to the mosaic: as it is for a tile, in parts for a picture."""
+    for tile in look.tiles:
+        if tile.window == look.window:
+            mosaic.add(tile, answer, image.valid)
+            continue
+        part = tile.window.relative_to(look.window)
+        valid = image.valid[part.slices]
+        if valid.any():
+            mosaic.add(tile, cut_answer(answer, part, (look.window.height, look.window.width)), valid)
 
 
 def warnings(notes: Sequence[str]) -> Generator[Event, None, None]:

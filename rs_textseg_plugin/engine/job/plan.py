@@ -29,7 +29,8 @@ class RunSettings:
         makes_instances: whether objects of one class stay apart where they touch.
         competitor, closed_list: what competes with the classes, see `Legend.of`.
         least_presence: see `absent_classes.leave_out_absent`; 0: no class is left out.
-        view, view_px: whether the extent is seen as one picture, see `scene_tiles.open_scene_tiles`.
+        look: ``picture``: the extent is seen at once; ``tiles``: as `view` says.
+        view, view_px: whether the extent is seen as one tile, see `scene_tiles.open_scene_tiles`.
     """
 
     polygons: PolygonSettings
@@ -39,8 +40,14 @@ class RunSettings:
     competitor: str = str(COMPETITOR.default)
     closed_list: bool = False
     least_presence: float = 0.0
+    look: str = "tiles"
     view: str = "sweep"
     view_px: int = 0
+
+    @property
+    def scene_view(self) -> str:
+        """How the scene is opened."""
+        return self.look if self.look == "picture" else self.view
 
 
 @dataclass(frozen=True)
@@ -50,7 +57,7 @@ class Plan:
     Attributes:
         request: what was asked for.
         info: the method's table.
-        values: of all its parameters: defaults < model set < preset < user.
+        values: of all its parameters: defaults < model set < preset < word list < user.
         settings: those of them that the run itself reads.
         models: the checkpoints, one for each role.
         legend: the competing classes.

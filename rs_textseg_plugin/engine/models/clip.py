@@ -34,10 +34,21 @@ import open_clip  # noqa: E402 (imports torchvision)
 MEAN = torch.tensor(open_clip.OPENAI_DATASET_MEAN).view(1, 3, 1, 1)
 STD = torch.tensor(open_clip.OPENAI_DATASET_STD).view(1, 3, 1, 1)
 
+_OPENAI = tuple(template("{}") for template in open_clip.OPENAI_IMAGENET_TEMPLATES)
 TEMPLATES = {
-    "80": tuple(template("{}") for template in open_clip.OPENAI_IMAGENET_TEMPLATES),
+    "80": _OPENAI,
+    # CLIP Surgery's ensemble, which is that of MaskCLIP (ECCV 2022): OpenAI's sentences and five more.
+    "85": (
+        *_OPENAI,
+        "there is a {} in the scene.",
+        "there is the {} in the scene.",
+        "this is a {} in the scene.",
+        "this is the {} in the scene.",
+        "this is one {} in the scene.",
+    ),
     "7": tuple(template("{}") for template in open_clip.SIMPLE_IMAGENET_TEMPLATES),
     "1": ("a photo of a {}.",),
+    "word": ("{}",),
 }
 
 
@@ -130,7 +141,7 @@ class ClipModel:
 
     @torch.inference_mode()
     def dense_features(
-        self, pictures: NDArray[np.uint8], attention: str, unit_length: bool = True
+        self, pictures: NDArray[np.uint8], attention: str, unit_length: bool = True, positions: str = "bicubic"
     ) -> tuple[Tensor, Tensor]:
         """Return patch features ``(N, gh, gw, D)`` and <CLS> features ``(N, D)`` of unit length.
 
@@ -139,6 +150,7 @@ class ClipModel:
                 the normalisation, half on each side, and the grid then covers the padded picture.
             attention: see `run_blocks`.
             unit_length: whether patch features are normalised; an upsampler wants them as they are.
+            positions: how the positional embedding is interpolated, ``bicubic`` or ``bilinear``.
 
         Raises:
             ModelError: the image tower is no standard ViT.
@@ -146,7 +158,8 @@ class ClipModel:
         visual = self._vit()
         images = pad_to_multiple(self._normalised(pictures), visual.patch_size)
         with self._autocast():
-            return patch_features(visual, images, attention, unit_length=unit_length)
+            resized = resized_positions(visual, _grid_of(visual, images), positions)
+            return patch_features(visual, images, attention, resized, unit_length)
 
     def padded_picture(self, picture: NDArray[np.uint8]) -> Tensor:
         """Return the input of `dense_features` for ``(H, W, 3)`` uint8: ``(3, H', W')`` float32 on the device."""
@@ -208,14 +221,14 @@ def patch_features(
         visual: open_clip's ``VisionTransformer``.
         images: ``(N, 3, H, W)`` float32, normalised, sides a multiple of the patch.
         attention: see `run_blocks`.
-        positions: ``(1 + gh * gw, C)`` positional embedding to use; None: the trained one, resized to the grid.
+        positions: ``(1 + gh * gw, C)`` positional embedding to use; None: the trained one, bicubically resized.
         unit_length: whether patch features are normalised.
 
     Returns:
         Patch features ``(N, gh, gw, D)`` and <CLS> features ``(N, D)`` of unit length, both float32.
     """
-    grid = (images.shape[2] // visual.patch_size[0], images.shape[3] // visual.patch_size[1])
-    tokens = _embed_patches(visual, images, _positions(visual, grid) if positions is None else positions)
+    grid = _grid_of(visual, images)
+    tokens = _embed_patches(visual, images, resized_positions(visual, grid) if positions is None else positions)
     tokens = run_blocks(visual.transformer.resblocks, tokens, attention)
     features = (visual.ln_post(tokens) @ visual.proj).float()
     patches, cls = features[:, 1:].unflatten(1, grid), F.normalize(features[:, 0], dim=-1)
@@ -229,13 +242,24 @@ def _embed_patches(visual: Any, images: Tensor, positions: Tensor) -> Tensor:
     return visual.ln_pre(torch.cat([cls, tokens], dim=1) + positions.to(tokens.dtype))
 
 
-def _positions(visual: Any, grid: tuple[int, int]) -> Tensor:
-    """Return the positional embedding for a grid, bicubically interpolated from the trained one."""
+def _grid_of(visual: Any, images: Tensor) -> tuple[int, int]:
+    """Return rows and columns of the patches of pictures ``(N, 3, H, W)``."""
+    return images.shape[2] // visual.patch_size[0], images.shape[3] // visual.patch_size[1]
+
+
+def resized_positions(visual: Any, grid: tuple[int, int], interpolation: str = "bicubic") -> Tensor:
+    """Return the positional embedding ``(1 + gh * gw, C)`` for a grid, interpolated from the trained one.
+
+    Args:
+        visual: open_clip's ``VisionTransformer``.
+        grid: ``(gh, gw)``.
+        interpolation: ``bicubic`` or ``bilinear``.
+    """
     trained = visual.positional_embedding
     if grid == tuple(visual.grid_size):
         return trained
     planes = trained[1:].unflatten(0, tuple(visual.grid_size)).permute(2, 0, 1)[None].float()
-    resized = F.interpolate(planes, size=grid, mode="bicubic", align_corners=False)
+    resized = F.interpolate(planes, size=grid, mode=interpolation, align_corners=False)
     return torch.cat([trained[:1].float(), resized[0].flatten(1).T])
 
 

@@ -5,7 +5,8 @@ Source: Text2Seg, branch 1; Grounding DINO.
 What happens to a tile, in this order::
 
     observe   SAM's features
-    answer    all words in one or several captions -> Grounding DINO -> boxes with a score for every class
+    answer    all words in one or several captions (captions=words: one each) -> Grounding DINO -> boxes with a score
+              for every class
               a box is what its best class says; of two alike the better one stays
               boxes -> SAM -> one mask each; where masks of several classes overlap, the best score counts
               (objects=regions)
@@ -15,7 +16,7 @@ Objects that a tile's border cuts are joined with what the neighbouring tile fou
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -72,7 +73,7 @@ class Boxes:
     """Boxes on a tile.
 
     Attributes:
-        corners_px: ``(N, 4)`` float64, left, top, right, bottom inside the tile.
+        corners_px: ``(N, 4)`` float64, left, top, right, bottom; inside the tile with cut_boxes.
         scores: ``(N, K)`` float32, 0..1, how well each class fits.
     """
 
@@ -93,9 +94,11 @@ class Boxes:
 class Settings:
     """Parameters of the table `contract.pipelines.grounding_sam`, by their names."""
 
+    captions: str
     box_threshold: float
     text_threshold: float
     box_duplicates: float
+    cut_boxes: bool
     box_prompt: str
     multimask: bool
     prompts_per_batch: int
@@ -115,11 +118,15 @@ class GroundingSam:
     def __init__(self, sam: SamModel, detector: Detector, settings: Settings, legend: Legend) -> None:
         self._sam, self._detector, self._settings, self._legend = sam, detector, settings, legend
         self._is_rough = settings.box_prompt == "middle"
-        # Where tiles overlap and one of two has no mask, a map has half of the other's score; masks need no threshold.
-        self.prob_threshold = 0.0 if settings.makes_instances else settings.box_threshold / 2
+        self._asks_words = settings.captions == "words"
+        # Where tiles overlap and one of two has no mask, a map has half of the other's score. Masks need no threshold,
+        # nor does the union of all boxes.
+        is_union = settings.makes_instances or self._asks_words
+        self.prob_threshold = 0.0 if is_union else settings.box_threshold / 2
         self.duplicate_iou = settings.box_duplicates
         self._word_class = legend.word_class[legend.word_class < legend.named]
-        self._captions = detector.captions(legend.words[: len(self._word_class)])
+        words = legend.words[: len(self._word_class)]
+        self._captions = _one_each(detector, words) if self._asks_words else detector.captions(words)
 
     def to(self, device: torch.device, dtype: torch.dtype) -> None:
         """Move the models."""
@@ -167,22 +174,31 @@ class GroundingSam:
         return tuple(segments[number] for number in self._best_of(Boxes(corners, scores)))
 
     def _found(self, observation: Observation, control: RunControl) -> Boxes:
-        """Return the boxes of all captions that a word names and that reach into the tile."""
+        """Return the boxes of all captions that a word names and that have an area."""
         parts = []
         for caption in self._captions:
             control.check()
             found = self._detector.detect(observation.rgb, caption, self._settings.box_threshold)
-            parts.append(Boxes(_clipped(found.boxes_px, observation.valid.shape), self._by_class(found, caption)))
+            corners_px = found.boxes_px
+            if self._settings.cut_boxes:
+                corners_px = _clipped(corners_px, observation.valid.shape)
+            parts.append(Boxes(corners_px, self._by_class(found, caption)))
         boxes = Boxes(
             np.concatenate([part.corners_px for part in parts]), np.concatenate([part.scores for part in parts])
         )
-        named = boxes.scores.max(axis=1, initial=0) > self._settings.text_threshold
+        named = boxes.scores.max(axis=1, initial=0) > (0 if self._asks_words else self._settings.text_threshold)
         sides = boxes.corners_px[:, 2:] - boxes.corners_px[:, :2]
         return boxes.chosen(named & (sides > 0).all(axis=1))
 
     def _by_class(self, found: Detections, caption: Caption) -> NDArray[np.float32]:
-        """Return how well each class fits each box, ``(N, K)``: as well as the best of its words."""
+        """Return how well each class fits each box, ``(N, K)``: as well as the best of its words.
+
+        A word that was asked for by itself has every box of its caption, with the score for which the box was kept.
+        """
         scores = np.zeros((len(found.boxes_px), self._legend.size), np.float32)
+        if self._asks_words:
+            scores[:, self._word_class[caption.words[0]]] = found.scores
+            return scores
         for column, word in enumerate(caption.words):
             label = self._word_class[word]
             scores[:, label] = np.maximum(scores[:, label], found.word_scores[:, column])
@@ -196,6 +212,13 @@ class GroundingSam:
             corners, scores = torch.from_numpy(boxes.corners_px[own]), torch.from_numpy(best[own])
             kept.extend(own[greedy_nms(corners, scores, self._settings.box_duplicates).numpy()].tolist())
         return np.array(sorted(kept, key=lambda number: -best[number]), np.int64)
+
+
+def _one_each(detector: Detector, words: tuple[str, ...]) -> list[Caption]:
+    """Return a caption for each word."""
+    return [
+        replace(caption, words=(number,)) for number, word in enumerate(words) for caption in detector.captions((word,))
+    ]
 
 
 def _clipped(boxes_px: NDArray[np.float64], size: tuple[int, ...]) -> NDArray[np.float64]:

@@ -6,9 +6,11 @@ What happens to a tile, in this order::
 
     observe   SAM grid proposals; CLIP's dense features (vote) or the features of every masked crop (crop)
     answer    vote: words x dense features -> class map; with region_prompts SAM is asked for its regions too;
-                    majority: every mask takes the class of most of its pixels
+                    majority: every mask takes the class of most of its pixels; of one class alone every mask is kept
+                    that is foreground enough, and nothing else
                     soft: every mask draws its pixels towards its mean probabilities
-              crop: words x crop features -> every mask takes its best class
+              crop: words x crop features -> every mask takes its best class (crop_softmax=words), or every word its
+                    best masks (masks)
 """
 
 from __future__ import annotations
@@ -80,9 +82,14 @@ class Settings:
     proposals: ProposalSettings
     dense: DenseSettings
     crop_background: str
+    crop_shape: str
+    crop_softmax: str
+    crop_threshold: float
     vote: str
     vote_weight: float
     vote_share: float
+    foreground_threshold: float
+    foreground_share: float
     uncovered: str
     region_prompts: bool
     region_min_px: int
@@ -144,7 +151,8 @@ class SamClip:
             Cancelled: the user gave up while SAM was asked for regions.
         """
         if observation.dense is None:
-            return Answer(self._judged_crops(observation), None)
+            by_word = self._settings.crop_softmax == "masks"
+            return Answer((self._retrieved_crops if by_word else self._judged_crops)(observation), None)
         class_map = answer_dense(observation.dense, self._words, self._logit_scale)
         valid = observation.valid
         probabilities = class_map.probabilities(self._legend, _whole(valid))
@@ -152,6 +160,8 @@ class SamClip:
         proposals = [proposal for proposal in proposals if _inside(proposal, valid).any()]
         if self._settings.vote == "soft":
             return self._softly_voted(proposals, valid, class_map, probabilities)
+        if self._legend.stands_alone:
+            return Answer(tuple(self._foreground(proposals, valid, probabilities)), None)
         segments = tuple(self._voted(proposals, valid, probabilities))
         return Answer(segments, class_map if self._paints_uncovered else None)
 
@@ -215,21 +225,47 @@ class SamClip:
             label = self._majority(labels[proposal.window.slices][_inside(proposal, valid)])
             yield Segment(proposal.window, proposal.mask, label, scores)
 
+    def _foreground(
+        self, proposals: Sequence[Proposal], valid: NDArray[np.bool_], probabilities: NDArray[np.float32]
+    ) -> Iterator[Segment]:
+        """Keep the masks of which enough is foreground (Sosa et al. 2026, contrastive branch, step 4, one class)."""
+        foreground = probabilities[0] >= self._settings.foreground_threshold
+        for proposal, scores in zip(proposals, _means(probabilities, proposals, valid)):
+            share = foreground[proposal.window.slices][_inside(proposal, valid)].mean()
+            label = 0 if share >= self._settings.foreground_share else NO_CLASS
+            yield Segment(proposal.window, proposal.mask, label, scores)
+
     def _majority(self, labels: NDArray[np.int64]) -> int:
         counts = np.bincount(labels - NO_CLASS, minlength=self._legend.size + 1)
         winner = int(counts.argmax())
         return winner + NO_CLASS if counts[winner] >= self._settings.vote_share * len(labels) else NO_CLASS
 
     def _judged_crops(self, observation: Observation) -> tuple[Segment, ...]:
-        """Give every mask the most probable class of its crop; softmax over the words, not over the masks.
-
-        Text2Seg's released code takes the softmax over the masks, so that a class which is absent still gets its
-        best mask.
-        """
+        """Give every mask the most probable class of its crop; softmax over the words."""
         if observation.crops is None or not observation.proposals:
             return ()
         logits = self._logit_scale * (self._words @ observation.crops.astype(np.float32).T)
         return self._labelled(observation.proposals, self._legend.class_probabilities(logits).T)
+
+    def _retrieved_crops(self, observation: Observation) -> tuple[Segment, ...]:
+        """Give every word the masks whose crops have a large share of its softmax over all masks of the tile.
+
+        Source: Text2Seg, branch 3, released code. A class has the masks of any of its words, so a mask may be there
+        for several classes: for the one with the largest share last, where it is painted over the others. A class that
+        is absent gets its best masks too.
+        """
+        if observation.crops is None or not observation.proposals:
+            return ()
+        logits = self._logit_scale * (self._words @ observation.crops.astype(np.float32).T)
+        exponent = np.exp(logits - logits.max(axis=1, keepdims=True))
+        shares = exponent / exponent.sum(axis=1, keepdims=True)
+        by_class = np.stack([shares[self._legend.word_class == k].max(axis=0) for k in range(self._legend.size)])
+        return tuple(
+            Segment(proposal.window, proposal.mask, int(label), scores)
+            for proposal, scores in zip(observation.proposals, by_class.T)
+            for label in np.argsort(scores[: self._legend.positives], kind="stable")
+            if scores[label] > self._settings.crop_threshold
+        )
 
     def _embed_crops(
         self, rgb: NDArray[np.uint8], proposals: list[Proposal], batch: int, control: RunControl
@@ -246,8 +282,8 @@ class SamClip:
 
     def _crop(self, rgb: NDArray[np.uint8], proposal: Proposal, size_px: int) -> NDArray[np.uint8]:
         fill = self._clip.mean_colour if self._settings.crop_background == "mean" else (0, 0, 0)
-        shows_around = self._settings.crop_background == "image"
-        return object_picture(rgb[proposal.window.slices], proposal.mask.unpack(), size_px, fill, shows_around)
+        shows_around, shape = self._settings.crop_background == "image", self._settings.crop_shape
+        return object_picture(rgb[proposal.window.slices], proposal.mask.unpack(), size_px, fill, shows_around, shape)
 
 
 def _whole(valid: NDArray[np.bool_]) -> Window:

@@ -67,7 +67,9 @@ class Settings:
     clip_long_side_px: int
     clip_window_px: int
     clip_stride_px: int
+    clip_resize: str
     window_blend: str
+    clip_positions: str
     heat_attention: str
     redundant: str
     templates: str
@@ -203,6 +205,8 @@ def _dense_settings(settings: Settings) -> DenseSettings:
         attention=settings.heat_attention,
         cls_weight=0.0,
         fades=settings.window_blend == "taper",
+        resize=settings.clip_resize,
+        positions=settings.clip_positions,
     )
 
 

@@ -215,10 +215,13 @@ def make_branches(
             boxes = _branch_settings("grounding-sam", grounding_sam.Settings, values, objects="instances")
             branches[name] = grounding_sam.GroundingSam(sam, detector, boxes, legend)
         elif name == "points":
-            points = _branch_settings("surgery-sam", surgery_sam.Settings, values, objects="instances")
+            threshold = _or(values["points_nms_thresh"], values["box_nms_thresh"])
+            own = {"objects": "instances", "box_nms_thresh": threshold}
+            points = _branch_settings("surgery-sam", surgery_sam.Settings, values, **own)
             branches[name] = surgery_sam.SurgerySam(sam, clip, points, legend)
         elif name == "crops":
-            crops = _branch_settings("sam-clip", sam_clip.Settings, values, selector="crop")
+            own = {"selector": "crop", "templates": _or(values["crop_templates"], values["templates"])}
+            crops = _branch_settings("sam-clip", sam_clip.Settings, values, **own)
             branches[name] = sam_clip.SamClip(sam, clip, crops, legend)
     if not branches:
         raise ModelError(
@@ -226,6 +229,11 @@ def make_branches(
             "folder to the set, or take the branches points and crops."
         )
     return branches
+
+
+def _or(own: ParameterValue, shared: ParameterValue) -> ParameterValue:
+    """Return a branch's own value, or the one that it shares with the others."""
+    return shared if own is None else own
 
 
 def _branch_settings(pipeline: str, kind: type[SettingsT], values: Values, **fixed: ParameterValue) -> SettingsT:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from rs_textseg_plugin.contract.errors import QueryError
 from rs_textseg_plugin.contract.events import Finished, Progress
-from rs_textseg_plugin.contract.recipe import Parameter
+from rs_textseg_plugin.contract.recipe import Parameter, Values
 from rs_textseg_plugin.contract.text.phrase import read_phrase
 from rs_textseg_plugin.host.translate import tr
 
@@ -105,6 +105,12 @@ def reading_in_words(phrase: str) -> str:
     return f"{read} " + tr("Not understood as a place or size: {}. It is looked for as a part of the name.").format(
         words
     )
+
+
+def list_parameters_in_words(preset: str, values: Values) -> str:
+    """Return what a class list brings along for a preset, as "prob_threshold=0.3" and the like."""
+    listed = ", ".join(f"{name}={value}" for name, value in values.items())
+    return tr("With the preset {}, this class list sets {}.").format(preset, listed)
 
 
 def parameter_label(parameter: Parameter) -> str:

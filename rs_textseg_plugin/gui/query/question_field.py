@@ -1,4 +1,4 @@
-"""The field for what to look for: a class list or a phrase, and below it how it was understood."""
+"""The field for what to look for: a class list or a phrase, and below it its reading, or what a list brings along."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ class QuestionField(QGroupBox):
         self._model.update(**({"phrase": text} if self._model.state.kind == PHRASE else {"text": text}))
 
     def _take_list(self, entry: WordList) -> None:
-        self._model.update(text=entry.text, question_kind=CLASSES)
+        self._model.update(text=entry.text, word_list=entry, question_kind=CLASSES)
 
 
 def _quiet_label(name: str) -> QLabel:

@@ -17,7 +17,7 @@ from rs_textseg_plugin.contract.recipe import ParameterValue, PipelineInfo, Reci
 from rs_textseg_plugin.contract.request import Output, Request
 from rs_textseg_plugin.contract.server.server_address import is_this_machine, parse_address
 from rs_textseg_plugin.contract.tables.pipeline_info import PHRASE
-from rs_textseg_plugin.gui.parts.words import reading_in_words
+from rs_textseg_plugin.gui.parts.words import list_parameters_in_words, reading_in_words
 from rs_textseg_plugin.gui.state.base_values import base_values
 from rs_textseg_plugin.gui.state.draw_again import DrawAgain
 from rs_textseg_plugin.gui.state.model_sets import OfferedSet, sets_for
@@ -110,11 +110,14 @@ class QueryModel(QObject):
     @property
     def base_values(self) -> dict[str, ParameterValue]:
         """Every parameter as it is while the user sets none."""
-        return base_values(self.state.pipeline, self.state.preset, self._snapshot.models.parameters)
+        state = self.state
+        return base_values(state.pipeline, state.preset, self._snapshot.models.parameters, state.list_parameters)
 
     @property
     def reading(self) -> str:
-        """How the typed phrase is understood; empty for a class list, and where a model reads the phrase."""
+        """How the typed phrase is understood, or what the class list brings along; empty: there is nothing to say."""
+        if self.state.list_parameters:
+            return list_parameters_in_words(self.state.preset, self.state.list_parameters)
         is_read = self.state.kind == PHRASE and self.pipeline.answers_phrases
         return reading_in_words(self.state.phrase) if is_read and self.state.phrase.strip() else ""
 

@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Optional
 
+from rs_textseg_plugin.contract.errors import QueryError
 from rs_textseg_plugin.contract.events import Failed, Finished, Progress
 from rs_textseg_plugin.contract.recipe import DEVICES, PIPELINES, ParameterValue, PipelineInfo, Recipe, Values
 from rs_textseg_plugin.contract.tables.pipeline_info import CLASSES, PHRASE
 from rs_textseg_plugin.contract.text.typed_request import TypedRequest
+from rs_textseg_plugin.contract.text.word_list import WordList, find_word_list
 from rs_textseg_plugin.gui.state.vlm_choice import VlmChoice, remember_choice, remembered_choice
 from rs_textseg_plugin.host import settings
 from rs_textseg_plugin.host.output_paths import RASTER_SUFFIXES
@@ -26,6 +28,7 @@ class QueryState:
     Attributes:
         layer_id: id of a layer of the project; empty: none.
         text: the class list as typed.
+        word_list: the list under a name that was taken last; it counts while the text is still its own.
         phrase: the phrase as typed; both are kept, one of them is asked.
         question_kind: `CLASSES` or `PHRASE`, for methods that answer both.
         pipeline: a name in `PIPELINES`.
@@ -41,6 +44,7 @@ class QueryState:
 
     layer_id: str = ""
     text: str = ""
+    word_list: Optional[WordList] = None
     phrase: str = ""
     question_kind: str = CLASSES
     pipeline: str = Recipe().pipeline
@@ -69,6 +73,12 @@ class QueryState:
         """The text that is asked."""
         return self.phrase if self.kind == PHRASE else self.text
 
+    @property
+    def list_parameters(self) -> Values:
+        """What the word list that is asked says for the preset."""
+        is_asked = self.word_list is not None and self.kind == CLASSES and self.word_list.text == self.text
+        return self.word_list.parameters(self.preset) if self.word_list and is_asked else {}
+
     def typed(self, of_models: Values, agrees_to_send: bool = False) -> TypedRequest:
         """Return the choices as the one builder of requests takes them, with what the model set brings along."""
         is_phrase = self.kind == PHRASE
@@ -83,6 +93,7 @@ class QueryState:
             device=self.device,
             resolution="" if self.ground_resolution_m is None else str(self.ground_resolution_m),
             agrees_to_send=agrees_to_send,
+            list_parameters=self.list_parameters,
         )
 
 
@@ -123,6 +134,7 @@ def remembered_state() -> QueryState:
     device = settings.LAST_DEVICE.read()
     return QueryState(
         text=settings.LAST_TEXT.read(),
+        word_list=_remembered_list(),
         phrase=settings.LAST_PHRASE.read(),
         question_kind=settings.LAST_QUESTION_KIND.read(),
         pipeline=pipeline if pipeline in PIPELINES else Recipe().pipeline,
@@ -134,9 +146,19 @@ def remembered_state() -> QueryState:
     )
 
 
+def _remembered_list() -> Optional[WordList]:
+    """Return the word list of the last session; None: there was none, or it is gone."""
+    try:
+        name = settings.LAST_WORD_LIST.read()
+        return find_word_list(name) if name else None
+    except QueryError:
+        return None
+
+
 def remember_state(state: QueryState) -> None:
     """Keep the choices for the next session."""
     settings.LAST_TEXT.write(state.text)
+    settings.LAST_WORD_LIST.write(state.word_list.name if state.word_list else "")
     settings.LAST_PHRASE.write(state.phrase)
     settings.LAST_QUESTION_KIND.write(state.question_kind)
     settings.LAST_PIPELINE.write(state.pipeline)

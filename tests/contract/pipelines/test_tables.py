@@ -51,6 +51,54 @@ def test_a_preset_fits_the_parameters_of_its_method_and_is_written_in_their_type
                 assert preset.about
 
 
+def test_a_preset_lists_every_parameter_but_what_follows_the_models_and_the_user_s_permissions(subtests):
+    for info in METHODS:
+        for name, preset in info.presets.items():
+            with subtests.test(name):
+                sealed = {p.name for p in info.parameters if not (p.follows_models or p.is_users_own)}
+                assert sealed - set(preset.values) == set()
+
+
+# What a model set may say beside a preset: the size of SAM's picture, batches, which language model answers and how.
+FOLLOWING = {"tile_px", "points_per_batch", "prompts_per_batch"}
+OF_LANGUAGE_MODELS = {
+    "base_url",
+    "model",
+    "vlm",
+    "adapter",
+    "convention",
+    "max_tokens",
+    "timeout_s",
+    "tries",
+    "self_test",
+}
+
+
+def test_a_model_set_has_a_say_beside_a_preset_in_these_parameters_only(subtests):
+    for info in METHODS:
+        with subtests.test(info.name):
+            following = {p.name for p in info.parameters if p.follows_models}
+            assert following <= FOLLOWING | (OF_LANGUAGE_MODELS if info.asks_model else set())
+
+
+def test_no_value_of_a_model_set_changes_what_a_preset_lists(subtests):
+    for info in METHODS:
+        of_models = {p.name: other_value(p) for p in info.parameters if p.name != "tile_px"}
+        for name, preset in info.presets.items():
+            with subtests.test(name):
+                values = Recipe(info.name, preset=name, parameters={"model": "m"} if info.asks_model else {})
+                checked = values.checked_parameters({**of_models, "vlm": ""})
+                assert {key: checked[key] for key in preset.values} == dict(preset.values)
+
+
+def test_a_publication_s_result_is_a_mask_of_which_nothing_is_dropped_filled_or_smoothed(subtests):
+    for info in METHODS:
+        for name, preset in info.presets.items():
+            if name != "native":  # ours, for large rasters
+                with subtests.test(name):
+                    assert [preset.values[key] for key in ("min_area_m2", "fill_holes_m2", "simplify_m")] == [0, 0, 0]
+
+
 def test_the_image_side_changes_with_every_parameter_but_those_of_the_text_side(subtests):
     for info in METHODS:
         values = info.read_parameters({})

@@ -44,6 +44,7 @@ def test_values_that_do_not_fit_each_other_are_refused_by_the_method_s_own_check
 
 def test_its_own_values_among_those_of_a_model_set_are_found():
     assert method().own({"share": 0.2, "points_per_side": 3}) == {"share": 0.2}
+    assert method().own({"share": 0.2}, beside_preset=True) == {}
 
 
 def test_the_image_side_is_everything_but_what_is_marked_as_the_text_s():

@@ -128,3 +128,16 @@ def test_an_address_that_the_models_bring_along_needs_consent_too():
         typed.check()
     agreed = replace(typed, agrees_to_send=True)
     assert agreed.build(Scene("a.tif"), Output("a.gpkg")).consent_to_send == "http://elsewhere.example/v1"
+
+
+def test_what_a_word_list_says_for_the_preset_is_in_the_recipe_whether_the_list_or_its_text_is_given():
+    named = TypedRequest(word_list="loveda", pipeline="segearth-ov", preset="segearth-published").recipe()
+    assert named.list_parameters == {"prob_threshold": 0.3}
+    assert named.checked_parameters()["prob_threshold"] == 0.3
+    typed = TypedRequest(
+        text="road", pipeline="segearth-ov", preset="segearth-published", list_parameters={"prob_threshold": 0.7}
+    )
+    assert typed.recipe().list_parameters == {"prob_threshold": 0.7}
+    for preset in ("", "native"):
+        recipe = TypedRequest(word_list="loveda", pipeline="segearth-ov", preset=preset).recipe()
+        assert recipe.list_parameters == {}

@@ -50,6 +50,43 @@ def test_a_published_list_is_a_class_list_that_says_where_it_comes_from(subtests
             assert not entry.is_own
 
 
+RELEASED = {  # SegEarth-OV's configurations: the threshold, and lambda where it is not 0.3
+    "openearthmap": (0.1,), "loveda": (0.3,), "isaid": (0.4,), "potsdam": (0.1,), "vaihingen": (0.1,), "uavid": (0.3,),
+    "udd5": (0.4,), "vdd": (0.3,), "building": (0.6,), "building-satellite": (0.7,), "building-xbd": (0.0, 0.0),
+    "road": (0.7,), "road-chn6": (0.8,), "water": (0.6,),
+}  # fmt: skip
+
+
+def test_a_list_of_a_data_set_carries_the_values_that_were_released_for_it_and_no_other_list_does(subtests):
+    for name in PUBLISHED:
+        with subtests.test(name):
+            expected = dict(zip(("prob_threshold", "cls_weight"), RELEASED.get(name, ())))
+            assert find_word_list(name).parameters("segearth-published") == expected
+            assert find_word_list(name).parameters("native") == {}
+            assert find_word_list(name).parameters("") == {}
+
+
+def test_an_own_list_can_carry_values_for_a_preset_and_what_is_wrong_with_them_is_said(home, subtests):
+    home.mkdir(parents=True)
+    mine = home / "mine.txt"
+    mine.write_text("# for the port\n#: native prob_threshold=0.25 templates=7\nship\n", encoding="utf-8")
+    entry = find_word_list("mine")
+    assert (entry.about, entry.text) == ("for the port", "ship")
+    assert entry.parameters("native") == {"prob_threshold": 0.25, "templates": "7"}
+    for line, reason in (
+        ("#: nativ prob_threshold=0.2", r"mine\.txt has a line .* The preset 'nativ' does not exist"),
+        ("#:", "The preset '' does not exist"),
+        ("#: native templates=7\n#: native templates=1", "The preset 'native' is named twice"),
+        ("#: native prob_treshold=0.2", "no parameter 'prob_treshold': did you mean prob_threshold"),
+        ("#: native prob_threshold=7", "prob_threshold='7' is out of its range"),
+        ("#: native prob_threshold", "'prob_threshold' is not understood: write key=value"),
+        ("#: vlm-published allow_plain_http=true", "allow_plain_http is a permission, which only a user gives"),
+    ):
+        mine.write_text(f"{line}\nship\n", encoding="utf-8")
+        with subtests.test(line), pytest.raises(QueryError, match=reason):
+            find_word_list("mine")
+
+
 def test_the_lists_are_the_published_ones():
     loveda = parse_class_list(find_word_list("loveda").text)
     assert [spec.aliases for spec in loveda.positives] == [

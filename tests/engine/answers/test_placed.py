@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from planted import Truth, class_map_of, legend, segments_of
 
 from rs_textseg_plugin.contract.grid import Tile, Window
 from rs_textseg_plugin.engine.answers.answer import Answer, PackedMask, RemarkMap
-from rs_textseg_plugin.engine.answers.placed import PlacedMap, place_answer, window_of_data
+from rs_textseg_plugin.engine.answers.placed import PlacedMap, cut_answer, place_answer, window_of_data
 from rs_textseg_plugin.engine.mosaic.store import StoredTile, TileStore
 
 PART, SIZE = Window(30, 20, 50, 40), (90, 100)
@@ -64,3 +65,25 @@ def test_the_window_of_data_is_the_smallest_one():
     valid[4, 7] = valid[9, 11] = True
     assert window_of_data(valid) == Window(7, 4, 5, 6)
     assert window_of_data(np.ones((20, 30), bool)) == Window(0, 0, 30, 20)
+
+
+@pytest.mark.parametrize("holds_data", [Window(0, 0, 100, 90), PART])
+def test_a_picture_s_answer_is_cut_into_those_of_its_tiles_which_can_be_kept_on_disk(holds_data, tmp_path):
+    classes = np.random.default_rng(4).integers(0, 3, (holds_data.height, holds_data.width))
+    whole = place_answer(Answer((), class_map_of(classes, legend().size)), holds_data, SIZE)
+    expected = whole.class_map.probabilities(legend(), Window(0, 0, 100, 90))
+    store = TileStore(tmp_path)
+    for number, part in enumerate((Window(0, 0, 60, 50), Window(60, 0, 40, 50), Window(25, 30, 40, 60))):
+        tile = Tile(number, 0, part, part)
+        store.put(
+            StoredTile(tile, cut_answer(whole, part, SIZE), PackedMask.of(np.ones((part.height, part.width), bool)))
+        )
+        store._recent.clear()  # so that it is read from the disk
+        kept = store.get(tile.index).answer
+        found = kept.class_map.probabilities(legend(), Window(0, 0, part.width, part.height))
+        np.testing.assert_array_equal(found, expected[(slice(None), *part.slices)])
+
+
+def test_an_answer_with_objects_is_not_cut():
+    with pytest.raises(ValueError, match="Only an answer that is a map"):
+        cut_answer(part_answer(), PART, SIZE)

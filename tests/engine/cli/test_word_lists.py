@@ -17,6 +17,7 @@ def test_a_word_list_is_asked_for_by_its_name_and_ones_own_are_saved_shown_and_l
     printed = capfd.readouterr().out
     assert "port                     yours      for the port" in printed
     assert "vaihingen-false-colour   published" in printed
+    assert "with the preset segearth-published: prob_threshold=0.0 cls_weight=0.0" in printed
     assert printed.endswith("-sea, ship|boat, pier\n")
     options = ["--models", tiny_models, "--pipeline", "segearth-ov", "--out", tmp_path / "o.gpkg", "--device", "cpu"]
     assert run("segment", scene, "--word-list", "port", *options, "--param", "templates=1", "prob_threshold=0") == 0

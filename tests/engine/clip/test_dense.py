@@ -7,12 +7,19 @@ import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
 from controls import control
+from literal_presets import opencv_bilinear
 from PIL import Image
 from rasters import texture
 
 from rs_textseg_plugin.contract.errors import Cancelled
 from rs_textseg_plugin.contract.grid import Window
-from rs_textseg_plugin.engine.clip.dense import DenseSettings, answer_dense, observe_dense, sliding_windows
+from rs_textseg_plugin.engine.clip.dense import (
+    DenseSettings,
+    answer_dense,
+    clip_picture,
+    observe_dense,
+    sliding_windows,
+)
 from rs_textseg_plugin.engine.models.clip import ClipModel, load_clip
 
 AS_PUBLISHED = DenseSettings(
@@ -159,3 +166,21 @@ def test_sliding_windows_cover_everything_and_the_last_is_shifted_inwards(width,
 )
 def test_a_side_shorter_than_the_window_gives_windows_of_that_side(width, height, expected):
     assert sliding_windows(width, height, 224, 112) == expected
+
+
+@pytest.mark.parametrize(("height", "width"), [(96, 150), (31, 17), (1, 40)])
+def test_the_picture_is_resized_as_asked_for(height, width):
+    rgb = np.ascontiguousarray(texture(height, width).transpose(1, 2, 0))
+    size = (max(1, int(width * 64 / max(height, width) + 0.5)), max(1, int(height * 64 / max(height, width) + 0.5)))
+    planes = torch.from_numpy(rgb).permute(2, 0, 1)[None].double()
+    expected = F.interpolate(planes, (size[1], size[0]), mode="bilinear")[0].permute(1, 2, 0).numpy()
+    plain = clip_picture(rgb, 64, "plain")
+    assert np.abs(plain - expected).max() <= 0.5 + 1e-3  # rounded, and nothing else
+    literal = opencv_bilinear(rgb, *size)
+    assert np.abs(plain.astype(int) - literal).max() <= 1  # where single precision falls on the other side of a half
+    assert (plain != literal).mean() < 0.005
+    smooth = np.asarray(Image.fromarray(rgb).resize(size, Image.Resampling.BILINEAR))
+    np.testing.assert_array_equal(clip_picture(rgb, 64, "smooth"), smooth)
+    square = np.asarray(Image.fromarray(rgb).resize((64, 64), Image.Resampling.BICUBIC))
+    np.testing.assert_array_equal(clip_picture(rgb, 64, "square"), square)
+    assert all(clip_picture(rgb, 0, way) is rgb for way in ("plain", "smooth", "square"))

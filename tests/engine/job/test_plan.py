@@ -1,4 +1,4 @@
-"""A request is resolved once: defaults < model set < preset < user."""
+"""A request is resolved once: defaults < model set < preset < word list < user."""
 
 from __future__ import annotations
 
@@ -57,9 +57,24 @@ def request_of(models: Path, pipeline: str = "sam-clip", preset: str = "", **giv
 def test_the_later_word_wins(models):
     values = make_plan(request_of(models, preset="paper", vote="soft")).values
     assert values["pred_iou_thresh"] == 0.88  # nobody says anything
-    assert (values["vote_weight"], values["tile_px"]) == (2.0, 256)  # the model set
+    assert values["tile_px"] == 256  # the model set: what its architecture fixes
     assert (values["points_per_side"], values["overlap_px"]) == (29, 0)  # the preset, before the model set
+    assert make_plan(request_of(models)).values["vote_weight"] == 2.0  # without a preset all of the set counts
     assert values["vote"] == "soft"  # the user, before the preset
+
+
+def test_the_paper_s_preset_is_the_paper_with_the_demo_set_too():
+    set_s_own = make_plan(request_of(Path("demo"))).values
+    values = make_plan(request_of(Path("demo"), preset="paper")).values
+    paper = {
+        "points_per_side": 29, "pred_iou_thresh": 0.88, "stability_score_thresh": 0.95, "cls_weight": 0.3,
+        "clip_long_side_px": 448, "clip_window_px": 224, "clip_stride_px": 112, "attention": "self-self",
+        "vote": "majority", "vote_share": 0.0, "prob_threshold": 0.0, "foreground_threshold": 0.5,
+        "foreground_share": 0.5, "overlap_px": 0, "min_area_m2": 0.0, "fill_holes_m2": 0.0,
+    }  # fmt: skip
+    assert {name: values[name] for name in paper} == paper
+    assert values["tile_px"] == set_s_own["tile_px"] == 256  # its SAM was made for tiles of that size
+    assert (set_s_own["cls_weight"], set_s_own["clip_window_px"], set_s_own["pred_iou_thresh"]) == (0.0, 256, 0.5)
 
 
 def test_a_plan_is_frozen(models):
@@ -90,7 +105,7 @@ def test_a_model_set_s_own_view_is_the_picture_that_is_shown(models, raster_file
 
 def test_a_method_without_a_parameter_has_the_default_of_the_run(models):
     settings = make_plan(request_of(models, "segearth-ov")).settings
-    assert (settings.view, settings.least_presence, settings.makes_instances) == ("sweep", 0.0, False)
+    assert (settings.scene_view, settings.least_presence, settings.makes_instances) == ("sweep", 0.0, False)
 
 
 def test_consent_is_asked_for_the_address_that_the_plan_has(models):
@@ -127,6 +142,6 @@ def test_every_parameter_of_a_table_is_read_by_somebody_and_every_setting_is_a_p
         from rs_textseg_plugin.engine.pipelines import grounding_sam, sam_clip, surgery_sam
 
         of_branches = set().union(*(names_read(branch.Settings) for branch in (grounding_sam, sam_clip, surgery_sam)))
-        of_branches.add("branches")
+        of_branches |= {"branches", "crop_templates", "points_nms_thresh"}
     assert own <= table
     assert table - own - of_run - of_branches - {"objects"} == set()

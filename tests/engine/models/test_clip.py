@@ -13,7 +13,7 @@ from rs_textseg_plugin.contract.errors import ModelError
 from rs_textseg_plugin.contract.grid import Window
 from rs_textseg_plugin.contract.tables.shared import ATTENTIONS
 from rs_textseg_plugin.engine.models.attention import run_blocks
-from rs_textseg_plugin.engine.models.clip import TEMPLATES, ClipModel, load_clip
+from rs_textseg_plugin.engine.models.clip import TEMPLATES, ClipModel, load_clip, resized_positions
 
 CPU = torch.device("cpu")
 
@@ -34,9 +34,9 @@ def test_pictures_are_embedded_as_open_clip_embeds_them(model):
     np.testing.assert_allclose(model.embed_pictures(images), expected, atol=1e-6)
 
 
-@pytest.mark.parametrize("templates", ["80", "7", "1"])
+@pytest.mark.parametrize("templates", TEMPLATES)
 def test_a_word_is_the_mean_of_its_sentences(model, templates):
-    assert len(TEMPLATES[templates]) == int(templates)
+    assert len(set(TEMPLATES[templates])) == (1 if templates == "word" else int(templates))
     sentences = [template.replace("{}", "storage tank") for template in TEMPLATES[templates]]
     with torch.inference_mode():
         features = model.model.encode_text(open_clip.get_tokenizer("ViT-B-16")(sentences))
@@ -153,3 +153,16 @@ def test_bf16_stays_close_to_fp32(model):
         rough.dense_features(pictures(2, 64, 64), "self-self"),
     )
     assert (exact[0] - close[0]).abs().max() < 0.05
+
+
+def test_the_positional_embedding_is_interpolated_as_asked_for(model):
+    trained = model.model.visual.positional_embedding
+    planes = trained[1:].detach().reshape(1, 4, 4, -1).permute(0, 3, 1, 2)
+    for way in ("bicubic", "bilinear"):
+        found = resized_positions(model.model.visual, (6, 9), way).detach()
+        expected = torch.nn.functional.interpolate(planes, (6, 9), mode=way)[0].flatten(1).T
+        torch.testing.assert_close(found[1:], expected)
+        torch.testing.assert_close(found[:1], trained[:1].detach())
+    pictures_seen = pictures(1, 96, 144)
+    ways = [model.dense_features(pictures_seen, "self-self", positions=way)[0] for way in ("bicubic", "bilinear")]
+    assert (ways[0] - ways[1]).abs().max() > 1e-4

@@ -43,12 +43,11 @@ class PlantedDetector:
         self.boxes, self.asked, self.words = boxes, [], ()
 
     def captions(self, words):
-        self.words = tuple(words)
-        numbers = range(len(words))
-        return [Caption("", tuple(numbers[i : i + 2]), ()) for i in range(0, len(words), 2)]
+        self.words, numbers = tuple(words), range(len(words))
+        return [Caption("|".join(words[i : i + 2]), tuple(numbers[i : i + 2]), ()) for i in range(0, len(words), 2)]
 
     def detect(self, rgb, caption, box_threshold):
-        words = [self.words[number] for number in caption.words]
+        words = caption.text.split("|")
         self.asked.append(words)
         found = [(box, [box[4].get(word, 0.01) for word in words]) for box in self.boxes]
         found = [(box, scores) for box, scores in found if max(scores) > box_threshold]
@@ -183,6 +182,30 @@ def test_a_box_that_no_word_names_is_dropped(sam):
     assert len(answered(pipeline(sam, detector), tile_of(*TILE)).segments) == 1
     assert answered(pipeline(sam, detector, text_threshold=0.5), tile_of(*TILE)).segments == ()
     assert answered(pipeline(sam, detector, box_threshold=0.5), tile_of(*TILE)).segments == ()
+
+
+def test_words_that_are_asked_for_one_by_one_have_every_box_of_theirs_whatever_the_text_threshold_says(sam):
+    box = (10, 10, 60, 60, {"building": 0.5, "road": 0.4, "roof": 0.9})
+    detector = PlantedDetector(box)
+    given = {"captions": "words", "box_duplicates": 1.0, "text_threshold": 0.99}
+    segments = answered(pipeline(sam, detector, "building|roof, road", **given), tile_of(*TILE)).segments
+    assert detector.asked == [["building"], ["roof"], ["road"]]
+    assert sorted((segment.label, round(float(segment.scores.max()), 2)) for segment in segments) == [
+        (0, 0.5), (0, 0.9), (1, 0.4),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("cut", [True, False])
+def test_sam_is_given_boxes_as_they_are_or_cut_at_the_border(sam, cut):
+    tile, box = tile_of(*TILE), (-40, -30, 50, 45)
+    (segment,) = answered(pipeline(sam, PlantedDetector((*box, {"road": 0.9})), cut_boxes=cut), tile).segments
+    predictor = SamPredictor(sam.sam)
+    predictor.set_image(tile.rgb)
+    given = np.array([0, 0, 50, 45] if cut else box)
+    masks, _, _ = predictor.predict(box=given, multimask_output=False)
+    other, _, _ = predictor.predict(box=np.array(box if cut else [0, 0, 50, 45]), multimask_output=False)
+    assert (whole(segment, TILE) != masks[0]).mean() < 0.01  # features are kept in half precision
+    assert (whole(segment, TILE) != other[0]).mean() > 0.02
 
 
 def test_an_image_without_any_detection_gives_nothing(sam):

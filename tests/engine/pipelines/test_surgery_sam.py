@@ -77,7 +77,7 @@ def test_the_published_form_is_the_literal_chain_of_its_steps(sam, clip):
     published = find_preset("surgery-published", "surgery-sam")
     given = {**published, "clip_long_side_px": 64, "clip_window_px": 64, "clip_stride_px": 64, "objects": "instances"}
     answer = answered(pipeline(sam, clip, "building, road", **given), tile)
-    words = torch.from_numpy(clip.embed_words(["building", "road", ""], "1"))
+    words = torch.from_numpy(clip.embed_words(["building", "road", ""], "85"))
     with torch.inference_mode():
         features = literal_surgery_features(clip.model.visual, normalised(tile.rgb[None]))
         similarity = literal_similarity(features, words[:-1], words[-1])[0]

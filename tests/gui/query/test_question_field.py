@@ -5,6 +5,8 @@ from qgis.PyQt.QtCore import Qt
 from qgis.PyQt.QtWidgets import QMenu
 
 from rs_textseg_plugin.gui.query.question_field import QuestionField
+from rs_textseg_plugin.gui.state.query_model import QueryModel
+from rs_textseg_plugin.host.settings import LAST_WORD_LIST
 
 
 @pytest.fixture
@@ -87,3 +89,36 @@ def test_what_a_list_cannot_do_is_told_like_other_refusals(qtbot, field, model):
     with qtbot.waitSignal(model.refused, timeout=1000) as refused:
         field.word_lists.refused.emit("It cannot be read.")
     assert refused.args == ["It cannot be read."]
+
+
+def pick(field, name):
+    field.word_lists.fill_menu()
+    (published,) = [menu for menu in field.word_lists.menu().findChildren(QMenu) if menu.title() == "Published Lists"]
+    next(action for action in published.actions() if action.text() == name).trigger()
+
+
+def test_what_a_list_says_for_the_preset_is_shown_and_asked_for_while_its_text_is_the_list_s(qtbot, field, model):
+    model.update(pipeline="segearth-ov", preset="segearth-published")
+    pick(field, "loveda")
+    assert field.reading.text() == "With the preset segearth-published, this class list sets prob_threshold=0.3."
+    assert field.reading.isVisible()
+    assert model.base_values["prob_threshold"] == 0.3
+    with qtbot.waitSignal(model.submitted, timeout=1000) as submitted:
+        model.submit()
+    recipe = submitted.args[0].recipe
+    assert (recipe.list_parameters, recipe.parameters) == ({"prob_threshold": 0.3}, {})
+    model.update(preset="native")
+    assert (field.reading.isVisible(), model.base_values["prob_threshold"]) == (False, None)
+    model.update(preset="segearth-published", text=model.state.text + ", pond")
+    assert (field.reading.isVisible(), model.base_values["prob_threshold"]) == (False, None)
+
+
+def test_the_list_that_was_asked_is_remembered_and_one_that_is_gone_is_none(qtbot, field, model, project):
+    model.update(pipeline="segearth-ov", preset="segearth-published")
+    pick(field, "udd5")
+    model.submit()
+    again = QueryModel(project, lambda: None)
+    again.update(preset="segearth-published")
+    assert again.base_values["prob_threshold"] == 0.4
+    LAST_WORD_LIST.write("no such list")
+    assert QueryModel(project, lambda: None).state.word_list is None
