@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import textwrap
 
 from rs_textseg_plugin.contract.catalog import own_parameters
 from rs_textseg_plugin.contract.errors import TextSegError
@@ -15,6 +16,8 @@ from rs_textseg_plugin.contract.text.typed_request import TypedRequest
 from rs_textseg_plugin.contract.text.typed_values import parse_extent, parse_parameters
 from rs_textseg_plugin.engine.cli.interrupts import stop_on_signals
 from rs_textseg_plugin.engine.cli.reports import JsonReport, Report, TextReport
+
+_HELP_WIDTH, _INDENT = 110, " " * 6
 
 
 def add_segment(parser: argparse.ArgumentParser) -> None:
@@ -76,8 +79,10 @@ def preset_table() -> str:
     ]
     for info in PIPELINES.values():
         for name, preset in info.presets.items():
-            values = " ".join(f"{key}={'auto' if value is None else value}" for key, value in preset.values.items())
-            lines.append(f"  {name} ({info.name}, {preset.about}): {values}")
+            listed = ((p.name, preset.values[p.name]) for p in info.parameters if p.name in preset.values)
+            values = " ".join(f"{key}={'auto' if value is None else value}" for key, value in listed)
+            lines.append(f"  {name} ({info.name}, {preset.about}):")
+            lines += textwrap.wrap(values, _HELP_WIDTH, initial_indent=_INDENT, subsequent_indent=_INDENT)
     return "\n".join(lines)
 
 

@@ -13,9 +13,10 @@ def test_the_help_lists_presets_with_their_values(capfd):
     with pytest.raises(SystemExit):
         run("segment", "--help")
     printed = capfd.readouterr().out
-    assert "paper (sam-clip, as Sosa et al. 2026 describe it): selector=vote vote=majority" in printed
-    assert "native (segearth-ov, the whole raster at its working resolution): clip_window_px=224" in printed
+    assert "paper (sam-clip, as Sosa et al. 2026 describe it):\n      selector=vote points_per_side=29" in printed
+    assert "native (segearth-ov, the whole raster at its working resolution):\n      clip_long_side_px=0" in printed
     assert "prob_threshold=auto" in printed
+    assert "  sam-clip: points_per_batch, tile_px\n" in printed  # what a model set may say beside a preset
     assert "--preset NAME" in printed
 
 

@@ -118,7 +118,7 @@ def test_a_parameter_wins_over_the_preset_and_the_preset_over_the_model_set(scen
     stored = json.loads(pyogrio.read_info(tmp_path / "o.gpkg")["layer_metadata"][PROVENANCE_KEY])
     used = stored["parameters"]
     assert (used["points_per_side"], used["window_blend"], used["overlap_px"]) == (4, "mean", 0)
-    assert (used["templates"], used["cls_weight"]) == ("1", 0.2)
+    assert (used["templates"], used["cls_weight"]) == ("80", 0.3)  # as the preset, not the set
     asked = stored["request"]["recipe"]
     assert (asked["preset"], asked["parameters"]) == ("paper", {"points_per_side": "4"})
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import literal_presets as literal
 import numpy as np
+import pyogrio
 import pytest
 import rasterio
 import torch
@@ -31,6 +32,7 @@ from rs_textseg_plugin.contract.text.typed_request import TypedRequest
 from rs_textseg_plugin.engine.clip.dense import DenseSettings
 from rs_textseg_plugin.engine.job.plan import make_plan
 from rs_textseg_plugin.engine.pipelines import sam_clip, text2seg
+from rs_textseg_plugin.engine.results.vector_file import PROVENANCE_KEY
 from rs_textseg_plugin.engine.service import Engine
 
 SIZE = (48, 68)
@@ -175,6 +177,9 @@ def test_segearth_published(clip, models, is_upsampled, tmp_path):
     (set_folder / "models.json").write_text(json.dumps({**manifest, "parameters": CONTRARY}))
     request = request_of(tmp_path, set_folder, "segearth-published", "", word_list="udd5", **given)
     found = labels_of(request)
+    kept = json.loads(pyogrio.read_info(request.output.path)["layer_metadata"][PROVENANCE_KEY])
+    assert kept["request"]["recipe"]["list_parameters"] == {"prob_threshold": 0.4}
+    assert kept["parameters"]["prob_threshold"] == 0.4
     words = ["vegetation", "building", "road", "vehicle", "background"]
     expected = literal.segearth_probabilities(clip, state, rgb_of(SIZE), words, list(range(5)), windows)
     best = np.where(expected.max(axis=0) < 0.4, 4, expected.argmax(axis=0))  # bg_idx and prob_thd of UDD5
