@@ -70,6 +70,7 @@ _MODEL = (
         "Qwen2.5-VL: pixels; Qwen2-VL, Qwen3-VL, GLM-V, InternVL and Seed: grid-1000; Gemini: grid-1000-yx",
         choices=("auto", "pixels", "grid-1000", "grid-1000-yx"),
         is_text_side=True,
+        follows_models=True,
     ),
     Parameter(
         "max_tokens",
@@ -77,17 +78,6 @@ _MODEL = (
         "int",
         "Longest answer, in tokens, hidden reasoning included; where that leaves none for the answer, the question is "
         "asked once more with four times as many.",
-        OURS,
-        16,
-        65_536,
-        is_text_side=True,
-        follows_models=True,
-    ),
-    Parameter(
-        "max_tokens",
-        4096,
-        "int",
-        "Longest answer, in tokens.",
         OURS,
         16,
         65_536,
