@@ -43,7 +43,8 @@ sys.path.insert(0, str(ROOT))
 from rs_textseg_plugin.contract.errors import InputError, SceneError, TextSegError
 from rs_textseg_plugin.contract.scene import Scene, Stretch
 from rs_textseg_plugin.engine.compute.device import choose_device, choose_dtype
-from rs_textseg_plugin.engine.loading.files import Checkpoint, file_digest, resolve_set
+from rs_textseg_plugin.engine.loading.files import Checkpoint, resolve_set
+from rs_textseg_plugin.engine.models.archives.digest import file_digest
 from rs_textseg_plugin.engine.models.sam import SamModel, load_sam
 from rs_textseg_plugin.engine.vlm.drawing import Policy
 from rs_textseg_plugin.engine.vlm.prompt import ClickPolicy, ask_for

@@ -16,7 +16,6 @@ from tqdm import tqdm
 
 from rs_textseg_plugin.contract.catalog import ModelFile
 from rs_textseg_plugin.contract.errors import EngineError, ModelError
-from rs_textseg_plugin.engine.disk.full_disk import full_disk, is_full
 from rs_textseg_plugin.engine.loading.packed import look_into, require_room
 from rs_textseg_plugin.engine.models.archives.digest import file_digest
 
@@ -83,9 +82,10 @@ def _in_words(target: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if is_full(error):
-            raise full_disk(target) from error
-        raise EngineError(f"The file {target} cannot be written ({error}): check the folder's permissions.") from error
+        raise EngineError(
+            f"The file {target} could not be written ({error.strerror or error}): make room there and check the "
+            "permissions, or name another place for models in RS_TEXTSEG_MODELS."
+        ) from error
 
 
 @contextmanager

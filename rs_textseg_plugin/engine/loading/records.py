@@ -13,7 +13,6 @@ from typing import Any
 
 from rs_textseg_plugin.contract.catalog import ModelFile, models_home
 from rs_textseg_plugin.contract.errors import EngineError, ModelError
-from rs_textseg_plugin.engine.disk.full_disk import full_disk, is_full
 
 FETCHED = "fetched.json"  # in the folder of a set
 ACCEPTED = "accepted_licences.json"  # in the folder of all sets
@@ -88,6 +87,7 @@ def _write(path: Path, content: Mapping[str, Any]) -> None:
     except OSError as error:
         with suppress(OSError):
             Path(part or path.parent / "none").unlink(missing_ok=True)
-        if is_full(error):
-            raise full_disk(path) from error
-        raise EngineError(f"The record {path} cannot be written ({error}): check the folder's permissions.") from error
+        raise EngineError(
+            f"The record {path} could not be written ({error.strerror or error}): make room there and check the "
+            "permissions, or name another place for models in RS_TEXTSEG_MODELS."
+        ) from error

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import pytest
 from certificates import make_certificate
+from small_disk import files_end_at
 
 from rs_textseg_plugin.contract import catalog
 from rs_textseg_plugin.contract.catalog import ModelFile, ModelSet
@@ -431,3 +432,10 @@ def test_an_archive_without_a_checkpoint_with_several_or_damaged_leaves_nothing(
             with pytest.raises(ModelError, match=said):
                 fetch_set("pair")
             assert files_in(home) == []
+
+
+def test_a_disk_that_is_full_on_the_way_leaves_nothing_and_is_one_sentence(server, home, list_files):
+    list_files(sam_at(server.url("whole", "sam.pth")))
+    with files_end_at(len(SAM) // 2), pytest.raises(EngineError, match=r"sam\.pth could not be written .* make room"):
+        fetch_set("pair")
+    assert files_in(home) == []
