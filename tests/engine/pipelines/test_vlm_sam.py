@@ -116,13 +116,16 @@ def view_of_scene() -> np.ndarray:
         return np.ascontiguousarray(dataset.read([1, 2, 3], window=window).transpose(1, 2, 0))
 
 
-def drawn_by_predictor(box: list[int] | None, points: list[list[float]]) -> np.ndarray:
+def drawn_by_predictor(
+    box: list[int] | None, points: list[list[float]], outside: tuple[list[float], ...] = ()
+) -> np.ndarray:
     """The mask that segment_anything's own predictor rates best for the same prompts on the same pixels."""
     from segment_anything import SamPredictor  # after the engine's repair of torchvision
 
     predictor = SamPredictor(load_sam(DEMO / "sam_demo.safetensors", torch.device("cpu"), torch.float32).sam)
     predictor.set_image(view_of_scene())
-    coords, marks = (np.array(points), np.ones(len(points))) if points else (None, None)
+    clicks = [*points, *outside]
+    coords, marks = (np.array(clicks), np.array([1] * len(points) + [0] * len(outside))) if clicks else (None, None)
     masks, ratings, _ = predictor.predict(coords, marks, None if box is None else np.array(box), multimask_output=True)
     return masks[ratings.argmax()]
 
@@ -139,6 +142,20 @@ def test_polygons_lie_where_the_predictor_of_sam_draws(prompts, engine, transfor
     assert {row["class"] for row in rows} == {PHRASE}
     assert {row["answer"] for row in rows} == {"house"}
     assert finished.clicks == str(tmp_path / "clicks.geojson")
+
+
+def test_vlm_published_draws_six_clicks_two_of_them_beside_the_object(engine, transform, house, serve, tmp_path):
+    left, top, right, bottom = box_of(house)
+    inside, outside = points_on(house, 4), ([left - 4.5, top - 4.5], [right + 4.5, bottom + 4.5])
+    said = {**instance(house), "positive_points": inside, "negative_points": list(outside)}
+    server = serve(says(answer(said)))
+    asked = request(tmp_path, transform, server.base_url)
+    _, polygons, _ = run(engine, replace(asked, recipe=replace(asked.recipe, preset="vlm-published")))
+    expected = drawn_by_predictor(None, inside, outside)  # the box of the answer counts for nothing
+    found = pixels(transform, shapely.union_all(polygons))
+    assert expected.sum() > 100
+    assert (found != expected).sum() <= 0.002 * expected.sum()
+    assert (drawn_by_predictor(box_of(house), inside, outside) != expected).sum() > 0.01 * expected.sum()
 
 
 def test_the_house_that_was_meant_is_drawn(engine, transform, house, serve, tmp_path):
