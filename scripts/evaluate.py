@@ -78,25 +78,25 @@ def compare(scene: TruthScene, result: Finished, classes: ClassNumbers, toleranc
         SceneError: the truth cannot be read or does not lie on the result's grid.
     """
     truth, grid = read_truth(scene, classes)
-    predicted = _read_result(result, scene, grid)
+    predicted = read_result(result, scene, grid)
     found = read_result_polygons(Path(result.path), classes)
     owner = _burn(found.shapes, grid)
-    counts, pixel_m2 = confusion(truth, predicted, len(classes.names)), _pixel_m2(grid)
+    counts, area_m2 = confusion(truth, predicted, len(classes.names)), pixel_m2(grid)
     return Tally(
         pixels=counts,
-        false_area_m2=false_px(counts) * pixel_m2,
+        false_area_m2=false_px(counts) * area_m2,
         outlines=boundary_counts(truth, predicted, len(classes.names), tolerance_px),
         objects=_count_objects(truth, read_objects(scene, classes, grid.crs_wkt), found, owner, len(classes.names)),
-        scores=_score_sums(truth, found, owner, pixel_m2),
+        scores=_score_sums(truth, found, owner, area_m2),
     )
 
 
-def _pixel_m2(grid: PixelGrid) -> float:
+def pixel_m2(grid: PixelGrid) -> float:
     """Return the area on the ground of the pixel in the middle; scenes with truth are small."""
     return float(pixel_area_m2(grid, [grid.width / 2], [grid.height / 2])[0])
 
 
-def _read_result(result: Finished, scene: TruthScene, grid: PixelGrid) -> Labels:
+def read_result(result: Finished, scene: TruthScene, grid: PixelGrid) -> Labels:
     with rasterio.open(result.label_raster) as file:
         values, found = file.read(1), grid_of(file)
     if not _on_same_pixels(grid, found):

@@ -81,10 +81,10 @@ def _class_table(summary: Report) -> list[str]:
     """One line a class; a class that the truth does not hold shows its false area and no recall."""
     rows = [("class", *(title for _, title in _COLUMNS), "false area m2")]
     for name, values in summary["classes"].items():
-        rows.append((name, *(_short(values[key]) for key, _ in _COLUMNS), f"{values['false_area_m2']:.1f}"))
+        rows.append((name, *(short(values[key]) for key, _ in _COLUMNS), f"{values['false_area_m2']:.1f}"))
     means = (summary["mean_iou"], None, None, summary["mean_boundary_f"], summary["mean_object_f1"])
-    rows.append(("mean", *(_short(value) for value in means), f"{summary['false_area_m2']:.1f}"))
-    return _aligned(rows)
+    rows.append(("mean", *(short(value) for value in means), f"{summary['false_area_m2']:.1f}"))
+    return aligned(rows)
 
 
 def _reliability_table(summary: Report) -> list[str]:
@@ -93,12 +93,12 @@ def _reliability_table(summary: Report) -> list[str]:
         (
             f"{row['from']:.1f}-{row['to']:.1f}",
             f"{row['area_m2']:.1f}",
-            _short(row["mean_score"]),
-            _short(row["share_right"]),
+            short(row["mean_score"]),
+            short(row["share_right"]),
         )
         for row in summary["reliability"]
     ]
-    return [*_aligned(rows), f"expected calibration error {_short(summary['calibration_error'])}"]
+    return [*aligned(rows), f"expected calibration error {short(summary['calibration_error'])}"]
 
 
 def _scene_table(summaries: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -107,20 +107,20 @@ def _scene_table(summaries: Sequence[Mapping[str, Any]]) -> list[str]:
     rows += [
         (
             summary["name"],
-            *(_short(summary[key]) for key in keys),
+            *(short(summary[key]) for key in keys),
             f"{summary['false_area_m2']:.1f}",
             f"{summary['seconds']:.1f}",
         )
         for summary in summaries
     ]
-    return _aligned(rows)
+    return aligned(rows)
 
 
-def _short(value: float | None) -> str:
+def short(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
 
 
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     """Pad the columns: the first to the left, the others to the right."""
     widths = [max(map(len, column)) for column in zip(*rows)]
     return [
@@ -149,7 +149,7 @@ def _draw_classes(axes: Axes, summary: Report) -> None:
         axes.bar(places + 0.27 * (k - 1), heights, 0.25, label=title)
     axes.set_xticks(places, list(summary["classes"]), rotation=45, ha="right")
     axes.set_ylim(0, 1)
-    axes.set_title(f"mIoU {_short(summary['mean_iou'])}")
+    axes.set_title(f"mIoU {short(summary['mean_iou'])}")
     axes.legend()
 
 
@@ -166,7 +166,7 @@ def _draw_reliability(axes: Axes, summary: Report) -> None:
     axes.plot([0, 1], [0, 1], color="#999999", linestyle="--", label="as sure as right")
     axes.plot([row["mean_score"] for row in filled], [row["share_right"] for row in filled], "o-", label="share right")
     axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="score")
-    axes.set_title(f"expected calibration error {_short(summary['calibration_error'])}")
+    axes.set_title(f"expected calibration error {short(summary['calibration_error'])}")
     axes.legend()
 
 

@@ -36,7 +36,9 @@ def _stages(run: ActiveRun) -> Generator[Event, None, None]:
     run.control.check()
     run.warm.models.begin_run()
     pipeline = load_pipeline(run)
-    yield from warnings(run.control.notes)
+    about_files = plan.models.notes_on_files(run.warm.models.in_use)
+    first_notes += about_files
+    yield from warnings([*run.control.notes, *about_files])
     with ExitStack() as open_files:  # Windows cannot remove the scratch folder while a file in it is open
         grid = make_tile_grid(run)
         class_scores = ClassScores(output.class_scores, run.scratch, reader.grid, reader.extent, plan.legend)

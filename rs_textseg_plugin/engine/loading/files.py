@@ -95,14 +95,17 @@ class ResolvedSet:
         return self.described is not None and self.described.is_demo
 
     def notes(self, metres: float) -> list[str]:
-        """Return notes for the result: on what could not be told of the files, and on pixels of that size.
+        """Return notes for the result: on files that nobody can verify, and on pixels of that size.
 
         Args:
             metres: side of the pixels.
         """
-        uncertain = [note for checkpoint in self.checkpoints.values() for note in checkpoint.notes]
         on_resolution = self.described.note_on_resolution(metres) if self.described else ""
-        return [note for note in (*uncertain, self._note_on_unverified(), on_resolution) if note]
+        return [note for note in (self._note_on_unverified(), on_resolution) if note]
+
+    def notes_on_files(self, roles: Collection[str]) -> list[str]:
+        """Return notes for the result on what could not be told of the files of those roles for certain."""
+        return [note for role in sorted(set(roles) & set(self.checkpoints)) for note in self.checkpoints[role].notes]
 
     @property
     def unverified(self) -> tuple[ModelFile, ...]:

@@ -36,6 +36,11 @@ class ModelCache:
         """Forget which models the last run used; they stay until there is no room for them."""
         self._in_use.clear()
 
+    @property
+    def in_use(self) -> frozenset[str]:
+        """The roles of the models that the current run has asked for."""
+        return frozenset(self._in_use)
+
     def release_unused(self) -> bool:
         """Drop the models that the current run has not asked for; return whether there was any."""
         unused = set(self._held) - self._in_use
