@@ -55,7 +55,7 @@ def test_the_command_line_runs_it_and_lists_its_parameters_and_presets(staged, r
         [*engine, "--help"], cwd=staged, env=environment(), capture_output=True, text=True, check=True
     )
     assert "least_brightness=200" in told.stdout
-    assert "dim (bright-spots, darker spots too): least_brightness=100" in told.stdout
+    assert "dim (bright-spots, darker spots too):\n      least_brightness=100" in told.stdout
     out = tmp_path / "result.gpkg"
     command = [*engine, str(raster), "--text", "lamp", "--pipeline", "bright-spots", "--out", str(out)]
     assert run(command, staged).returncode == 0
