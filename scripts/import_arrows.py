@@ -61,7 +61,7 @@ ROOMS: dict[str, dict[str, tuple[str, ...]]] = {
         "cli": ("service", "worker", "loading"),
         "worker": ("service",),
         "service": ("job", "pipelines", "loading", "raster", "compute", "disk"),
-        "job": ("pipelines", "results", "mosaic", "loading", "vlm", "answers", "raster", "compute", "disk"),
+        "job": ("pipelines", "results", "mosaic", "clip", "loading", "vlm", "answers", "raster", "compute", "disk"),
         "pipelines": ("loading", "vlm", "sam", "clip", "models", "answers", "raster", "compute"),
         "results": ("mosaic", "answers", "raster", "compute", "disk"),
         "mosaic": ("answers", "disk"),

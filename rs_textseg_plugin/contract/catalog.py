@@ -100,6 +100,7 @@ class ModelSet:
         parameters: recipe values that fit this set; the user's own come first.
         is_demo: a small set for trying the product; results say so.
         ground_resolution_m: smallest and largest pixels that the models were made for; None: not known.
+        words: for what these models know, which competes with what was asked for; empty: not known.
     """
 
     id: str
@@ -110,6 +111,7 @@ class ModelSet:
     parameters: Mapping[str, ParameterValue] = field(default_factory=dict)
     is_demo: bool = False
     ground_resolution_m: tuple[float, float] | None = None
+    words: tuple[str, ...] = ()
 
     def note_on_resolution(self, metres: float) -> str:
         """Return a sentence on pixels that these models were not made for; empty where they suit."""
@@ -225,7 +227,7 @@ def own_parameters(models: str) -> Values:
 
 
 def _read_set(data: Mapping[str, Any], files: tuple[ModelFile, ...]) -> ModelSet:
-    values = {**data, "files": files, "pipelines": tuple(data["pipelines"])}
+    values = {**data, "files": files, "pipelines": tuple(data["pipelines"]), "words": tuple(data.get("words", ()))}
     return ModelSet(**values)
 
 

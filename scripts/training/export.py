@@ -15,6 +15,7 @@ from torch import Tensor
 
 from rs_textseg_plugin.engine.models.archives.digest import file_digest
 from rs_textseg_plugin.engine.models.checkpoint import read_metadata
+from scenes.words import CLASSES
 from training import clip_training, sam_training
 from training.detector_training import write_detector
 from training.loop import read_log
@@ -126,6 +127,7 @@ def _manifest(entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "paper": "None: trained by scripts/train_demo_models.py, see the model card beside this file.",
         "is_demo": True,
         "ground_resolution_m": [0.2, 0.3],
+        "words": list(CLASSES),
         "parameters": RECIPE,
         "files": list(entries),
     }

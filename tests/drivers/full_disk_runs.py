@@ -79,6 +79,7 @@ def make_scene(folder: Path) -> tuple[Path, Truth]:
 def make_request(raster: Path, folder: Path, suffix: str, models: str) -> Request:
     """Return a request for every output there is."""
     parameters = {"tile_px": 128, "overlap_px": 32, "simplify_m": 0, "min_area_m2": 0, "fill_holes_m2": 0}
+    parameters["competitor"] = "background"  # few words, small scratch files
     names = {"label_raster": "l.tif", "score_raster": "s.tif", "class_scores": "c.tif", "map_picture": "m.png"}
     output = Output(str(folder / f"r{suffix}"), **{key: str(folder / name) for key, name in names.items()})
     recipe = Recipe(models=models, parameters=parameters, device="cpu")

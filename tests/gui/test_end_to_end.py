@@ -9,6 +9,7 @@ from qgis.PyQt.QtCore import Qt
 from qgis.PyQt.QtWidgets import (
     QComboBox,
     QLabel,
+    QLineEdit,
     QPlainTextEdit,
     QPushButton,
     QRadioButton,
@@ -35,6 +36,9 @@ def test_a_typed_class_list_becomes_a_layer_in_the_project(qtbot, plugin_dock, p
 def test_a_heat_map_becomes_a_raster_layer(qtbot, plugin_dock, run_until_done, project):
     choose(plugin_dock, "surgery-sam")
     plugin_dock.findChild(QComboBox, "parameter_result").setCurrentText("heat")
+    competitor = plugin_dock.findChild(QLineEdit, "parameter_competitor")
+    competitor.clear()
+    qtbot.keyClicks(competitor, "background")
     qtbot.keyClicks(plugin_dock.findChild(QPlainTextEdit, "text"), "road")
     run_until_done(plugin_dock)
     (heat,) = [layer for layer in project.mapLayers().values() if layer.name() == "Heat: road"]

@@ -32,11 +32,13 @@ def legend(text: str = "building, road, water") -> Legend:
     return Legend.of(parse_class_list(text), "background", closed_list=True)
 
 
-def class_map_of(classes: np.ndarray, size: int) -> ClassMap:
+def class_map_of(classes: np.ndarray, size: int, word_class: np.ndarray | None = None) -> ClassMap:
+    """A map that is sure; each class has one word, unless `word_class` says which class each word is of."""
     height, width = classes.shape
-    logits = np.zeros((1, size, height, width), np.float16)
-    for k in range(size):
-        logits[0, k][classes == k] = SURE
+    words = range(size) if word_class is None else word_class
+    logits = np.zeros((1, len(words), height, width), np.float16)
+    for word, k in enumerate(words):
+        logits[0, word][classes == k] = SURE
     whole = Window(0, 0, width, height)
     return ClassMap(logits, (whole,), whole, (height, width), (height, width))
 
@@ -57,7 +59,7 @@ def segments_of(truth: Truth, size: int) -> tuple[Segment, ...]:
 
 def answer_for(tile: Tile, truth: Truth, names: Legend, with_map: bool = True) -> Answer:
     part = Truth(truth.classes[tile.window.slices], truth.objects[tile.window.slices])
-    class_map = class_map_of(part.classes, names.size) if with_map else None
+    class_map = class_map_of(part.classes, names.size, names.word_class) if with_map else None
     return Answer(segments_of(part, names.size), class_map)
 
 
@@ -165,7 +167,8 @@ class PlantedPipeline:
 
     def answer(self, observation: Seen, control) -> Answer:
         part = Truth(self._truth.classes[observation.window.slices], self._truth.objects[observation.window.slices])
-        return Answer(segments_of(part, self._names.size), class_map_of(part.classes, self._names.size))
+        names = self._names
+        return Answer(segments_of(part, names.size), class_map_of(part.classes, names.size, names.word_class))
 
 
 def planted_engine(truth: Truth, on_tile=lambda window: None):

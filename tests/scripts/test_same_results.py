@@ -78,8 +78,8 @@ def test_the_record_holds_features_and_every_raster(records):
 
 
 NOTE_IN_PROVENANCE = """
-update gpkg_metadata set metadata = replace(metadata, '"notes": []', '"notes": ["dark"]');
-update gpkg_metadata set metadata = replace(metadata, '&quot;notes&quot;: []', '&quot;notes&quot;: [&quot;dark&quot;]');
+update gpkg_metadata set metadata = replace(metadata, '"notes": [', '"notes": ["dark", ');
+update gpkg_metadata set metadata = replace(metadata, '&quot;notes&quot;: [', '&quot;notes&quot;: [&quot;dark&quot;, ');
 """
 CHANGES = {
     "attribute score": lambda case: change_table(

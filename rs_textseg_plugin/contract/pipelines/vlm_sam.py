@@ -222,7 +222,12 @@ _CHECKS = (
         is_text_side=True,
     ),
     replace(TEMPLATES, help=f"{TEMPLATES.help[:-1]} (verify=true)."),
-    replace(COMPETITOR, help="Words (separated by '|') that the phrase has to win against (verify=true).", source=OURS),
+    replace(
+        COMPETITOR,
+        default="background",
+        help="Words (separated by '|') that the phrase has to win against (verify=true).",
+        source=OURS,
+    ),
     Parameter(
         "duplicates",
         0.7,

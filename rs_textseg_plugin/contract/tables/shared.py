@@ -106,13 +106,17 @@ TEMPLATES = Parameter(
     is_text_side=True,
 )
 
+GENERIC = "background"  # what SegEarth-OV's lists call everything else
+VOCABULARY, NO_COMPETITOR = "vocabulary", "none"
+
 COMPETITOR = Parameter(
     "competitor",
-    "background",
+    VOCABULARY,
     "str",
-    "Words (separated by '|') for everything that was not asked for: they compete with the classes, unless one of them "
-    "is in the list.",
-    f"{SEGEARTH}: lists have a background, and single-class tasks are two-class",
+    "What competes with the classes: vocabulary (the words that the model set knows, or a table of land cover and "
+    "objects, less what was asked for and what means more or less the same), none, or words separated by '|', which "
+    "count unless one of them is in the list.",
+    f"vocabulary: {OURS}; background: {SEGEARTH}, where lists have one and single-class tasks are two-class",
     is_text_side=True,
 )
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rs_textseg_plugin.contract.query import ClassSpec, Query
+from rs_textseg_plugin.contract.tables.shared import VOCABULARY
+from rs_textseg_plugin.contract.text.vocabulary import read_vocabulary
 
 NOTHING = 0  # value of a label raster where no class was found
+
+_GENERIC_OFFSET = -3.0  # logits; measured on drawn scenes (docs/decisions/0013-open-lists.md)
 
 
 @dataclass(frozen=True)
@@ -24,7 +29,8 @@ class Legend:
         everything_else: label-raster value for pixels of no class; `NOTHING` where that was not asked for.
         positives: number of positives; classes from here on are never output.
         named: number of classes that the query names; a class from there on stands for everything else there is.
-        stands_alone: whether the query names a single class, so that only generic words compete with it.
+        stands_alone: whether the query names a single class, and only generic words compete with it.
+        offsets: ``(A,)`` float32, added to each word's logit; minus infinity: the word does not count.
     """
 
     competing: tuple[str, ...]
@@ -35,10 +41,11 @@ class Legend:
     positives: int
     named: int
     stands_alone: bool
+    offsets: NDArray[np.float32]
 
     @classmethod
-    def of(cls, query: Query, competitor: str, closed_list: bool = False) -> Legend:
-        """Lay out a query's classes, and `competitor`'s words against them unless one of those is in the query.
+    def of(cls, query: Query, competitor: str, closed_list: bool = False, vocabulary: Sequence[str] = ()) -> Legend:
+        """Lay out a query's classes, and against them what competes unless it is in the query.
 
         A softmax gives everything to the classes that it knows: without an opponent "building, road" would cover a
         forest, and a lone class everything (SegEarth-OV's lists have a background, its single-class tasks are
@@ -46,18 +53,26 @@ class Legend:
 
         Args:
             query: the classes.
-            competitor: words, separated by ``|``.
+            competitor: words for everything else, separated by ``|``.
             closed_list: whether the classes are all that there is, so that nothing else competes with several.
+            vocabulary: words for land cover and objects; each competes unless the query means more or less the same.
         """
         negatives = tuple(spec for spec in query.classes if spec.negative)
         groups = [(spec.name, spec.aliases) for spec in (*query.positives, *negatives)]
-        named, stands_alone = len(groups), len(groups) == 1
-        generic = tuple(word.strip() for word in competitor.split("|") if word.strip())
+        named = len(groups)
         typed = {word.casefold() for _, aliases in groups for word in aliases}
+        others = () if closed_list else read_vocabulary().without_related(vocabulary, typed)
+        stands_alone = named == 1 and not others
+        if others:
+            groups.append((VOCABULARY, others))
+        generic = tuple(word.strip() for word in competitor.split("|") if word.strip())
         if stands_alone or not (closed_list or typed & {word.casefold() for word in generic}):
             groups.append((competitor, generic))
         words = tuple(word for _, aliases in groups for word in aliases)
         word_class = np.array([k for k, (_, aliases) in enumerate(groups) for _ in aliases], np.int64)
+        # Where known words compete, or are all typed, the generic one has little left to stand for.
+        offset = _GENERIC_OFFSET if vocabulary and not closed_list and not stands_alone else 0.0
+        is_generic = word_class == named + bool(others)
         return cls(
             competing=tuple(name for name, _ in groups),
             words=words,
@@ -67,6 +82,36 @@ class Legend:
             positives=len(query.positives),
             named=named,
             stands_alone=stands_alone,
+            offsets=np.where(is_generic, np.float32(offset), np.float32(0)),
+        )
+
+    def without(self, dropped: Collection[int]) -> Legend:
+        """Return the same classes, with words that no longer count: those at these positions."""
+        offsets = self.offsets.copy()
+        offsets[list(dropped)] = -np.inf
+        return replace(self, offsets=offsets)
+
+    @property
+    def has_vocabulary(self) -> bool:
+        """Whether words of a vocabulary compete."""
+        return self.size > self.named and self.competing[self.named] == VOCABULARY
+
+    @property
+    def in_full(self) -> int:
+        """Number of words that are put into all sentences; those from there on are of a vocabulary."""
+        return int((self.word_class < self.named).sum()) if self.has_vocabulary else len(self.words)
+
+    @property
+    def notes(self) -> list[str]:
+        """What a result says of words that competed and were not typed."""
+        if not self.has_vocabulary:
+            return []
+        counts = np.isfinite(self.offsets) & (self.word_class == self.named)
+        words = ", ".join(word for word, is_counted in zip(self.words, counts) if is_counted)
+        return (
+            [f"Competed with the classes without being output: {words}. competitor=none leaves that out."]
+            if words
+            else []
         )
 
     @property
@@ -89,6 +134,15 @@ class Legend:
         to at most 1, and adding a word lowers every other. Logits beyond the ``A`` words compete and belong to no
         class.
         """
+        logits = self._shifted(logits)
         exponent = np.exp(logits - logits.max(axis=0, keepdims=True))
         probabilities = (exponent / exponent.sum(axis=0, keepdims=True))[: len(self.word_class)]
         return np.stack([probabilities[self.word_class == k].max(axis=0) for k in range(self.size)])
+
+    def _shifted(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the logits with each word's offset; planes beyond the words stay."""
+        if not self.offsets.any():
+            return logits
+        shifted = logits.copy()
+        shifted[: len(self.offsets)] += self.offsets.reshape(-1, *[1] * (logits.ndim - 1))
+        return shifted

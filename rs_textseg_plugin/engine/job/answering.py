@@ -16,6 +16,7 @@ from rs_textseg_plugin.contract.events import Event, Found, Progress, Warned
 from rs_textseg_plugin.contract.grid import TileGrid
 from rs_textseg_plugin.engine.answers.answer import Answer
 from rs_textseg_plugin.engine.answers.placed import cut_answer, place_answer, window_of_data
+from rs_textseg_plugin.engine.clip.words import without_near_words
 from rs_textseg_plugin.engine.compute.device import is_memory_error
 from rs_textseg_plugin.engine.job.run import MODELS_SHARE, ActiveRun
 from rs_textseg_plugin.engine.mosaic.mosaic import Mosaic
@@ -27,8 +28,11 @@ from rs_textseg_plugin.engine.raster.scene_tiles import Look
 _MOST_TILES = 1_000_000  # weeks on any machine; more is a slip of the pen in a resolution
 
 
-def load_pipeline(run: ActiveRun) -> Pipeline[Any]:
-    """Return the method, loaded; where models do not fit, without those of earlier queries, and then on the CPU."""
+def load_pipeline(run: ActiveRun) -> tuple[Pipeline[Any], ActiveRun]:
+    """Return the method, loaded, and the run with the words that the models leave to compete.
+
+    Where models do not fit, those of earlier queries go, and then the CPU is used.
+    """
     while True:
         try:
             return _loaded(run)
@@ -42,11 +46,14 @@ def load_pipeline(run: ActiveRun) -> Pipeline[Any]:
         _empty_gpu_cache()
 
 
-def _loaded(run: ActiveRun) -> Pipeline[Any]:
+def _loaded(run: ActiveRun) -> tuple[Pipeline[Any], ActiveRun]:
     plan, warm = run.plan, run.warm
     context = PhraseContext(plan.request.query.phrase, run.reader.grid, warm.api_key)
     inputs = PipelineInputs(plan.info, plan.values, plan.legend, plan.models, warm.models, run.control, context)
-    return warm.find_load(plan.info.name)(inputs)
+    if "clip" in plan.info.roles and plan.legend.has_vocabulary:
+        legend = without_near_words(inputs.clip(), plan.legend, str(plan.values["templates"]))
+        inputs, run = replace(inputs, legend=legend), replace(run, plan=replace(plan, legend=legend))
+    return warm.find_load(plan.info.name)(inputs), run
 
 
 def make_tile_grid(run: ActiveRun) -> TileGrid:

@@ -35,10 +35,11 @@ def _stages(run: ActiveRun) -> Generator[Event, None, None]:
     yield Progress("Loading models", 0, 0, 0.0)
     run.control.check()
     run.warm.models.begin_run()
-    pipeline = load_pipeline(run)
-    about_files = plan.models.notes_on_files(run.warm.models.in_use)
-    first_notes += about_files
-    yield from warnings([*run.control.notes, *about_files])
+    pipeline, run = load_pipeline(run)
+    plan = run.plan
+    about_models = [*plan.models.notes_on_files(run.warm.models.in_use), *plan.legend.notes]
+    first_notes += about_models
+    yield from warnings([*run.control.notes, *about_models])
     with ExitStack() as open_files:  # Windows cannot remove the scratch folder while a file in it is open
         grid = make_tile_grid(run)
         class_scores = ClassScores(output.class_scores, run.scratch, reader.grid, reader.extent, plan.legend)

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from types import MappingProxyType
 
 import torch
 
+from rs_textseg_plugin.contract.query import Query
 from rs_textseg_plugin.contract.recipe import PipelineInfo, Values, find_pipeline
 from rs_textseg_plugin.contract.request import Request
 from rs_textseg_plugin.contract.server.consent import require_consent
-from rs_textseg_plugin.contract.tables.shared import COMPETITOR
+from rs_textseg_plugin.contract.tables.shared import GENERIC, NO_COMPETITOR, VOCABULARY
+from rs_textseg_plugin.contract.text.vocabulary import read_vocabulary
 from rs_textseg_plugin.engine.answers.legend import Legend
 from rs_textseg_plugin.engine.compute.device import choose_device, choose_dtype
 from rs_textseg_plugin.engine.job.request_check import check_request
 from rs_textseg_plugin.engine.loading.files import ResolvedSet, resolve_set
 from rs_textseg_plugin.engine.pipelines.settings import make_settings
 from rs_textseg_plugin.engine.results.polygons import PolygonSettings
+
+_GENERIC_OFFSET = float(os.environ.get("GENERIC_OFFSET", "-6"))
 
 
 @dataclass(frozen=True)
@@ -37,7 +42,7 @@ class RunSettings:
     tile_px: int
     overlap_px: int
     makes_instances: bool
-    competitor: str = str(COMPETITOR.default)
+    competitor: str = GENERIC
     closed_list: bool = False
     least_presence: float = 0.0
     look: str = "tiles"
@@ -93,7 +98,18 @@ def make_plan(request: Request) -> Plan:
     values = recipe.checked_parameters(models.parameters)
     require_consent(info.pictures_go_to(values), request.consent_to_send)
     settings = make_settings(info, RunSettings, values)
-    legend = Legend.of(request.query, settings.competitor, settings.closed_list)
+    legend = _legend(request.query, settings, models)
     device = choose_device(recipe.device)
     dtype = choose_dtype(recipe.precision, device)
     return Plan(request, info, MappingProxyType(values), settings, models, legend, device, dtype)
+
+
+def _legend(query: Query, settings: RunSettings, models: ResolvedSet) -> Legend:
+    """Lay out the classes, and what competes with them as the parameters and the model set have it."""
+    wanted = settings.competitor.strip()
+    if wanted == NO_COMPETITOR:
+        return Legend.of(query, GENERIC, closed_list=True)
+    if wanted != VOCABULARY:
+        return Legend.of(query, wanted, settings.closed_list)
+    own = models.described.words if models.described else ()
+    return Legend.of(query, GENERIC, settings.closed_list, own or read_vocabulary().words)

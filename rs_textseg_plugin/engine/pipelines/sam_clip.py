@@ -35,6 +35,7 @@ from rs_textseg_plugin.engine.clip.dense import (
     observe_dense,
 )
 from rs_textseg_plugin.engine.clip.object_picture import object_picture
+from rs_textseg_plugin.engine.clip.words import embed_legend
 from rs_textseg_plugin.engine.compute.run_control import RunControl
 from rs_textseg_plugin.engine.models.clip import ClipModel
 from rs_textseg_plugin.engine.models.sam import SamEmbedding, SamModel
@@ -115,7 +116,7 @@ class SamClip:
         is_vote = settings.selector == "vote"
         self._asks_regions = settings.region_prompts and is_vote
         self._logit_scale = settings.logit_scale or (_VOTE_SCALE if is_vote else _CROP_SCALE)
-        self._words = clip.embed_words(legend.words, settings.templates)
+        self._words = embed_legend(clip, legend, settings.templates)
         self.prob_threshold = least_probability(settings.prob_threshold, legend.stands_alone)
         self._paints_uncovered = settings.uncovered == "clip"
         self.duplicate_iou = 1.0  # masks lie in masks, and each is an object of its own

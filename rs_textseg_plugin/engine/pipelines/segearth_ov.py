@@ -27,6 +27,7 @@ from rs_textseg_plugin.engine.clip.dense import (
     observe_dense,
 )
 from rs_textseg_plugin.engine.clip.dense_upsampled import DenseUpsampler, UpsampledFeatures
+from rs_textseg_plugin.engine.clip.words import embed_legend
 from rs_textseg_plugin.engine.compute.run_control import RunControl
 from rs_textseg_plugin.engine.models.clip import ClipModel
 from rs_textseg_plugin.engine.models.upsampler import Upsampler
@@ -69,7 +70,7 @@ class SegEarthOv:
         self._clip, self._upsampler = clip, wanted
         self._sharp = DenseUpsampler(clip, wanted) if wanted else None
         self._dense, self._logit_scale = settings.dense, settings.logit_scale
-        self._words = clip.embed_words(legend.words, settings.templates)
+        self._words = embed_legend(clip, legend, settings.templates)
         self.prob_threshold = least_probability(settings.prob_threshold, legend.stands_alone)
         self.duplicate_iou = 1.0  # there are no masks
 

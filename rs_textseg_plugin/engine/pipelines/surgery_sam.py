@@ -27,6 +27,7 @@ from rs_textseg_plugin.engine.answers.legend import Legend
 from rs_textseg_plugin.engine.answers.mask_votes import best_score_answer
 from rs_textseg_plugin.engine.clip.dense import DenseFeatures, DenseSettings, least_probability, observe_dense
 from rs_textseg_plugin.engine.clip.surgery import heat_grid, heat_map, heat_of
+from rs_textseg_plugin.engine.clip.words import embed_legend
 from rs_textseg_plugin.engine.compute.run_control import RunControl
 from rs_textseg_plugin.engine.models.clip import ClipModel
 from rs_textseg_plugin.engine.models.sam import SamEmbedding, SamModel
@@ -99,8 +100,8 @@ class SurgerySam:
     def __init__(self, sam: SamModel, clip: ClipModel, settings: Settings, legend: Legend) -> None:
         self._sam, self._clip, self._settings, self._legend = sam, clip, settings, legend
         self._dense = _dense_settings(settings)
-        words = clip.embed_words((*legend.words, ""), settings.templates)
-        self._words, self._empty = words[:-1], words[-1]
+        self._words = embed_legend(clip, legend, settings.templates)
+        (self._empty,) = clip.embed_words([""], settings.templates)
         self.prob_threshold = least_probability(settings.prob_threshold, legend.stands_alone)
         self.duplicate_iou = settings.box_nms_thresh
 

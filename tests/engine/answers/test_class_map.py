@@ -109,6 +109,32 @@ def test_everything_else_competes_with_a_list_that_does_not_name_it(text, joins)
     assert (closed.size == closed.named) is (closed.named > 1)
 
 
+def test_known_words_compete_by_name_and_leave_the_generic_word_less_to_stand_for():
+    query = parse_class_list("building|roof, road, -tree")
+    legend = Legend.of(query, "background", vocabulary=("building", "car", "forest", "water", "Road"))
+    assert legend.words == ("building", "roof", "road", "tree", "car", "water", "background")
+    assert legend.competing == ("building", "road", "tree", "vocabulary", "background")
+    assert legend.offsets[:-1].tolist() == [0] * 6
+    assert legend.offsets[-1] < 0
+    lone = Legend.of(parse_class_list("building"), "background", vocabulary=("water",))
+    assert not lone.stands_alone
+    closed = Legend.of(query, "background", closed_list=True, vocabulary=("water",))
+    assert (closed.competing, closed.has_vocabulary) == (("building", "road", "tree"), False)
+    all_typed = Legend.of(query, "background", vocabulary=("building", "road"))
+    assert (all_typed.competing[-1], all_typed.offsets[-1]) == ("background", legend.offsets[-1])
+    nothing_left = Legend.of(parse_class_list("water"), "background", vocabulary=("water", "river"))
+    assert (nothing_left.competing, nothing_left.offsets.tolist()) == (("water", "background"), [0, 0])
+
+
+def test_an_offset_moves_a_word_s_logit_and_no_plane_beyond_the_words():
+    legend = Legend.of(parse_class_list("building, road"), "background", vocabulary=("water",))
+    logits = np.random.default_rng(1).normal(size=(5, 4, 3)).astype(np.float32)  # one plane more than words
+    moved = logits.copy()
+    moved[3] += legend.offsets[3]
+    softmax = torch.softmax(torch.from_numpy(moved), dim=0).numpy()
+    np.testing.assert_allclose(legend.class_probabilities(logits), softmax[:4], atol=1e-6)
+
+
 def test_negatives_and_undecided_pixels_become_nothing_or_everything_else():
     index = np.array([0, 1, 2, -1])
     plain = Legend.of(parse_class_list("building, road, -shadow"), "background")

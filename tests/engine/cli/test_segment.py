@@ -81,7 +81,13 @@ def test_a_raster_with_one_band_is_looked_at_without_being_told_which(tmp_path, 
 
 
 def test_crops_are_selected_too(scene, tmp_path, tiny_models):
-    loose = ["selector=crop", "pred_iou_thresh=0", "stability_score_thresh=0", "prob_threshold=0"]
+    loose = [
+        "selector=crop",
+        "pred_iou_thresh=0",
+        "stability_score_thresh=0",
+        "prob_threshold=0",
+        "competitor=background",
+    ]
     status = run("segment", scene, "--text", "road, water", "--models", tiny_models, "--out", tmp_path / "o.gpkg",
                  "--param", *loose, *FAST)  # fmt: skip
     assert status == 0

@@ -101,7 +101,7 @@ def test_the_labels_are_those_of_the_literal_method(clip, upsampler, state, tile
 def test_the_parameters_are_the_published_ones():
     values = Recipe(pipeline="segearth-ov").checked_parameters()
     published = {"clip_long_side_px": 448, "clip_window_px": 224, "clip_stride_px": 112, "attention": "self-self",
-                 "cls_weight": 0.3, "logit_scale": 50.0, "templates": "80", "competitor": "background"}  # fmt: skip
+                 "cls_weight": 0.3, "logit_scale": 50.0, "templates": "80"}  # fmt: skip
     assert {name: values[name] for name in published} == published
 
 

@@ -198,7 +198,8 @@ def test_the_heat_map_is_the_score_raster_where_that_is_asked_for(raster, tiny_m
 
 
 def test_the_heat_of_every_class_is_a_band_of_the_class_scores_and_the_winner_s_is_the_score(raster, tiny_models):
-    request = request_for(raster, tiny_models, "building|roof, road, -shadow", result="heat", tile_px=160, overlap_px=0)
+    given = {"result": "heat", "tile_px": 160, "overlap_px": 0, "competitor": "background"}
+    request = request_for(raster, tiny_models, "building|roof, road, -shadow", **given)
     path = raster.with_name("classes.tif")
     list(Engine().run(replace(request, output=replace(request.output, class_scores=str(path))), never))
     with rasterio.open(path) as file:

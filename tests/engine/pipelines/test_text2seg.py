@@ -38,7 +38,7 @@ TEXT = "building|roof, road, -shadow"
 SMALL = {
     "templates": "1", "clip_long_side_px": 96, "clip_window_px": 64, "clip_stride_px": 32, "points_per_side": 3,
     "pred_iou_thresh": 0.0, "stability_score_thresh": 0.0, "prob_threshold": 0.0, "logit_scale": 20.0,
-    "box_threshold": 0.1, "text_threshold": 0.1,
+    "box_threshold": 0.1, "text_threshold": 0.1, "competitor": "background",
 }  # fmt: skip
 
 

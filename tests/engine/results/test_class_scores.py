@@ -41,6 +41,7 @@ def raster(tmp_path):
 def request_for(raster, tmp_path, tiny_models):
     def make(text=TEXT, **scene):
         parameters = {"tile_px": TILE_PX, "overlap_px": OVERLAP_PX, "min_area_m2": 0, "fill_holes_m2": 0}
+        parameters["competitor"] = "background"
         recipe = Recipe(models=str(tiny_models), parameters=parameters, device="cpu")
         output = Output(str(tmp_path / "out.gpkg"), class_scores=str(tmp_path / "classes.tif"))
         return Request(Scene(str(raster), **scene), parse_class_list(text), recipe, output)
