@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
@@ -16,6 +13,7 @@ from tqdm import tqdm
 
 from rs_textseg_plugin.contract.catalog import ModelFile
 from rs_textseg_plugin.contract.errors import EngineError, ModelError
+from rs_textseg_plugin.engine.loading.growing import growing_file, in_words
 from rs_textseg_plugin.engine.loading.packed import look_into, require_room
 from rs_textseg_plugin.engine.models.archives.digest import file_digest
 
@@ -44,14 +42,12 @@ def download(file: ModelFile, url: str, target: Path) -> str:
         ModelError: the content is another one than listed.
         EngineError: the network or the disk failed.
     """
-    with _growing(target) as growing:
+    with growing_file(target) as growing:
         try:
             digest, size_bytes = _fetch(file, url, growing)
         except (httpx2.HTTPError, httpx2.InvalidURL, _LeavesHttps) as error:
             raise _not_fetched(url, target, error) from error
         _require_listed(file, url, digest, size_bytes)
-        growing.flush()
-        os.fsync(growing.fileno())
     return digest
 
 
@@ -64,7 +60,7 @@ def download_packed(file: ModelFile, url: str, target: Path) -> str:
         ModelError: there is no such zip file, or it holds no checkpoint, or several.
         EngineError: the network or the disk failed.
     """
-    with _in_words(target), tempfile.TemporaryDirectory(prefix=".", dir=target.parent) as work:
+    with in_words(target), tempfile.TemporaryDirectory(prefix=".", dir=target.parent) as work:
         archive = Path(work) / f"{target.stem}.zip"
         download(replace(file, sha256="", size_bytes=0), url, archive)
         packed = look_into(archive, ())
@@ -74,41 +70,6 @@ def download_packed(file: ModelFile, url: str, target: Path) -> str:
         _require_listed(file, url, digest, unpacked.stat().st_size)
         unpacked.replace(target)
     return digest
-
-
-@contextmanager
-def _in_words(target: Path) -> Iterator[None]:
-    """Turn what the system says of a file that cannot be written into words."""
-    try:
-        yield
-    except OSError as error:
-        raise EngineError(
-            f"The file {target} could not be written ({error.strerror or error}): make room there and check the "
-            "permissions, or name another place for models in RS_TEXTSEG_MODELS."
-        ) from error
-
-
-@contextmanager
-def _growing(target: Path) -> Iterator[BinaryIO]:
-    """Hand out a file that takes the target's name if all goes well, and is removed if not."""
-    with _in_words(target):
-        handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
-        part = Path(name)
-        try:
-            with os.fdopen(handle, "wb") as growing:
-                yield growing
-            part.chmod(0o666 & ~_umask())
-            part.replace(target)
-        finally:
-            with suppress(OSError):
-                part.unlink(missing_ok=True)  # gone already where all went well
-
-
-def _umask() -> int:
-    """Return the mode bits that new files of this process lack; ``mkstemp`` takes all but the owner's."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def _fetch(file: ModelFile, url: str, growing: BinaryIO) -> tuple[str, int]:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Mapping
-from contextlib import suppress
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 from rs_textseg_plugin.contract.catalog import ModelFile, models_home
-from rs_textseg_plugin.contract.errors import EngineError, ModelError
+from rs_textseg_plugin.contract.errors import ModelError
+from rs_textseg_plugin.engine.loading.growing import growing_file, in_words
 
 FETCHED = "fetched.json"  # in the folder of a set
 ACCEPTED = "accepted_licences.json"  # in the folder of all sets
@@ -77,17 +75,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _write(path: Path, content: Mapping[str, Any]) -> None:
     """Write the record whole or not at all."""
-    part = None
-    try:
+    with in_words(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, part = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-        with os.fdopen(handle, "w", encoding="utf-8") as growing:
-            json.dump(content, growing, indent=2, sort_keys=True)
-        Path(part).replace(path)
-    except OSError as error:
-        with suppress(OSError):
-            Path(part or path.parent / "none").unlink(missing_ok=True)
-        raise EngineError(
-            f"The record {path} could not be written ({error.strerror or error}): make room there and check the "
-            "permissions, or name another place for models in RS_TEXTSEG_MODELS."
-        ) from error
+    with growing_file(path) as growing:
+        growing.write(json.dumps(content, indent=2, sort_keys=True).encode())

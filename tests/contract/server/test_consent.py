@@ -16,12 +16,16 @@ def test_pictures_go_nowhere_but_to_the_address_that_was_agreed_to(subtests):
             require_consent(URL, consent)
 
 
-def test_where_no_picture_leaves_the_machine_nobody_needs_to_agree():
-    require_consent("", "")
+def test_only_pictures_that_leave_need_an_agreement_and_only_to_that_address():
+    def is_refused(address: str, consent: str) -> bool:
+        try:
+            require_consent(address, consent)
+        except QueryError:
+            return True
+        return False
 
-
-def test_what_was_agreed_to_is_let_through():
-    require_consent(URL, URL)
+    asked = {("", ""): False, ("", URL): False, (URL, URL): False, (URL, ""): True}
+    assert {pair: is_refused(*pair) for pair in asked} == asked
 
 
 def test_a_query_of_the_address_is_not_shown():

@@ -27,7 +27,7 @@ GENERIC_NAMES = re.compile(
 
 
 @dataclass(frozen=True)
-class Family:
+class ClipFamily:
     """How a published CLIP was trained.
 
     Attributes:
@@ -53,9 +53,9 @@ _GEO_L = "its authors do not say which; it probably was trained on from OpenAI's
 # github.com/om-ai-lab/RS5M (B-32 begins as open_clip's "ViT-B/32" of OpenAI, H-14 as laion2b_s32b_b79k). SkyCLIP: the
 # notebook of github.com/wangzhecheng/SkyScript (--force-quick-gelu for L14; B32 begins as laion2b_e16). DFN: the
 # open_clip_config.json of apple/DFN* on Hugging Face. The digests are those of the files there.
-_REMOTE_B, _REMOTE_L_14 = Family("RemoteCLIP", False), Family("RemoteCLIP ViT-L-14", True, _REMOTE_L)
-_GEO_B, _GEO_L_14 = Family("GeoRSCLIP ViT-B-32", True), Family("GeoRSCLIP ViT-L-14", True, _GEO_L)
-_OPENAI = Family("OpenAI's CLIP", True)
+_REMOTE_B, _REMOTE_L_14 = ClipFamily("RemoteCLIP", False), ClipFamily("RemoteCLIP ViT-L-14", True, _REMOTE_L)
+_GEO_B, _GEO_L_14 = ClipFamily("GeoRSCLIP ViT-B-32", True), ClipFamily("GeoRSCLIP ViT-L-14", True, _GEO_L)
+_OPENAI = ClipFamily("OpenAI's CLIP", True)
 _BY_DIGEST = {  # in groups of eight, as everywhere
     "60014e39 5d930a3f 2963d1d8 9c8522bf 4ad56775 571e4356 e8668647 89af85c4": _REMOTE_B,
     "fcc2a7e2 1e171f4f fcb7a9c0 206b8b74 ac0c9eb8 3c67b576 958b7a4e d6c8cecb": _REMOTE_L_14,
@@ -70,19 +70,19 @@ _BY_NAME = (
     (r"RemoteCLIP-(ViT-B-32|RN50)", _REMOTE_B),
     (r"RS5M_ViT-B-32", _GEO_B),
     (r"RS5M_ViT-L-14", _GEO_L_14),
-    (r"RS5M_ViT-H-14", Family("GeoRSCLIP ViT-H-14", False)),
-    (r"SkyCLIP_ViT_L14|CLIP_ViT_L14_LAION_RS", Family("SkyCLIP ViT-L-14", True)),
-    (r"SkyCLIP_ViT_B32", Family("SkyCLIP ViT-B-32", False)),
-    (r"DFN2B-CLIP-ViT-L-14-39B", Family("DFN2B ViT-L-14 39B", False)),
-    (r"DFN[25]B-CLIP", Family("DFN", True)),
-    (r"metaclip(?!2).*altogether", Family("MetaCLIP Altogether", False)),
-    (r"metaclip[-_](b|l|h|g)\d", Family("MetaCLIP", True)),
+    (r"RS5M_ViT-H-14", ClipFamily("GeoRSCLIP ViT-H-14", False)),
+    (r"SkyCLIP_ViT_L14|CLIP_ViT_L14_LAION_RS", ClipFamily("SkyCLIP ViT-L-14", True)),
+    (r"SkyCLIP_ViT_B32", ClipFamily("SkyCLIP ViT-B-32", False)),
+    (r"DFN2B-CLIP-ViT-L-14-39B", ClipFamily("DFN2B ViT-L-14 39B", False)),
+    (r"DFN[25]B-CLIP", ClipFamily("DFN", True)),
+    (r"metaclip(?!2).*altogether", ClipFamily("MetaCLIP Altogether", False)),
+    (r"metaclip[-_](b|l|h|g)\d", ClipFamily("MetaCLIP", True)),
     (r"clip-vit-(base|large)-patch\d+", _OPENAI),
-    (r"quick[-_]?gelu", Family("named so", True)),
+    (r"quick[-_]?gelu", ClipFamily("named so", True)),
 )
 
 
-def find_family(path: Path) -> Family | None:
+def find_family(path: Path) -> ClipFamily | None:
     """Return the family of a checkpoint, by its digest, its name or that of its folder; None: it is not known.
 
     Raises:
@@ -101,12 +101,12 @@ def find_family(path: Path) -> Family | None:
 
 
 @lru_cache(maxsize=1)
-def _published_by_name() -> dict[str, Family]:
+def _published_by_name() -> dict[str, ClipFamily]:
     """Return what open_clip itself lists, by the name of the file or of the repository on Hugging Face."""
-    found: dict[str, Family] = {}
+    found: dict[str, ClipFamily] = {}
     for architecture, tag in open_clip.list_pretrained():
         listed = open_clip.pretrained.get_pretrained_cfg(architecture, tag)
-        family = Family(
+        family = ClipFamily(
             f"{architecture} {tag}", bool(listed.get("quick_gelu")), "", tuple(listed["mean"]), tuple(listed["std"])
         )
         # OpenAI's own files are TorchScript; another file of such a name may be anyone's.

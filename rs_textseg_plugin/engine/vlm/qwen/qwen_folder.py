@@ -14,7 +14,7 @@ _WEIGHTS, _INDEX = "model.safetensors", "model.safetensors.index.json"
 
 
 @dataclass(frozen=True)
-class Family:
+class QwenFamily:
     """What is different between the generations.
 
     Attributes:
@@ -30,8 +30,10 @@ class Family:
 
 
 _FAMILIES = {
-    "qwen2_5_vl": Family("Qwen2.5-VL", "Qwen2_5_VLForConditionalGeneration", "Qwen2_5_VLProcessor", Convention.PIXELS),
-    "qwen3_vl": Family("Qwen3-VL", "Qwen3VLForConditionalGeneration", "Qwen3VLProcessor", Convention.GRID_1000),
+    "qwen2_5_vl": QwenFamily(
+        "Qwen2.5-VL", "Qwen2_5_VLForConditionalGeneration", "Qwen2_5_VLProcessor", Convention.PIXELS
+    ),
+    "qwen3_vl": QwenFamily("Qwen3-VL", "Qwen3VLForConditionalGeneration", "Qwen3VLProcessor", Convention.GRID_1000),
 }
 
 
@@ -70,7 +72,7 @@ def is_vlm_folder(folder: Path) -> bool:
     return kind.startswith("qwen") and "vl" in kind
 
 
-def family_of(folder: Path) -> Family:
+def family_of(folder: Path) -> QwenFamily:
     """Return which generation a folder holds.
 
     Raises:

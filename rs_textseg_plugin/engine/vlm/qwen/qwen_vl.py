@@ -20,7 +20,7 @@ from rs_textseg_plugin.engine.models.checkpoint import peek_keys_and_shapes
 from rs_textseg_plugin.engine.models.torchvision_ops import ensure_torchvision
 from rs_textseg_plugin.engine.vlm.model import Convention, Decider, ModelQuestion, Reply
 from rs_textseg_plugin.engine.vlm.qwen.lora import add_adapter
-from rs_textseg_plugin.engine.vlm.qwen.qwen_folder import Family, family_of, weight_files
+from rs_textseg_plugin.engine.vlm.qwen.qwen_folder import QwenFamily, family_of, weight_files
 from rs_textseg_plugin.engine.vlm.qwen.speed import LinearSpeed, measure
 
 ensure_torchvision()
@@ -237,7 +237,7 @@ def load_qwen_vl(folder: Path, adapter: Path | None, device: torch.device, dtype
 
 
 @contextmanager
-def _explained(folder: Path, family: Family) -> Iterator[None]:
+def _explained(folder: Path, family: QwenFamily) -> Iterator[None]:
     """Turn what goes wrong while a folder is read into words."""
     try:
         yield
@@ -251,7 +251,7 @@ def _explained(folder: Path, family: Family) -> Iterator[None]:
         ) from error
 
 
-def _load_model(folder: Path, family: Family, device: torch.device, dtype: torch.dtype) -> Any:
+def _load_model(folder: Path, family: QwenFamily, device: torch.device, dtype: torch.dtype) -> Any:
     model, report = getattr(transformers, family.model).from_pretrained(
         str(folder),
         local_files_only=True,

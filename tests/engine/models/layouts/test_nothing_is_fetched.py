@@ -27,9 +27,14 @@ WORDS = ("<pad>", "</s>", "<unk>", "a", "photo", "of", "road")
 
 @pytest.fixture(autouse=True)
 def no_network(monkeypatch):
-    """Fail on every connection and look-up of a name; no variable keeps the libraries from trying."""
+    """Fail on every connection and look-up of a name, also where a library catches that.
+
+    No variable keeps the libraries from trying.
+    """
+    asked = []
 
     def refuse(*arguments, **options):
+        asked.append(arguments)
         raise AssertionError(f"the network was asked: {arguments}")
 
     for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
@@ -39,6 +44,8 @@ def no_network(monkeypatch):
     monkeypatch.setattr(socket.socket, "connect_ex", refuse)
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
     monkeypatch.setattr(socket, "create_connection", refuse)
+    yield asked
+    assert asked == []
 
 
 def write_tokenizer(folder: Path) -> None:
@@ -127,11 +134,12 @@ def test_a_configuration_cannot_order_code_to_run_or_a_tower_to_be_fetched(tmp_p
         load_clip(weights, "", CPU, torch.float32)
 
 
-def test_no_other_layout_asks_the_network(tmp_path):
+def test_no_other_layout_asks_the_network(tmp_path, no_network):
     load_sam(write_hf_sam(tmp_path / "sam") / "model.safetensors", CPU, torch.float32)
     load_clip(write_hf_clip(tmp_path / "clip") / "model.safetensors", "", CPU, torch.float32)
     load_detector(write_bin_only(tmp_path / "dino") / "pytorch_model.bin", CPU, torch.float32)
     load_detector(write_original_dino(tmp_path / "original"), CPU, torch.float32)
+    assert no_network == []
 
 
 @pytest.mark.parametrize("name", ["config.json", "processor_config.json", "tokenizer.json"])
