@@ -9,17 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rs_textseg_plugin.contract.query import ClassSpec, Query
-from rs_textseg_plugin.contract.tables.shared import VOCABULARY
 from rs_textseg_plugin.contract.text.vocabulary import read_vocabulary
 
 NOTHING = 0  # value of a label raster where no class was found
 
-_GENERIC_OFFSET = -3.0  # logits; measured on drawn scenes (docs/decisions/0013-open-lists.md)
+# Measured on drawn scenes (docs/decisions/0013-open-lists.md): the more is named, the less the generic word stands for.
+_FEW_KINDS, _MANY_KINDS = 8, 14
+_LEAST_OFFSET = -4.0  # logits; from there on it is left out
 
 
 @dataclass(frozen=True)
 class Legend:
-    """``K`` competing classes: the query's positives, then its negatives, then generic words that only compete.
+    """``K`` competing classes: positives, negatives, a class for each word of a vocabulary, then generic words.
 
     Attributes:
         competing: name of each of the ``K`` classes.
@@ -29,6 +30,7 @@ class Legend:
         everything_else: label-raster value for pixels of no class; `NOTHING` where that was not asked for.
         positives: number of positives; classes from here on are never output.
         named: number of classes that the query names; a class from there on stands for everything else there is.
+        known: number of classes after these that are each a word of a vocabulary.
         stands_alone: whether the query names a single class, and only generic words compete with it.
         offsets: ``(A,)`` float32, added to each word's logit; minus infinity: the word does not count.
     """
@@ -40,6 +42,7 @@ class Legend:
     everything_else: int
     positives: int
     named: int
+    known: int
     stands_alone: bool
     offsets: NDArray[np.float32]
 
@@ -63,16 +66,16 @@ class Legend:
         typed = {word.casefold() for _, aliases in groups for word in aliases}
         others = () if closed_list else read_vocabulary().without_related(vocabulary, typed)
         stands_alone = named == 1 and not others
-        if others:
-            groups.append((VOCABULARY, others))
+        # Each a class of its own, as if typed: their maximum would win where a mask holds a little of each.
+        groups += [(word, (word,)) for word in others]
         generic = tuple(word.strip() for word in competitor.split("|") if word.strip())
-        if stands_alone or not (closed_list or typed & {word.casefold() for word in generic}):
+        offset = 0.0 if closed_list or stands_alone else _generic_offset(vocabulary, groups[:named])
+        is_left_out = closed_list or offset <= _LEAST_OFFSET or typed & {word.casefold() for word in generic}
+        if stands_alone or not is_left_out:
             groups.append((competitor, generic))
         words = tuple(word for _, aliases in groups for word in aliases)
         word_class = np.array([k for k, (_, aliases) in enumerate(groups) for _ in aliases], np.int64)
-        # Where known words compete, or are all typed, the generic one has little left to stand for.
-        offset = _GENERIC_OFFSET if vocabulary and not closed_list and not stands_alone else 0.0
-        is_generic = word_class == named + bool(others)
+        is_generic = word_class == named + len(others)
         return cls(
             competing=tuple(name for name, _ in groups),
             words=words,
@@ -81,6 +84,7 @@ class Legend:
             everything_else=len(query.output_classes) if query.everything_else else NOTHING,
             positives=len(query.positives),
             named=named,
+            known=len(others),
             stands_alone=stands_alone,
             offsets=np.where(is_generic, np.float32(offset), np.float32(0)),
         )
@@ -94,7 +98,12 @@ class Legend:
     @property
     def has_vocabulary(self) -> bool:
         """Whether words of a vocabulary compete."""
-        return self.size > self.named and self.competing[self.named] == VOCABULARY
+        return self.known > 0
+
+    @property
+    def of_vocabulary(self) -> NDArray[np.int64]:
+        """Positions of the words of a vocabulary, ``(known,)`` int64."""
+        return np.flatnonzero((self.word_class >= self.named) & (self.word_class < self.named + self.known))
 
     @property
     def in_full(self) -> int:
@@ -106,8 +115,7 @@ class Legend:
         """What a result says of words that competed and were not typed."""
         if not self.has_vocabulary:
             return []
-        counts = np.isfinite(self.offsets) & (self.word_class == self.named)
-        words = ", ".join(word for word, is_counted in zip(self.words, counts) if is_counted)
+        words = ", ".join(self.words[k] for k in self.of_vocabulary if np.isfinite(self.offsets[k]))
         return (
             [f"Competed with the classes without being output: {words}. competitor=none leaves that out."]
             if words
@@ -146,3 +154,18 @@ class Legend:
         shifted = logits.copy()
         shifted[: len(self.offsets)] += self.offsets.reshape(-1, *[1] * (logits.ndim - 1))
         return shifted
+
+
+def _generic_offset(vocabulary: Sequence[str], typed: Sequence[tuple[str, Sequence[str]]]) -> float:
+    """Return what is added to the generic word's logit: 0 where few kinds of things are named, then less and less.
+
+    Args:
+        vocabulary: known words; none: the user's own words compete, in full.
+        typed: name and words of each class; those that the vocabulary does not hold are kinds too.
+    """
+    if not vocabulary:
+        return 0.0
+    related = read_vocabulary().without_related
+    kinds = len(vocabulary) + sum(len(related(vocabulary, words)) == len(vocabulary) for _, words in typed)
+    share = (kinds - _FEW_KINDS) / (_MANY_KINDS - _FEW_KINDS)
+    return _LEAST_OFFSET * min(max(share, 0.0), 1.0)

@@ -34,7 +34,7 @@ def without_near_words(clip: ClipModel, legend: Legend, templates: str) -> Legen
     """
     if not legend.has_vocabulary:
         return legend
-    vocabulary = np.flatnonzero(legend.word_class == legend.named)
+    vocabulary = legend.of_vocabulary
     features = embed_legend(clip, legend, templates)
     distances = 1 - features[vocabulary] @ features[: legend.in_full].T
     is_near = (distances < _NEAR_SHARE * np.median(distances, axis=0)).any(axis=1)

@@ -112,10 +112,14 @@ class GroundingSam:
         sam: draws.
         detector: finds.
         settings: of the method.
-        legend: the classes; words that only compete are not looked for, since a detector has no need of them.
+        legend: the classes; generic words are not looked for, since they are nothing that has a box.
+        looks_for_vocabulary: whether words of a vocabulary are looked for. A detector by itself has no need of them; in
+            a vote they keep it from standing up for the asked classes alone.
     """
 
-    def __init__(self, sam: SamModel, detector: Detector, settings: Settings, legend: Legend) -> None:
+    def __init__(
+        self, sam: SamModel, detector: Detector, settings: Settings, legend: Legend, looks_for_vocabulary: bool = False
+    ) -> None:
         self._sam, self._detector, self._settings, self._legend = sam, detector, settings, legend
         self._is_rough = settings.box_prompt == "middle"
         self._asks_words = settings.captions == "words"
@@ -124,7 +128,8 @@ class GroundingSam:
         is_union = settings.makes_instances or self._asks_words
         self.prob_threshold = 0.0 if is_union else settings.box_threshold / 2
         self.duplicate_iou = settings.box_duplicates
-        self._word_class = legend.word_class[legend.word_class < legend.named]
+        classes = legend.named + (legend.known if looks_for_vocabulary else 0)
+        self._word_class = legend.word_class[legend.word_class < classes]
         words = legend.words[: len(self._word_class)]
         self._captions = _one_each(detector, words) if self._asks_words else detector.captions(words)
 

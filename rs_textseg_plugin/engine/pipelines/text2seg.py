@@ -213,7 +213,7 @@ def make_branches(
     for name in read_branches(str(values["branches"])):
         if name == "boxes" and detector:
             boxes = _branch_settings("grounding-sam", grounding_sam.Settings, values, objects="instances")
-            branches[name] = grounding_sam.GroundingSam(sam, detector, boxes, legend)
+            branches[name] = grounding_sam.GroundingSam(sam, detector, boxes, legend, legend.has_vocabulary)
         elif name == "points":
             threshold = _or(values["points_nms_thresh"], values["box_nms_thresh"])
             own = {"objects": "instances", "box_nms_thresh": threshold}

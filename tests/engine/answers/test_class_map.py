@@ -109,21 +109,32 @@ def test_everything_else_competes_with_a_list_that_does_not_name_it(text, joins)
     assert (closed.size == closed.named) is (closed.named > 1)
 
 
-def test_known_words_compete_by_name_and_leave_the_generic_word_less_to_stand_for():
+def test_known_words_compete_each_as_a_class_of_its_own():
     query = parse_class_list("building|roof, road, -tree")
     legend = Legend.of(query, "background", vocabulary=("building", "car", "forest", "water", "Road"))
     assert legend.words == ("building", "roof", "road", "tree", "car", "water", "background")
-    assert legend.competing == ("building", "road", "tree", "vocabulary", "background")
-    assert legend.offsets[:-1].tolist() == [0] * 6
-    assert legend.offsets[-1] < 0
+    assert legend.competing == ("building", "road", "tree", "car", "water", "background")
+    assert (legend.of_vocabulary.tolist(), legend.in_full) == ([4, 5], 4)
     lone = Legend.of(parse_class_list("building"), "background", vocabulary=("water",))
     assert not lone.stands_alone
     closed = Legend.of(query, "background", closed_list=True, vocabulary=("water",))
     assert (closed.competing, closed.has_vocabulary) == (("building", "road", "tree"), False)
-    all_typed = Legend.of(query, "background", vocabulary=("building", "road"))
-    assert (all_typed.competing[-1], all_typed.offsets[-1]) == ("background", legend.offsets[-1])
     nothing_left = Legend.of(parse_class_list("water"), "background", vocabulary=("water", "river"))
     assert (nothing_left.competing, nothing_left.offsets.tolist()) == (("water", "background"), [0, 0])
+
+
+def test_the_generic_word_counts_less_the_more_kinds_of_things_are_named():
+    def offsets(text: str, known: int) -> float:
+        legend = Legend.of(parse_class_list(text), "background", vocabulary=[f"kind {k}" for k in range(known)])
+        assert not legend.offsets[:-1].any()
+        return float(legend.offsets[-1]) if legend.competing[-1] == "background" else -4
+
+    by_count = [offsets("kind 0", known) for known in range(2, 30)]
+    assert by_count == sorted(by_count, reverse=True)
+    assert (by_count[0], by_count[-1]) == (0, -4)
+    everything = ", ".join(f"kind {k}" for k in range(11))
+    assert offsets("kind 0", 11) == offsets(everything, 11) == offsets("kind 3|roof, kind 5, -kind 7", 11)
+    assert offsets("kind 0, dragon", 10) == offsets("kind 0", 11)
 
 
 def test_an_offset_moves_a_word_s_logit_and_no_plane_beyond_the_words():
