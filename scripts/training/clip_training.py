@@ -7,7 +7,7 @@ learned is what is used.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from rs_textseg_plugin.engine.models.torchvision_ops import ensure_torchvision
 from scenes.words import CLASSES
 from scenes.words import UNLABELLED as NOTHING
 from training.crops import Crop, Cutter
-from training.loop import Gate, Training
+from training.loop import Course, Gate, Training, autocast
 from training.scene_store import SceneStore
 from training.vocabulary import BACKGROUND, SYNONYMS, UNKNOWN, UNKNOWN_TOKEN, pick_sentences, pick_words
 
@@ -35,9 +35,7 @@ CONFIG: dict[str, Any] = {
 }
 SCALE = 50.0  # sharpness of the softmax over words, as in the recipe
 _CLS_WEIGHT = 0.3  # the recipe's default, in half of the steps
-_RATE = 1.2e-3
 _SMALL_PX, _FULL_PX = 128, 256
-_SMALL_SHARE = 0.5  # of the time is spent on small windows, which cost a quarter
 _ANCHORED, _ANCHORED_LATE = 0.65, 0.25  # shares of the windows that are looked for by class
 _BALANCED_SHARE = 0.8  # of the time rare classes are favoured; then they are seen as often as they are
 _CELL_PX = 4  # truth is compared on cells of that size, half a patch
@@ -46,7 +44,8 @@ _SMALLEST_OBJECT_PX = 24
 _ALL_CLASSES, _WITH_UNKNOWN = 0.6, 0.4  # shares of the steps
 _BACKGROUND_WEIGHT = 0.7
 _MOST_ALIKE = 0.2  # two words of different classes
-_GATES = (Gate(0.25, "miou", 0.22), Gate(0.6, "miou", 0.4))
+_AFRESH = Course(1.2e-3, 0.5, (Gate(0.25, "miou", 0.22), Gate(0.6, "miou", 0.4)))
+_GOING_ON = Course(4e-4, 0.0)
 _EVALUATE_EVERY = 250
 _VALIDATION_WINDOWS = 48
 
@@ -59,16 +58,26 @@ class ClipTraining:
         folder: for state and log.
         minutes: to spend in all.
         device: where to train.
+        start: weights of a demo CLIP to go on from, where there is no state yet; None: random.
     """
 
     def __init__(
-        self, scenes: SceneStore, validation: SceneStore, folder: Path, minutes: float, device: torch.device
+        self,
+        scenes: SceneStore,
+        validation: SceneStore,
+        folder: Path,
+        minutes: float,
+        device: torch.device,
+        start: Mapping[str, Tensor] | None = None,
     ) -> None:
         model, self._tokenizer = build_clip()
+        self._course = _AFRESH if start is None else _GOING_ON
+        if start is not None:
+            model.load_state_dict(start)
         self.model = model.to(device)
         self._device = device
         self.known_tokens = find_known_tokens(self._tokenizer)
-        self.training = Training("clip", folder, self.model, _RATE, minutes, _GATES)
+        self.training = Training("clip", folder, self.model, self._course.rate, minutes, self._course.gates)
         self._rng = np.random.default_rng([7, self.training.steps])
         self._cutter = Cutter(scenes, self._rng, anchored=_ANCHORED)
         self._weights = torch.tensor(class_weights(scenes), dtype=torch.float32, device=device)
@@ -79,7 +88,7 @@ class ClipTraining:
         """Train until the time is spent."""
         running: list[tuple[float, float]] = []
         for step in self.training.run():
-            size_px = _SMALL_PX if self.training.fraction < _SMALL_SHARE else _FULL_PX
+            size_px = _SMALL_PX if self.training.fraction < self._course.small_share else _FULL_PX
             if self.training.fraction > _BALANCED_SHARE:
                 self._cutter.anchored, self._weights = _ANCHORED_LATE, torch.ones_like(self._weights)
             dense = self._dense_loss(size_px)
@@ -91,15 +100,12 @@ class ClipTraining:
                 running = []
         self._report(running)
 
-    def _autocast(self) -> torch.autocast:
-        return torch.autocast(self._device.type, torch.bfloat16)
-
     def _dense_loss(self, size_px: int) -> Tensor:
         """Cross entropy between each cell's word probabilities and the shares of the classes in it."""
         crops = [self._cutter.cut(size_px) for _ in range(self._batch * (16 if size_px == _SMALL_PX else 5))]
         asked, words = self._question()
         texts = self._texts(words)
-        with self._autocast():
+        with autocast(self._device):
             images, positions = self._images([crop.rgb for crop in crops]), self._sub_grids(len(crops), size_px)
             grid, cls = patch_features(self.model.visual, images, "self-self", positions)
         logits = SCALE * grid @ texts.T
@@ -151,7 +157,7 @@ class ClipTraining:
         positions = self.model.visual.positional_embedding
         step = _FULL_PX // size_px
         plane = positions[1:].unflatten(0, (_FULL_PX // 8, _FULL_PX // 8))[::step, ::step]
-        with self._autocast():
+        with autocast(self._device):
             images = self._images(pictures)
             whole = torch.cat([positions[:1], plane.flatten(0, 1)])
             _, cls = patch_features(self.model.visual, images, "vanilla", whole)
@@ -180,7 +186,7 @@ class ClipTraining:
         counts = np.zeros((len(CLASSES) + 1, len(CLASSES) + 1), np.int64)
         for start in range(0, len(self._validation), 8):
             crops = self._validation[start : start + 8]
-            with self._autocast():
+            with autocast(self._device):
                 grid, _ = patch_features(self.model.visual, self._images([crop.rgb for crop in crops]), "self-self")
             logits = F.interpolate((grid @ texts.T).permute(0, 3, 1, 2), scale_factor=8, mode="bilinear")
             predicted = logits.argmax(dim=1).cpu().numpy().astype(np.int16) + 1

@@ -21,7 +21,7 @@ from rs_textseg_plugin.engine.models.torchvision_ops import ensure_torchvision, 
 from scenes.words import CLASSES
 from training.boxes import Boxes, boxes_of
 from training.crops import Crop, Cutter
-from training.loop import Gate, Training
+from training.loop import Course, Gate, Training, autocast
 from training.scene_store import SceneStore
 from training.small_tokenizer import CONTEXT, make_tokenizer
 from training.trunk import copy_to_owl
@@ -33,13 +33,13 @@ import transformers  # noqa: E402 (after the repair that it needs)
 
 SIDE_PX, PATCH_PX = 256, 8
 _WIDTH, _TEXT_WIDTH = 160, 64
-_RATE = 2e-3
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _UNKNOWN_WORDS = 3  # of each step: they name nothing
 _SCORES_WEIGHT = 0.2  # of the scores' loss beside the boxes': scores are learnt sooner
 _BESIDE_WEIGHT = 0.25  # of what a patch says of an object that others have to find
 _SCORE_OF_ANY_BOX = 0.5  # on the right object; the rest is for the IoU
-_GATES = (Gate(0.3, "f1", 0.08), Gate(0.6, "f1", 0.12))
+_AFRESH = Course(2e-3, 0.0, (Gate(0.3, "f1", 0.08), Gate(0.6, "f1", 0.12)))
+_GOING_ON = Course(5e-4, 0.0)
 _VALIDATION_WINDOWS = 24
 _SURE, _SAME_OBJECT, _DUPLICATE = 0.5, 0.5, 0.5  # score, IoU with the truth, IoU of two boxes
 
@@ -53,6 +53,7 @@ class DetectorTraining:
         minutes: to spend in all.
         device: where to train.
         trunk: weights of a SAM of the same width whose image encoder is the start; None: random.
+        start: weights of a demo detector to go on from, where there is no state yet; None: the trunk's.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class DetectorTraining:
         minutes: float,
         device: torch.device,
         trunk: Mapping[str, Tensor] | None,
+        start: Mapping[str, Tensor] | None = None,
     ) -> None:
         torch.manual_seed(0)
         self.tokenizer = make_tokenizer(all_sentences())
@@ -72,7 +74,10 @@ class DetectorTraining:
         if trunk is not None:
             copy_to_owl(trunk, self.model.owlvit.vision_model, self._images(self._validation))
         self.model.to(device).train()
-        self.training = Training("detector", folder, self.model, _RATE, minutes, _GATES)
+        course = _AFRESH if start is None else _GOING_ON
+        if start is not None:
+            self.model.load_state_dict(start)
+        self.training = Training("detector", folder, self.model, course.rate, minutes, course.gates)
         self._rng = np.random.default_rng([13, self.training.steps])
         self._cutter = Cutter(scenes, self._rng, anchored=0.8)
         self._batch = 16 if device.type == "cuda" else 4
@@ -94,7 +99,7 @@ class DetectorTraining:
         """Return logits ``(B, P, Q)`` and boxes ``(B, P, 4)``, middle and sides as shares of the crop; float32."""
         model, count = self.model, len(crops)
         tokens = self.tokenizer([SENTENCE.format(word) for word in words], padding=True, return_tensors="pt")
-        with torch.autocast(self._device.type, torch.bfloat16):
+        with autocast(self._device):
             plane, _ = model.image_embedder(self._images(crops))
             features = plane.flatten(1, 2)
             texts = model.owlvit.get_text_features(tokens["input_ids"].to(self._device)).pooler_output

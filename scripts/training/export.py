@@ -6,11 +6,12 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import matplotlib as mpl
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from rs_textseg_plugin.engine.models.archives.digest import file_digest
@@ -54,7 +55,7 @@ RECIPE: dict[str, Any] = {
 }
 
 
-def export(work: Path, target: Path) -> list[Path]:
+def export(work: Path, target: Path, start: Mapping[str, Mapping[str, Tensor]] = MappingProxyType({})) -> list[Path]:
     """Write the checkpoints (float16) of all trainings and ``models.json`` to `target`; return the files.
 
     An upsampler that lies there stays in the set if it was trained for that very CLIP.
@@ -62,18 +63,20 @@ def export(work: Path, target: Path) -> list[Path]:
     Args:
         work: the trainings' folder.
         target: existing or new.
+        start: weights by the trainings' names, for those that have not begun.
 
     Raises:
-        FileNotFoundError: a training has not begun.
+        FileNotFoundError: a training has not begun, and there is nothing to start from.
     """
+    states = {name: _model_state(work, name, start) for name in ("clip", "sam", "detector")}
     target.mkdir(parents=True, exist_ok=True)
     clip, sam = target / CLIP_FILE, target / SAM_FILE
     config = json.dumps(clip_training.CONFIG)
-    save_file(_halved(clip_weights(_model_state(work, "clip"))), clip, {"clip_config": config})
-    save_file(_halved(sam_weights(_model_state(work, "sam"))), sam, sam_training.CONFIG.to_metadata())
+    save_file(_halved(clip_weights(states["clip"])), clip, {"clip_config": config})
+    save_file(_halved(sam_weights(states["sam"])), sam, sam_training.CONFIG.to_metadata())
     for path in (clip, sam):
         path.chmod(0o644)  # safetensors keeps what it writes to itself
-    detector = write_detector(_model_state(work, "detector"), target / Path(DETECTOR_FILE).parent)
+    detector = write_detector(states["detector"], target / Path(DETECTOR_FILE).parent)
     return [clip, sam, detector, write_manifest(target)]
 
 
@@ -95,8 +98,19 @@ def trained(work: Path, name: str) -> dict[str, Tensor] | None:
     return dict(torch.load(path, weights_only=True, map_location="cpu")["model"]) if path.is_file() else None
 
 
-def _model_state(work: Path, name: str) -> dict[str, Tensor]:
-    state = trained(work, name)
+def exported(folder: Path) -> dict[str, dict[str, Tensor]]:
+    """Return the weights (float32) in a folder that `export` wrote, by the trainings' names.
+
+    Raises:
+        FileNotFoundError: a file is missing.
+    """
+    files = {"clip": CLIP_FILE, "sam": SAM_FILE, "detector": DETECTOR_FILE}
+    states = {name: load_file(folder / file) for name, file in files.items()}
+    return {name: {key: value.float() for key, value in state.items()} for name, state in states.items()}
+
+
+def _model_state(work: Path, name: str, start: Mapping[str, Mapping[str, Tensor]]) -> Mapping[str, Tensor]:
+    state = trained(work, name) or start.get(name)
     if state is None:
         raise FileNotFoundError(f"The training {name!r} has not begun: there is no {name}.state.pt in {work}.")
     return state
@@ -112,7 +126,8 @@ def clip_weights(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def sam_weights(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return SAM's weights without the heads that were there for the training."""
-    return {name.removeprefix("sam."): value for name, value in state.items() if name.startswith("sam.")}
+    heads = ("coarse.", "fine.", "sharpness", "threshold")
+    return {name.removeprefix("sam."): value for name, value in state.items() if not name.startswith(heads)}
 
 
 def _halved(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -14,6 +14,8 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
+from rs_textseg_plugin.engine.compute.device import choose_dtype
+
 _WARM_UP_STEPS = 150
 _LOWEST = 0.02  # of the highest learning rate, at the end
 _SAVE_EVERY_S = 120.0
@@ -33,6 +35,21 @@ class Gate:
     fraction: float
     figure: str
     least: float
+
+
+@dataclass(frozen=True)
+class Course:
+    """How a training goes from its start to its end.
+
+    Attributes:
+        rate: highest learning rate.
+        small_share: of the time that is spent on small windows, which cost a quarter, 0..1.
+        gates: what has to be reached on the way.
+    """
+
+    rate: float
+    small_share: float
+    gates: tuple[Gate, ...] = ()
 
 
 class TrainingStuck(Exception):
@@ -185,6 +202,19 @@ class Training:
 
 def _means(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
     return {name: round(sum(row[name] for row in rows) / len(rows), 4) for name in rows[0]} if rows else {}
+
+
+def training_dtype(device: torch.device) -> torch.dtype:
+    """Return the autocast type: bf16 where the processor multiplies it, fp32 where it would have to be imitated."""
+    if device.type == "cpu" and torch.cpu._is_avx512_bf16_supported():
+        return torch.bfloat16
+    return choose_dtype("auto", device)
+
+
+def autocast(device: torch.device) -> torch.autocast:
+    """Return the context in which a training computes."""
+    dtype = training_dtype(device)
+    return torch.autocast(device.type, dtype, enabled=dtype != torch.float32)
 
 
 def adamw(model: nn.Module, rate: float) -> torch.optim.Optimizer:

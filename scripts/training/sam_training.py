@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from rs_textseg_plugin.engine.models.clip import MEAN, STD
 from rs_textseg_plugin.engine.models.sam_architecture import SamConfig, build_sam
 from scenes.words import CLASSES
 from training.crops import Crop, Cutter
-from training.loop import Gate, Training
+from training.loop import Course, Gate, Training, autocast
 from training.prompts import BOX, CELL_PX, POINT, POINT_IN_BOX, POINTS, POINTS_IN_BOX, Prompts, draw_prompts
 from training.scene_store import SceneStore
 from training.trunk import copy_trunk
@@ -38,11 +38,10 @@ CONFIG = SamConfig(
     pixel_mean=tuple(round(float(value), 3) for value in 255 * MEAN.flatten()),
     pixel_std=tuple(round(float(value), 3) for value in 255 * STD.flatten()),
 )
-_RATE = 8e-4
 _SMALL_PX, _FULL_PX = 128, 256
-_SMALL_SHARE = 0.65  # of the time is spent on small windows, which cost a quarter
 _LEARN_ALL_UNTIL = 0.35  # of the time: until then the masks that are not the best learn too, less and less
-_GATES = (Gate(0.25, "oracle", 0.4), Gate(0.6, "oracle", 0.5))
+_AFRESH = Course(8e-4, 0.65, (Gate(0.25, "oracle", 0.4), Gate(0.6, "oracle", 0.5)))
+_GOING_ON = Course(3e-4, 0.0)
 # What describes the objects of a step, and how often.
 _KINDS = ((POINT, 0.4), (POINT_IN_BOX, 0.25), (POINTS_IN_BOX, 0.15), (POINTS, 0.1), (BOX, 0.1))
 _FIGURES = (
@@ -114,6 +113,7 @@ class SamTraining:
         minutes: to spend in all.
         device: where to train.
         trunk: weights of a CLIP of the same width whose image tower is the start; None: random.
+        start: weights of a demo SAM to go on from, where there is no state yet; None: the trunk's.
     """
 
     def __init__(
@@ -123,7 +123,8 @@ class SamTraining:
         folder: Path,
         minutes: float,
         device: torch.device,
-        trunk: dict[str, Tensor] | None,
+        trunk: Mapping[str, Tensor] | None,
+        start: Mapping[str, Tensor] | None = None,
     ) -> None:
         torch.manual_seed(0)
         sam = build_sam(CONFIG)
@@ -133,7 +134,10 @@ class SamTraining:
         self._validation = validation_batches(validation)
         if trunk is not None:
             copy_trunk(trunk, sam.image_encoder, self._images(self._validation[0][0]))
-        self.training = Training("sam", folder, self.model, _RATE, minutes, _GATES)
+        self._course = _AFRESH if start is None else _GOING_ON
+        if start is not None:
+            sam.load_state_dict(start)
+        self.training = Training("sam", folder, self.model, self._course.rate, minutes, self._course.gates)
         self._rng = np.random.default_rng([11, self.training.steps])
         self._cutter = Cutter(scenes, self._rng, anchored=0.8)
         self._batch = 8 if device.type == "cuda" else 1
@@ -143,13 +147,13 @@ class SamTraining:
         self.training.train(self._losses, self.validate)
 
     def _losses(self) -> dict[str, Tensor]:
-        small = self.training.fraction < _SMALL_SHARE
+        small = self.training.fraction < self._course.small_share
         size_px, crops, prompts = (_SMALL_PX, 10, 6) if small else (_FULL_PX, 4, 10)
         cut = [self._cutter.cut(size_px) for _ in range(self._batch * crops)]
         kind, _ = _KINDS[self._rng.choice(len(_KINDS), p=[share for _, share in _KINDS])]
         asked = draw_prompts(cut, prompts, kind, self._rng)
         corners = self._rng.integers(0, (_FULL_PX - size_px) // CONFIG.patch_size + 1, (len(cut), 2))
-        with torch.autocast(self._device.type, torch.bfloat16):
+        with autocast(self._device):
             features, positions = self.model.embed(self._images(cut), torch.from_numpy(corners))
             logits, ratings = self.model.decode(features, positions, self._tokens(asked, corners))
             coarse = self.model.coarse(features).float()
@@ -239,7 +243,7 @@ class SamTraining:
 
     def _validate_batch(self, crops: Sequence[Crop], asked: Prompts) -> tuple[Any, ...]:
         corners = np.zeros((len(crops), 2), np.int64)
-        with torch.autocast(self._device.type, torch.bfloat16):
+        with autocast(self._device):
             features, positions = self.model.embed(self._images(crops), torch.from_numpy(corners))
             logits, ratings = self.model.decode(features, positions, self._tokens(asked, corners))
         truth = torch.from_numpy(asked.masks).to(self._device).flatten(0, 1)[:, None]

@@ -37,10 +37,11 @@ from training.export import (
     UPSAMPLER_FILE,
     draw_curves,
     export,
+    exported,
     sam_weights,
     write_manifest,
 )
-from training.loop import Gate, Training, TrainingStuck, read_log
+from training.loop import Gate, Training, TrainingStuck, autocast, read_log
 from training.prompts import BOX, CELL_PX, POINT, POINT_IN_BOX, POINTS, POINTS_IN_BOX, draw_prompts
 from training.sam_training import SamTraining, mask_iou, mask_loss
 from training.scene_store import SCENE_PX, SceneStore
@@ -333,6 +334,32 @@ def test_what_is_exported_is_a_model_set_like_any_other(trained, tmp_path):
     strangers = clip.embed_words(["helicopter", "horse", "car"], "1")
     np.testing.assert_allclose(strangers[0], strangers[1], atol=1e-6)
     assert np.abs(strangers[0] - strangers[2]).max() > 1e-3
+
+
+def test_a_training_goes_on_from_exported_weights_at_its_own_rate(trained, store, tmp_path, monkeypatch):
+    monkeypatch.setattr(sam_training, "_VALIDATION_BATCHES", 1)
+    export(trained, tmp_path / "set")
+    start = exported(tmp_path / "set")
+    afresh = ClipTraining(store, store, tmp_path / "afresh", 1, CPU).training
+    clip = ClipTraining(store, store, tmp_path, 1, CPU, start["clip"])
+    sam = SamTraining(store, store, tmp_path, 1, CPU, None, start["sam"])
+    detector = DetectorTraining(store, store, tmp_path, 1, CPU, None, start["detector"])
+    for name, model in (("clip", clip.model), ("sam", sam.model.sam), ("detector", detector.model)):
+        for key, value in model.state_dict().items():
+            torch.testing.assert_close(value, start[name][key], msg=f"{name}: {key}")
+    assert clip.training._rate < afresh._rate
+    assert clip._course.small_share == sam._course.small_share == 0
+    # What has not begun to train stays as it was.
+    (clip_file, *_), again = export(tmp_path, tmp_path / "again", start), exported(tmp_path / "again")
+    assert file_digest(clip_file) == file_digest(tmp_path / "set" / CLIP_FILE)
+    torch.testing.assert_close(again, start)
+
+
+@pytest.mark.parametrize(("has_bf16", "dtype"), [(True, torch.bfloat16), (False, torch.float32)])
+def test_bf16_is_taken_where_the_processor_has_it(has_bf16, dtype, monkeypatch):
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: has_bf16)
+    with autocast(CPU):
+        assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == dtype
 
 
 def test_an_upsampler_stays_in_the_set_while_its_clip_does(trained, tmp_path):
