@@ -68,15 +68,15 @@ def export(work: Path, target: Path, start: Mapping[str, Mapping[str, Tensor]] =
     Raises:
         FileNotFoundError: a training has not begun, and there is nothing to start from.
     """
-    states = {name: _model_state(work, name, start) for name in ("clip", "sam", "detector")}
+    weights = {name: _weights(work, name, start) for name in ("clip", "sam", "detector")}
     target.mkdir(parents=True, exist_ok=True)
     clip, sam = target / CLIP_FILE, target / SAM_FILE
     config = json.dumps(clip_training.CONFIG)
-    save_file(_halved(clip_weights(states["clip"])), clip, {"clip_config": config})
-    save_file(_halved(sam_weights(states["sam"])), sam, sam_training.CONFIG.to_metadata())
+    save_file(_halved(weights["clip"]), clip, {"clip_config": config})
+    save_file(_halved(weights["sam"]), sam, sam_training.CONFIG.to_metadata())
     for path in (clip, sam):
         path.chmod(0o644)  # safetensors keeps what it writes to itself
-    detector = write_detector(states["detector"], target / Path(DETECTOR_FILE).parent)
+    detector = write_detector(weights["detector"], target / Path(DETECTOR_FILE).parent)
     return [clip, sam, detector, write_manifest(target)]
 
 
@@ -109,11 +109,14 @@ def exported(folder: Path) -> dict[str, dict[str, Tensor]]:
     return {name: {key: value.float() for key, value in state.items()} for name, state in states.items()}
 
 
-def _model_state(work: Path, name: str, start: Mapping[str, Mapping[str, Tensor]]) -> Mapping[str, Tensor]:
-    state = trained(work, name) or start.get(name)
-    if state is None:
+def _weights(work: Path, name: str, start: Mapping[str, Mapping[str, Tensor]]) -> Mapping[str, Tensor]:
+    """Return what is written of a training: what it reached, or what it would start from."""
+    state = trained(work, name)
+    if state is not None:
+        return {"clip": clip_weights, "sam": sam_weights}.get(name, dict)(state)
+    if name not in start:
         raise FileNotFoundError(f"The training {name!r} has not begun: there is no {name}.state.pt in {work}.")
-    return state
+    return start[name]
 
 
 def clip_weights(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -126,8 +129,7 @@ def clip_weights(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def sam_weights(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return SAM's weights without the heads that were there for the training."""
-    heads = ("coarse.", "fine.", "sharpness", "threshold")
-    return {name.removeprefix("sam."): value for name, value in state.items() if not name.startswith(heads)}
+    return {name.removeprefix("sam."): value for name, value in state.items() if name.startswith("sam.")}
 
 
 def _halved(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
