@@ -1,7 +1,8 @@
 """One message, one line of JSON.
 
 To the engine: ``key`` (value) for the runs that follow, ``run`` (id, request), ``cancel`` (id), ``stop``. From the
-engine: ``ready`` once after the start, then one message per event, each with the id of its run.
+engine: ``ready`` once after the start, ``loaded`` once its libraries are imported, then one message per event, each
+with the id of its run.
 """
 
 from __future__ import annotations
@@ -23,6 +24,11 @@ class Ready:
     protocol: int
     version: str
     pid: int
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """The engine has imported its libraries; what ends it from now on is the run's affair."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +66,7 @@ class RunEvent:
     event: Event
 
 
-Message = Union[Ready, Key, Run, Cancel, Stop, RunEvent]
+Message = Union[Ready, Loaded, Key, Run, Cancel, Stop, RunEvent]
 
 _EVENTS: dict[str, Callable[[dict[str, Any]], Event]] = {
     "progress": lambda data: Progress(**data),
@@ -102,6 +108,8 @@ def decode(line: str) -> Message:
             return Stop()
         if kind == "ready":
             return Ready(**data)
+        if kind == "loaded":
+            return Loaded()
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         # Never "from error": it holds the line, and a traceback would show it.
         raise WireError(
@@ -109,7 +117,7 @@ def decode(line: str) -> Message:
         ) from None
     raise WireError(
         f"A line of {len(line)} characters (not shown) is a message of an unknown type: known are key, run, cancel, "
-        "stop, ready and the events. Update both the plugin and the engine."
+        "stop, ready, loaded and the events. Update both the plugin and the engine."
     )
 
 

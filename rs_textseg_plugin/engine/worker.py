@@ -18,7 +18,7 @@ from rs_textseg_plugin.contract.errors import TextSegError, WireError
 from rs_textseg_plugin.contract.events import Event, Failed
 from rs_textseg_plugin.contract.server.api_key import key_from_environment, without_key
 from rs_textseg_plugin.contract.version import PROTOCOL, VERSION
-from rs_textseg_plugin.contract.wire import Cancel, Key, Message, Ready, Run, RunEvent, Stop, decode, encode
+from rs_textseg_plugin.contract.wire import Cancel, Key, Loaded, Message, Ready, Run, RunEvent, Stop, decode, encode
 
 if TYPE_CHECKING:
     from rs_textseg_plugin.engine.service import Engine
@@ -123,6 +123,7 @@ def serve() -> int:
         from rs_textseg_plugin.engine.service import Engine
 
         engine = Engine()
+        _send(wire, Loaded())
         while (order := inbox.next_order()) is not None:
             if isinstance(order, Key):
                 engine.api_key = order.value or key_from_environment()

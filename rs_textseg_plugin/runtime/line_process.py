@@ -112,12 +112,21 @@ class LineProcess:
                 self._process.kill()
 
     def _live(self) -> None:
+        end = Ended(None, "the thread that serves it failed")
+        try:
+            end = self._live_in_scratch()
+        except (OSError, RuntimeError) as error:  # no place for temporary files, or an event loop that another changed
+            end = Ended(None, f"{type(error).__name__}: {error}")
+        finally:
+            self._loop.close()
+            self._output.put(end)  # whatever happened: somebody waits for it
+
+    def _live_in_scratch(self) -> Ended:
         # The child's temporary files lie in a folder of ours: a child that is killed cannot remove them itself.
         scratch = tempfile.mkdtemp(prefix="rs_textseg_engine_")
         try:
-            self._output.put(self._loop.run_until_complete(self._serve(scratch)))
+            return self._loop.run_until_complete(self._serve(scratch))
         finally:
-            self._loop.close()
             shutil.rmtree(scratch, ignore_errors=True)
 
     async def _serve(self, scratch: str) -> Ended:

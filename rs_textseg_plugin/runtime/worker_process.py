@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import queue
-import re
 import signal
 import threading
 import time
@@ -25,11 +24,12 @@ from rs_textseg_plugin.contract.folders import PACKAGE_FOLDER
 from rs_textseg_plugin.contract.request import Request
 from rs_textseg_plugin.contract.server.api_key import key_from_environment, no_key
 from rs_textseg_plugin.contract.version import PROTOCOL
-from rs_textseg_plugin.contract.wire import Cancel, Key, Message, Ready, Run, RunEvent, Stop, decode, encode
+from rs_textseg_plugin.contract.wire import Cancel, Key, Loaded, Message, Ready, Run, RunEvent, Stop, decode, encode
 from rs_textseg_plugin.runtime.client import BUSY
-from rs_textseg_plugin.runtime.environment import requirements_file, worker_environment
+from rs_textseg_plugin.runtime.environment import worker_environment
 from rs_textseg_plugin.runtime.line_process import Ended, LineProcess, Output
 from rs_textseg_plugin.runtime.log_tail import LogTail
+from rs_textseg_plugin.runtime.start_failures import why_not_started
 
 _ARGUMENTS = ("-E", "-s", "-u", "-m", "rs_textseg_plugin.engine", "worker")
 _STOP_GRACE_S = 2.0
@@ -71,6 +71,7 @@ class WorkerProcessClient:
         self._state = threading.Lock()  # guards what follows, which `cancel` and `close` change from other threads
         self._process: LineProcess | None = None
         self._run_id = ""
+        self._has_loaded = False  # whether the worker has imported its libraries
         self._cancelled = False
         self._closed = False
 
@@ -150,7 +151,7 @@ class WorkerProcessClient:
         environment = {**worker_environment(os.environ), **proxies}
         process = LineProcess(command, PACKAGE_FOLDER.parent, environment, self._log)
         with self._state:
-            self._process, self._proxies_of_worker = process, proxies
+            self._process, self._proxies_of_worker, self._has_loaded = process, proxies, False
         self._await_ready(process)
         return process
 
@@ -167,7 +168,7 @@ class WorkerProcessClient:
                 ) from None
             if isinstance(output, Ended):
                 self._stop_if_cancelled()
-                raise EngineUnavailable(self._why_no_start(output))
+                raise self._not_started(output)
             message = self._understand(output)
             if isinstance(message, Ready):
                 _check_protocol(message)
@@ -187,8 +188,9 @@ class WorkerProcessClient:
                 ) from None
             if isinstance(output, Ended):
                 self._stop_if_cancelled()
-                raise self._crash(output)
+                raise EngineCrashed(_why_crashed(output)) if self._has_loaded else self._not_started(output)
             message = self._understand(output)
+            self._has_loaded = self._has_loaded or isinstance(message, Loaded)
             if isinstance(message, RunEvent) and message.id == run_id:
                 yield message.event
                 if isinstance(message.event, (Finished, Failed)):
@@ -210,29 +212,9 @@ class WorkerProcessClient:
             self._log.append(output)
             return None
 
-    def _why_no_start(self, ended: Ended) -> str:
-        python = str(self._interpreter)
-        if ended.code is None:
-            return f"The engine cannot be started with {python!r} ({ended.error}): set another interpreter."
-        return self._what_is_missing() or (
-            f"The engine started with {python!r} ended before it was ready ({_in_words(ended)}): "
-            "look into the log for its last words."
-        )
-
-    def _crash(self, ended: Ended) -> EngineUnavailable | EngineCrashed:
-        missing = self._what_is_missing()  # the worker is ready before it imports torch
-        return EngineUnavailable(missing) if missing else EngineCrashed(_why_crashed(ended))
-
-    def _what_is_missing(self) -> str:
-        """Return which package the engine's Python lacks and how to install it; empty where it died otherwise."""
-        missing = re.search(r"^ModuleNotFoundError: No module named '([\w.]+)'\s*\Z", str(self._log), re.MULTILINE)
-        if missing is None:
-            return ""
-        python = str(self._interpreter)
-        return (
-            f"The engine's Python {python!r} lacks the package {missing.group(1)!r}. "
-            f'Install what is missing with:\n"{python}" -m pip install -r "{requirements_file()}"'
-        )
+    def _not_started(self, ended: Ended) -> EngineUnavailable:
+        words = ended.error if ended.code is None else str(self._log)
+        return EngineUnavailable(why_not_started(words, ended.code, str(self._interpreter), _in_words(ended)))
 
     def _drop_process(self) -> None:
         with self._state:

@@ -18,7 +18,7 @@ from rs_textseg_plugin.contract.recipe import Recipe
 from rs_textseg_plugin.contract.request import Output, Request
 from rs_textseg_plugin.contract.scene import Scene, Stretch
 from rs_textseg_plugin.contract.version import PROTOCOL, VERSION
-from rs_textseg_plugin.contract.wire import Cancel, Key, Ready, Run, RunEvent, Stop, decode, encode
+from rs_textseg_plugin.contract.wire import Cancel, Key, Loaded, Ready, Run, RunEvent, Stop, decode, encode
 
 QUICK = settings(max_examples=60, deadline=None, derandomize=True)
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
@@ -44,6 +44,7 @@ REQUESTS = st.builds(Request, SCENES, QUERIES, RECIPES, st.builds(Output, TEXTS,
 SUMMARY = ClassSummary("Straße", "#6b6b6b", 12, 345.6, 0.71)
 MESSAGES = [
     Ready(PROTOCOL, VERSION, 4711),
+    Loaded(),
     Key("sk-1"),
     Key(""),
     Cancel("run 1"),

@@ -1,7 +1,8 @@
 """A stand-in for the engine's worker: it speaks the real wire and does what the class list tells it to.
 
 Each class of the query is an order (see `ORDERS`); classes that are no order are "found" once. How it behaves at
-its start is told by the environment variable FAKE_WORKER_START: silent, old, dies, no-torch, noisy.
+its start is told by the environment variable FAKE_WORKER_START: silent, old, dies, no-torch, noisy; "cannot-load" says
+FAKE_WORKER_WORDS after it is ready, and ends with FAKE_WORKER_CODE before its libraries are loaded.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ sys.path.insert(0, str(Path.cwd()))  # the real one is started with -m in the fo
 from rs_textseg_plugin.contract.events import ClassSummary, Failed, Finished, Found, Progress, Warned
 from rs_textseg_plugin.contract.request import Request
 from rs_textseg_plugin.contract.version import PROTOCOL, VERSION
-from rs_textseg_plugin.contract.wire import Cancel, Key, Ready, Run, RunEvent, Stop, decode, encode
+from rs_textseg_plugin.contract.wire import Cancel, Key, Loaded, Ready, Run, RunEvent, Stop, decode, encode
 
 INBOX: queue.Queue = queue.Queue()
 KEYS: list[str] = []
@@ -59,12 +60,6 @@ def order_crash(run):
     sys.stderr.write("the last words\n")
     sys.stderr.flush()
     os._exit(7)
-
-
-def order_unimportable(run):
-    sys.stderr.write("Traceback\nModuleNotFoundError: No module named 'torch'\n")
-    sys.stderr.flush()
-    os._exit(1)
 
 
 def order_kill(run):
@@ -201,6 +196,12 @@ def start():
     if how == "noisy":
         print("Welcome to the library", flush=True)
     say(Ready(0 if how == "old" else PROTOCOL, VERSION, os.getpid()))
+    if how == "cannot-load":
+        sys.stderr.write(os.environ.get("FAKE_WORKER_WORDS", "") + "\n")
+        sys.stderr.flush()
+        code = int(os.environ.get("FAKE_WORKER_CODE", "1"))
+        os.kill(os.getpid(), -code) if code < 0 else os._exit(code)
+    say(Loaded())
 
 
 def listen():

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import asyncio
 import json
 import os
+import signal
 import sys
 import threading
 import time
@@ -113,11 +115,53 @@ def test_a_crash_is_told_with_exit_code_and_last_words_and_the_next_run_starts_a
     assert isinstance(last, Finished)
 
 
-def test_a_package_that_is_missing_after_the_start_is_told_with_the_command_that_installs_it(client, make_request):
-    *_, last = client.run(make_request("unimportable"))
+def cannot_load(monkeypatch, words, code=1):
+    monkeypatch.setenv("FAKE_WORKER_START", "cannot-load")
+    monkeypatch.setenv("FAKE_WORKER_WORDS", words)
+    monkeypatch.setenv("FAKE_WORKER_CODE", str(code))
+
+
+def test_a_package_that_is_missing_after_the_start_is_told_with_the_command_that_installs_it(
+    client, make_request, monkeypatch
+):
+    cannot_load(monkeypatch, "Traceback\nModuleNotFoundError: No module named 'torch'")
+    *_, last = client.run(make_request())
     assert last.kind == "EngineUnavailable"
     assert "lacks the package 'torch'" in last.message
     assert "-m pip install -r" in last.message
+
+
+def test_what_ends_a_worker_before_its_libraries_are_loaded_is_no_matter_of_the_tiles(
+    client, make_request, monkeypatch
+):
+    cannot_load(monkeypatch, "OSError: [WinError 1114] c10.dll")
+    *_, last = client.run(make_request())
+    assert last.kind == "EngineUnavailable"
+    assert "Visual C++ Redistributable" in last.message
+    assert "1114" in last.details
+    cannot_load(monkeypatch, "", -signal.SIGILL)
+    *_, last = client.run(make_request())
+    assert "instructions that this processor does not have" in last.message
+
+
+def test_a_place_for_temporary_files_that_cannot_be_had_is_told_at_once(client, make_request, monkeypatch, tmp_path):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "nowhere"))
+    start_s = time.monotonic()
+    (failed,) = client.run(make_request())
+    assert time.monotonic() - start_s < 5
+    assert failed.kind == "EngineUnavailable"
+    assert "nowhere" in failed.message
+
+
+def test_an_event_loop_that_another_plugin_changed_is_told_at_once(client, make_request):
+    watcher = asyncio.get_child_watcher()
+    asyncio.set_child_watcher(asyncio.SafeChildWatcher())
+    try:
+        (failed,) = client.run(make_request())
+    finally:
+        asyncio.set_child_watcher(watcher)
+    assert failed.kind == "EngineUnavailable"
+    assert "child_watcher" in failed.message
 
 
 def test_a_killed_worker_is_told_by_the_signals_name_with_the_likely_cause(client, make_request):
@@ -195,7 +239,7 @@ def test_a_worker_that_is_never_ready_is_given_up_in_words(fake_interpreter, mak
     ("how", "words"),
     [
         ("old", "speaks version 0 of the protocol"),
-        ("dies", "ended before it was ready (exit code 3)"),
+        ("dies", "ended before it could work (exit code 3)"),
         ("no-torch", "lacks the package 'torch'"),
     ],
 )
