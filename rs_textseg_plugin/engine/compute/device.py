@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import torch
 
 from rs_textseg_plugin.contract.errors import RecipeError
+from rs_textseg_plugin.engine.compute.trial import find_device, why_unusable
 
 _PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 _OUT_OF_MEMORY_WORDS = (
@@ -21,15 +22,13 @@ _OUT_OF_MEMORY_WORDS = (
 
 
 def choose_device(wanted: str) -> torch.device:
-    """Return the device: as named, or with ``auto`` CUDA, then Apple's GPU, then the CPU.
+    """Return the device: as named, or with ``auto`` the best that computes; see `find_device`.
 
     Raises:
         RecipeError: no such device, or this torch cannot use it.
     """
     if wanted == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+        return find_device()[0]
     try:
         device = torch.device(wanted)
     except RuntimeError:
@@ -42,6 +41,9 @@ def choose_device(wanted: str) -> torch.device:
         )
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise RecipeError(f"The device {wanted!r} does not exist: this machine has {torch.cuda.device_count()} GPU(s).")
+    reason = "" if device.type == "cpu" else why_unusable(device)
+    if reason:
+        raise RecipeError(f"The device {wanted!r} does not compute ({reason}): choose auto or cpu.")
     return device
 
 

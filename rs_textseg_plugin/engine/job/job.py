@@ -76,4 +76,4 @@ def _first_notes(run: ActiveRun) -> list[str]:
     plan, grid = run.plan, run.reader.grid
     about_format = format_notes(plan.request.output.path, grid.crs_wkt, plan.request.query.text)
     about_pixels = plan.models.notes(sum(ground_resolution_m(grid)) / 2)
-    return [*run.reader.notes, *run.scene_tiles.notes, *about_format, *plan.missing_models, *about_pixels]
+    return [*run.reader.notes, *run.scene_tiles.notes, *about_format, *plan.notes, *about_pixels]

@@ -16,6 +16,7 @@ from rs_textseg_plugin.contract.tables.shared import GENERIC, NO_COMPETITOR, VOC
 from rs_textseg_plugin.contract.text.vocabulary import read_vocabulary
 from rs_textseg_plugin.engine.answers.legend import Legend
 from rs_textseg_plugin.engine.compute.device import choose_device, choose_dtype
+from rs_textseg_plugin.engine.compute.trial import find_device
 from rs_textseg_plugin.engine.job.request_check import check_request
 from rs_textseg_plugin.engine.loading.files import ResolvedSet, resolve_set
 from rs_textseg_plugin.engine.pipelines.settings import make_settings
@@ -68,6 +69,7 @@ class Plan:
         legend: the competing classes.
         device: where models run, until memory runs out.
         dtype: the autocast type of models there.
+        device_note: why a GPU was passed over, in words; empty: none was.
     """
 
     request: Request
@@ -78,12 +80,14 @@ class Plan:
     legend: Legend
     device: torch.device
     dtype: torch.dtype
+    device_note: str = ""
 
     @property
-    def missing_models(self) -> list[str]:
-        """What a result says of models that the method would use and the set lacks."""
+    def notes(self) -> list[str]:
+        """What a result says of models that the method would use and the set lacks, and of a GPU that was not used."""
         roles = self.info.optional_roles.items()
-        return [note for role, note in roles if note and role not in self.models.checkpoints]
+        missing = [note for role, note in roles if note and role not in self.models.checkpoints]
+        return [*missing, self.device_note] if self.device_note else missing
 
 
 def make_plan(request: Request) -> Plan:
@@ -101,7 +105,8 @@ def make_plan(request: Request) -> Plan:
     legend = _legend(request.query, settings, models)
     device = choose_device(recipe.device)
     dtype = choose_dtype(recipe.precision, device)
-    return Plan(request, info, MappingProxyType(values), settings, models, legend, device, dtype)
+    note = find_device()[1] if recipe.device == "auto" else ""
+    return Plan(request, info, MappingProxyType(values), settings, models, legend, device, dtype, note)
 
 
 def _legend(query: Query, settings: RunSettings, models: ResolvedSet) -> Legend:
