@@ -1,38 +1,15 @@
-"""Which Python runs the engine, and what it sees of the process that starts it."""
+"""Which Python runs the engine."""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 
 from rs_textseg_plugin.contract.errors import EngineUnavailable
 from rs_textseg_plugin.contract.folders import data_home, package_file
 
 INTERPRETER_VARIABLE = "RS_TEXTSEG_ENGINE_PYTHON"
-
-# QGIS sets these for its own Python, PROJ and GDAL; the engine brings other versions of all three, and a
-# PROJ database of another version makes every EPSG code unknown.
-_DROPPED = frozenset(
-    {
-        "PYTHONHOME",
-        "PYTHONPATH",
-        "PYTHONEXECUTABLE",
-        "PYTHONSTARTUP",
-        "PROJ_DATA",
-        "PROJ_LIB",
-        "GDAL_DATA",
-        "GDAL_DRIVER_PATH",
-        "LD_LIBRARY_PATH",
-        "LD_PRELOAD",
-    }
-)
-_DROPPED_PREFIXES = ("DYLD_", "QT_")
-
-# glibc gives large blocks back to the kernel at each free, and the next tile pays for every page again. Keeping
-# them makes SAM's encoder 1.1 to 2 times as fast on a CPU. glibc reads both only when a process starts.
-_KEEP_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "100000000000"}
 
 
 def find_interpreter() -> Path:
@@ -82,14 +59,3 @@ def how_to_install() -> str:
         f'"{interpreter_in(environment)}" -m pip install -r "{requirements_file()}"\n'
         f"Or set the environment variable {INTERPRETER_VARIABLE} to a Python that has these packages."
     )
-
-
-def worker_environment(inherited: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment variables for the engine, from those of this process."""
-    kept = {
-        name: value
-        for name, value in inherited.items()
-        if name.upper() not in _DROPPED and not name.upper().startswith(_DROPPED_PREFIXES)
-    }
-    tuned = _KEEP_MEMORY if sys.platform.startswith("linux") else {}
-    return {**kept, **tuned, "PYTHONUTF8": "1"}

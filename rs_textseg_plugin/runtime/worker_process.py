@@ -25,13 +25,14 @@ from rs_textseg_plugin.contract.request import Request
 from rs_textseg_plugin.contract.server.api_key import key_from_environment, no_key
 from rs_textseg_plugin.contract.version import PROTOCOL
 from rs_textseg_plugin.contract.wire import Cancel, Key, Loaded, Message, Ready, Run, RunEvent, Stop, decode, encode
+from rs_textseg_plugin.runtime.child_environment import worker_environment
 from rs_textseg_plugin.runtime.client import BUSY
-from rs_textseg_plugin.runtime.environment import worker_environment
 from rs_textseg_plugin.runtime.line_process import Ended, LineProcess, Output
 from rs_textseg_plugin.runtime.log_tail import LogTail
 from rs_textseg_plugin.runtime.start_failures import why_not_started
 
-_ARGUMENTS = ("-E", "-s", "-u", "-m", "rs_textseg_plugin.engine", "worker")
+# -E would ignore PYTHONUTF8 too: without -X utf8 a Windows worker would speak in its code page.
+_ARGUMENTS = ("-X", "utf8", "-E", "-s", "-u", "-m", "rs_textseg_plugin.engine", "worker")
 _STOP_GRACE_S = 2.0
 _KILL_GRACE_S = 5.0
 

@@ -12,7 +12,6 @@ from rs_textseg_plugin.runtime.environment import (
     interpreter_in,
     private_environment,
     requirements_file,
-    worker_environment,
 )
 
 
@@ -51,13 +50,3 @@ def test_without_an_environment_the_message_holds_the_commands_that_make_one():
 def test_the_requirements_lie_in_the_plugins_folder():
     assert requirements_file().parent.name == "rs_textseg_plugin"
     assert "segment-anything" in requirements_file().read_text()
-
-
-def test_what_belongs_to_the_user_reaches_the_worker():
-    inherited = {"HOME": "/home/ada", "HTTPS_PROXY": "http://proxy", "CUDA_VISIBLE_DEVICES": "1"}
-    assert worker_environment(inherited).items() >= inherited.items()
-
-
-def test_what_belongs_to_qgis_does_not_whatever_its_case():
-    inherited = {"PythonHome": "x", "DYLD_LIBRARY_PATH": "x", "Qt_PLUGIN_PATH": "x", "PROJ_DATA": "x"}
-    assert not inherited.keys() & worker_environment(inherited).keys()

@@ -22,7 +22,7 @@ from rs_textseg_plugin.contract.recipe import Recipe
 from rs_textseg_plugin.contract.request import Output
 from rs_textseg_plugin.contract.server.api_key import VARIABLE
 from rs_textseg_plugin.contract.wire import Key, Stop, encode
-from rs_textseg_plugin.runtime.environment import worker_environment
+from rs_textseg_plugin.runtime.child_environment import worker_environment
 from rs_textseg_plugin.runtime.worker_process import WorkerProcessClient
 
 KEY = "sk-/" + "hIdDeN" * 5

@@ -61,11 +61,11 @@ def test_the_worker_stays_warm_between_runs(client, make_request):
 def test_the_worker_is_started_as_a_module_in_the_folder_of_the_package(client, make_request, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     seen = seen_by_worker(client, make_request)
-    assert seen["arguments"] == ["-E", "-s", "-u", "-m", "rs_textseg_plugin.engine", "worker"]
+    assert seen["arguments"] == ["-X", "utf8", "-E", "-s", "-u", "-m", "rs_textseg_plugin.engine", "worker"]
     assert (Path(seen["cwd"]) / "rs_textseg_plugin" / "engine").is_dir()
 
 
-@pytest.mark.parametrize("name", ["PYTHONHOME", "PYTHONPATH", "PROJ_LIB", "GDAL_DATA", "LD_LIBRARY_PATH", "QT_API"])
+@pytest.mark.parametrize("name", ["PYTHONHOME", "PYTHONPATH", "PROJ_LIB", "GDAL_DATA", "LD_PRELOAD", "QT_API"])
 def test_what_qgis_sets_for_itself_does_not_reach_the_worker(client, make_request, monkeypatch, name):
     monkeypatch.setenv(name, "/nowhere")
     assert name not in seen_by_worker(client, make_request)["environ"]
