@@ -21,7 +21,7 @@ from pathlib import Path, PurePosixPath
 from stage import PACKAGE, ROOT, stage
 
 # The rules of the site's validator (QGIS-Plugins-Website, qgis-app/plugins/validator.py, 4.1).
-SIZE_LIMIT_BYTES = 25 * 1024 * 1024
+SIZE_LIMIT_BYTES = 25_000_000
 REQUIRED_FILES = ("__init__.py", "metadata.txt", "LICENSE")
 REQUIRED_KEYS = (
     "name",

@@ -19,6 +19,7 @@ from rs_textseg_plugin.contract.errors import OutputError, QueryError, RecipeErr
 from rs_textseg_plugin.contract.folders import data_home
 from rs_textseg_plugin.contract.query import parse_class_list
 from rs_textseg_plugin.contract.recipe import PIPELINES, PRESETS, Values
+from rs_textseg_plugin.contract.text.file_name import why_no_file_name
 from rs_textseg_plugin.contract.text.typed_values import parse_parameters
 
 _SUFFIX = ".txt"
@@ -129,8 +130,9 @@ def remove_word_list(name: str) -> None:
 
 
 def _own_file(name: str) -> Path:
-    if not name or Path(name).name != name or name.startswith("."):
-        raise OutputError(f"The name {shown(name)} is no plain name: write one without slashes.")
+    reason = why_no_file_name(name)
+    if reason:
+        raise OutputError(f"The name {shown(name)} is no plain name, since {reason}: choose another one.")
     return own_lists_home() / f"{name}{_SUFFIX}"
 
 

@@ -12,8 +12,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from rs_textseg_plugin.contract.catalog import MANIFEST, is_installed, load_catalog, models_home
-from rs_textseg_plugin.contract.errors import EngineError, ModelError
+from rs_textseg_plugin.contract.errors import EngineError, ModelError, shown
 from rs_textseg_plugin.contract.recipe import PIPELINES
+from rs_textseg_plugin.contract.text.file_name import why_no_file_name
 from rs_textseg_plugin.engine.loading.import_parts import Part, parts_of, require_one_each, roles_in
 from rs_textseg_plugin.engine.loading.packed import PackedModel, is_packed, look_into, require_room
 from rs_textseg_plugin.engine.models.kinds import KINDS
@@ -52,10 +53,9 @@ def import_set(name: str, given: Sequence[Path]) -> Path:
 
 def _new_folder(name: str) -> Path:
     folder = models_home() / name
-    if not name or Path(name).name != name or name.startswith("."):
-        raise ModelError(
-            f"The set name {name!r} is no plain name: write one without slashes or a dot at its beginning."
-        )
+    reason = why_no_file_name(name)
+    if reason:
+        raise ModelError(f"The set name {shown(name)} is no plain name, since {reason}: choose another one.")
     if folder.exists() or any(entry.id == name and is_installed(entry) for entry in load_catalog()):
         raise ModelError(f"There is a model set {name!r} already ({folder}): choose another name, or remove it first.")
     return folder

@@ -130,7 +130,7 @@ def test_a_file_that_is_no_text_is_named(home):
 
 
 def test_a_name_that_is_none_is_refused(subtests, home):
-    for name in ("", "../up", "a/b", ".hidden"):
+    for name in ("", "../up", "a/b", ".hidden", "CON", "what?", "roads.", "my:list"):
         with subtests.test(name=name):
             with pytest.raises(OutputError, match="no plain name"):
                 save_word_list(name, "road")

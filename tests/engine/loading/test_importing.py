@@ -176,7 +176,7 @@ def test_a_place_that_cannot_be_written_is_told_in_words(home, tiny_models):
         import_set("mine", [tiny_models / "sam_tiny.pth"])
 
 
-@pytest.mark.parametrize("name", ["", "..", ".hidden", "a/b"])
+@pytest.mark.parametrize("name", ["", "..", ".hidden", "a/b", "NUL", "sam:large"])
 def test_a_name_that_is_no_plain_one_is_refused(home, tiny_models, name):
     with pytest.raises(ModelError, match="is no plain name"):
         import_set(name, [tiny_models / "sam_tiny.pth"])
