@@ -1,4 +1,4 @@
-"""The command line: ``python -m rs_textseg_plugin.engine segment | models | word-lists | worker``."""
+"""The command line: ``python -m rs_textseg_plugin.engine segment | models | word-lists | self-test | worker``."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from rs_textseg_plugin.contract.errors import TextSegError
 from rs_textseg_plugin.contract.version import VERSION
 from rs_textseg_plugin.engine.cli.models import add_models
 from rs_textseg_plugin.engine.cli.segment import add_segment
+from rs_textseg_plugin.engine.cli.self_test import add_self_test
 from rs_textseg_plugin.engine.cli.word_lists import add_word_lists
 
 _MAY_BEGIN_WITH_A_DASH = ("--text", "--phrase", "--extent", "--nodata", "--param")
@@ -90,6 +91,7 @@ def _parser() -> argparse.ArgumentParser:
     add_segment(commands.add_parser("segment", help="segment a raster by text"))
     add_models(commands.add_parser("models", help="list, fetch, verify or import model sets"))
     add_word_lists(commands.add_parser("word-lists", help="list, show or save class lists under a name"))
+    add_self_test(commands.add_parser("self-test", help="see whether this environment can do its work"))
     worker = commands.add_parser("worker", help="serve requests as JSON lines on stdin and stdout")
     worker.set_defaults(command=_worker)
     return parser

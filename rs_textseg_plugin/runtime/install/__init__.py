@@ -1,0 +1,1 @@
+"""Builds the engine's Python environment; standard library only."""

@@ -1,0 +1,73 @@
+"""The program that makes an environment and fills it: uv where it can be had, else venv and pip."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rs_textseg_plugin.runtime.environment import interpreter_in
+from rs_textseg_plugin.runtime.install.sources import PackageSources
+
+UV = "uv>=0.5"
+# Wheels only: a source package would run its own code, and need a compiler.
+_ONLY_WHEELS = ("--only-binary", ":all:")
+
+
+@dataclass(frozen=True)
+class Tool:
+    """Commands of uv, or of venv and pip.
+
+    Attributes:
+        uv: its program; empty: venv and pip.
+        cache: folder for what is downloaded.
+    """
+
+    uv: tuple[str, ...]
+    cache: Path
+
+    def make(self, base: Path, environment: Path) -> list[str]:
+        """Return the command that makes an environment from a Python."""
+        if self.uv:
+            return [*self.uv, "venv", "--no-config", "--no-project", "--clear", "--python", str(base), str(environment)]
+        return [str(base), "-I", "-m", "venv", "--clear", str(environment)]
+
+    def install(self, environment: Path, wanted: Sequence[str], sources: PackageSources) -> list[str]:
+        """Return the command that installs into an environment; what is named is all that comes."""
+        python = str(interpreter_in(environment))
+        common = [*_ONLY_WHEELS, "--cache-dir", str(self.cache), "--no-deps", *sources.options, *wanted]
+        if self.uv:
+            return [*self.uv, "pip", "install", "--no-config", "--python", python, *common]
+        quiet = ("--no-input", "--disable-pip-version-check", "--progress-bar", "off", "--no-warn-script-location")
+        return [python, "-I", "-m", "pip", "install", *quiet, *common]
+
+    def complete(self, environment: Path, wanted: Sequence[str], sources: PackageSources) -> list[str]:
+        """Return the command that installs packages with all that they need."""
+        return [part for part in self.install(environment, wanted, sources) if part != "--no-deps"]
+
+
+def tool_variables(sources: PackageSources, scratch: Path) -> Mapping[str, str]:
+    """Return what the tools read from their environment.
+
+    Args:
+        sources: for proxy and certificates.
+        scratch: folder for temporary files.
+    """
+    return {
+        **dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(scratch)),
+        "PIP_CONFIG_FILE": os.devnull,
+        "UV_SYSTEM_CERTS": "true",
+        "UV_NATIVE_TLS": "true",  # its name in older versions
+        "UV_HTTP_TIMEOUT": "120",
+        "UV_LINK_MODE": "copy",  # the cache goes afterwards
+        "UV_NO_PROGRESS": "1",
+        **sources.variables,
+    }
+
+
+def uv_at_hand(search: str) -> tuple[str, ...]:
+    """Return uv's program if it lies in the folders of a search path; else nothing."""
+    found = shutil.which("uv", path=search)
+    return (found,) if found else ()
