@@ -16,7 +16,15 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = "rs_textseg_plugin"
-BESIDE_THE_PACKAGE = ("metadata.txt", "resources", "LICENSE", "requirements.txt", "CHANGELOG.md")
+BESIDE_THE_PACKAGE = (
+    "metadata.txt",
+    "resources",
+    "LICENSE",
+    "requirements.txt",
+    "requirements-lock.txt",
+    "requirements-lock.json",
+    "CHANGELOG.md",
+)
 NEVER_STAGED = shutil.ignore_patterns("__pycache__", "*.pyc", "*.pyo", ".*", "*~", "*.orig", "*.rej")
 
 

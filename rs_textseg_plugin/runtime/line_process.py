@@ -50,10 +50,19 @@ class LineProcess:
         cwd: the child's working folder.
         environment: all of the child's environment variables.
         log: takes the lines of stderr.
+        scratch: folder for its temporary files; None: one that goes with it.
     """
 
-    def __init__(self, command: Sequence[str], cwd: Path, environment: Mapping[str, str], log: LogTail) -> None:
+    def __init__(
+        self,
+        command: Sequence[str],
+        cwd: Path,
+        environment: Mapping[str, str],
+        log: LogTail,
+        scratch: Optional[Path] = None,
+    ) -> None:
         self._command, self._cwd, self._environment, self._log = command, cwd, environment, log
+        self._scratch = scratch
         self._output: queue.Queue[Output] = queue.Queue()
         self._loop = _new_loop()
         self._process: asyncio.subprocess.Process | None = None
@@ -122,6 +131,8 @@ class LineProcess:
             self._output.put(end)  # whatever happened: somebody waits for it
 
     def _live_in_scratch(self) -> Ended:
+        if self._scratch is not None:
+            return self._loop.run_until_complete(self._serve(str(self._scratch)))
         # The child's temporary files lie in a folder of ours: a child that is killed cannot remove them itself.
         scratch = tempfile.mkdtemp(prefix="rs_textseg_engine_")
         try:
@@ -158,6 +169,22 @@ class LineProcess:
             reader.cancel()
         await asyncio.gather(*readers, return_exceptions=True)
         return Ended(code)
+
+
+def output_of(command: Sequence[str], environment: Mapping[str, str], timeout_s: float) -> str:
+    """Return what a program writes to stdout; empty where it is not there, fails, or takes longer."""
+    process, lines, until_s = (
+        LineProcess(command, Path.home(), environment, LogTail()),
+        [],
+        time.monotonic() + timeout_s,
+    )
+    try:
+        while not isinstance(output := process.read(until_s), Ended):
+            lines += [output] if isinstance(output, str) else []
+    except queue.Empty:
+        process.kill()
+        return ""
+    return "\n".join(lines) if output.code == 0 else ""
 
 
 def _new_loop() -> asyncio.AbstractEventLoop:

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import os
-import subprocess
-import sys
-import threading
+import queue
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Callable
 
 from rs_textseg_plugin.contract.errors import Cancelled, EngineError
+from rs_textseg_plugin.runtime.line_process import Ended, LineProcess, Woken
 from rs_textseg_plugin.runtime.log_tail import LogTail
 
-_CREATE_NO_WINDOW = 0x08000000  # Windows: a console program started by QGIS would open a console
 _LOOK_EVERY_S = 0.2
 _MEASURE_EVERY_S = 1.0
 _END_S = 5.0
@@ -26,7 +24,9 @@ class ChildRun:
 
     Args:
         environment: all of their environment variables.
+        cwd: their working folder.
         folder: what grows while they work; its size tells how far they are.
+        scratch: folder for their temporary files.
         grown: told the size of the folder in bytes, now and then.
         should_stop: whether the user has given up.
         silence_s: for how long a program may neither write a line nor let the folder grow.
@@ -35,12 +35,15 @@ class ChildRun:
     def __init__(
         self,
         environment: Mapping[str, str],
+        cwd: Path,
         folder: Path,
+        scratch: Path,
         grown: Callable[[int], None],
         should_stop: Callable[[], bool],
         silence_s: float = 180.0,
     ) -> None:
-        self.environment, self._folder, self._grown = dict(environment), folder, grown
+        self.environment, self._cwd, self._scratch = dict(environment), cwd, scratch
+        self._folder, self._grown = folder, grown
         self._should_stop, self._silence_s = should_stop, silence_s
         self.log = LogTail()
         self._last_sign_s, self._size = 0.0, -1
@@ -53,56 +56,54 @@ class ChildRun:
             EngineError: it cannot be started, or was silent for too long and ended.
         """
         self.log.append("$ " + " ".join(command))
+        process = LineProcess(command, self._cwd, {**self.environment, **variables}, self.log, self._scratch)
         try:
-            process = subprocess.Popen(
-                command,
-                env={**self.environment, **variables},
-                cwd=str(self._folder),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                creationflags=_CREATE_NO_WINDOW if sys.platform == "win32" else 0,
-            )
-        except OSError as error:
-            raise EngineError(f"The program {command[0]!r} cannot be started ({error.strerror or error}).") from error
-        reader = threading.Thread(target=self._read, args=(process,), name="rs-textseg-install", daemon=True)
-        reader.start()
-        try:
-            self._watch(process)
+            ended = self._watch(process)
         finally:
-            _end(process)
-            reader.join(_END_S)
-        return process.returncode
+            process.kill()
+            process.join(_END_S)
+        if ended.code is None:
+            raise EngineError(f"The program {command[0]!r} cannot be started ({ended.error}).")
+        return ended.code
 
-    def _watch(self, process: subprocess.Popen[bytes]) -> None:
+    def _watch(self, process: LineProcess) -> Ended:
+        """Wait for a program's end and keep what it writes.
+
+        Raises:
+            Cancelled: the user gave up.
+            EngineError: it was silent for too long.
+        """
         self._last_sign_s = measured_s = time.monotonic()
-        while process.poll() is None:
-            if self._should_stop():
-                raise Cancelled("The installation was stopped; what was downloaded is kept for the next try.")
+        while True:
+            try:
+                output = process.read(time.monotonic() + _LOOK_EVERY_S)
+            except queue.Empty:
+                output = Woken()
+            if isinstance(output, Ended):
+                return output
             now_s = time.monotonic()
+            if isinstance(output, str):
+                self.log.append(output)
+                self._last_sign_s = now_s
             if now_s - measured_s > _MEASURE_EVERY_S:
                 measured_s = now_s
                 self._measure(now_s)
-            if now_s - self._last_sign_s > self._silence_s:
-                raise EngineError(
-                    f"The installation stood still for {self._silence_s:g} s and was ended; what was downloaded is "
-                    "kept. Look at the network and try again."
-                )
-            time.sleep(_LOOK_EVERY_S)
+            self._stop_where_needed(now_s)
+
+    def _stop_where_needed(self, now_s: float) -> None:
+        if self._should_stop():
+            raise Cancelled("The installation was stopped; what was downloaded is kept for the next try.")
+        if now_s - self._last_sign_s > self._silence_s:
+            raise EngineError(
+                f"The installation stood still for {self._silence_s:g} s and was ended; what was downloaded is kept. "
+                "Look at the network and try again."
+            )
 
     def _measure(self, now_s: float) -> None:
         size = folder_bytes(self._folder)
         if size != self._size:
             self._size, self._last_sign_s = size, now_s
             self._grown(size)
-
-    def _read(self, process: subprocess.Popen[bytes]) -> None:
-        assert process.stdout is not None
-        for line in process.stdout:
-            self._last_sign_s = time.monotonic()
-            for part in line.decode(errors="replace").replace("\r", "\n").split("\n"):
-                if part.strip():
-                    self.log.append(part.rstrip())
 
 
 def folder_bytes(folder: Path) -> int:
@@ -117,13 +118,3 @@ def folder_bytes(folder: Path) -> int:
                     else:
                         size += entry.stat(follow_symlinks=False).st_size
     return size
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    if process.poll() is None:
-        process.terminate()
-        try:
-            process.wait(_END_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()

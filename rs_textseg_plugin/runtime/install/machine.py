@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import platform
-import subprocess
 import sys
 from dataclasses import dataclass
 
 from rs_textseg_plugin.runtime.child_environment import bundle_folder, child_environment
+from rs_textseg_plugin.runtime.line_process import output_of
 
 _PROBE_S = 20.0
-_CREATE_NO_WINDOW = 0x08000000  # Windows: a console program started by QGIS would open a console
 _NVIDIA_SMI = (
     "nvidia-smi",
     "--query-gpu=name,driver_version,compute_cap,memory.total",
@@ -125,23 +124,10 @@ def read_gpus(listed: str) -> tuple[Gpu, ...]:
 
 
 def _output(*command: str) -> str:
-    """Return what a program writes; empty where it is not there or fails."""
-    try:
-        done = subprocess.run(
-            command,
-            env=child_environment(os.environ, bundle_folder(sys.executable, os.environ)),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            encoding="utf-8",
-            errors="replace",
-            timeout=_PROBE_S,
-            check=True,
-            creationflags=_CREATE_NO_WINDOW if sys.platform == "win32" else 0,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return ""
-    return done.stdout.strip()
+    """Return what a program of the system writes; empty where it is not there or fails."""
+    return output_of(
+        command, child_environment(os.environ, bundle_folder(sys.executable, os.environ)), _PROBE_S
+    ).strip()
 
 
 def _two(version: str) -> tuple[int, int]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,11 +11,11 @@ from pathlib import Path
 
 from rs_textseg_plugin.runtime.child_environment import bundle_folder, child_environment
 from rs_textseg_plugin.runtime.install.machine import Machine
+from rs_textseg_plugin.runtime.line_process import output_of
 
 Version = tuple[int, int]
 
 _PROBE_S = 30.0
-_CREATE_NO_WINDOW = 0x08000000  # Windows: a console program started by QGIS would open a console
 _FLATPAK = Path("/.flatpak-info")
 # A venv's Python names the one that it was made from; -I keeps the user's own packages and variables out.
 _PROBE = """
@@ -106,19 +105,8 @@ def ask(path: Path, machine: Machine) -> BasePython | None:
     command = [*(("/usr/bin/arch", "-arm64") if translated else ()), str(path), "-I", "-c", _PROBE]
     bundle = bundle_folder(sys.executable, os.environ)
     try:
-        done = subprocess.run(
-            command,
-            env=child_environment(os.environ, bundle),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            encoding="utf-8",
-            timeout=_PROBE_S,
-            check=True,
-            creationflags=_CREATE_NO_WINDOW if sys.platform == "win32" else 0,
-        )
-        told = json.loads(done.stdout)
-    except (OSError, ValueError, subprocess.SubprocessError):
+        told = json.loads(output_of(command, child_environment(os.environ, bundle), _PROBE_S))
+    except ValueError:
         return None
     if why_unfit(told, machine, None if bundle is None else str(bundle)):
         return None

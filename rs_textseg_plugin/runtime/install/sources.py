@@ -42,6 +42,11 @@ class PackageSources:
         """Return the sources of an installation without a network."""
         return cls(folders=(str(wheels),), only_folders=True)
 
+    def may_have(self, package: str) -> bool:
+        """Whether a package can be there; only folders are looked into."""
+        folders = [Path(place) for place in self.folders]
+        return not self.only_folders or any(list(folder.glob(f"{package}-*.whl")) for folder in folders)
+
     @property
     def options(self) -> list[str]:
         """Options that pip and uv have in common."""

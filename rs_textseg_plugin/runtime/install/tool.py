@@ -14,6 +14,8 @@ from rs_textseg_plugin.runtime.install.sources import PackageSources
 UV = "uv>=0.5"
 # Wheels only: a source package would run its own code, and need a compiler.
 _ONLY_WHEELS = ("--only-binary", ":all:")
+# uv stops at the first index that has a package in any version; pip looks into all that the user named.
+_AS_PIP = ("--no-config", "--index-strategy", "unsafe-best-match")
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class Tool:
         python = str(interpreter_in(environment))
         common = [*_ONLY_WHEELS, "--cache-dir", str(self.cache), "--no-deps", *sources.options, *wanted]
         if self.uv:
-            return [*self.uv, "pip", "install", "--no-config", "--python", python, *common]
+            return [*self.uv, "pip", "install", *_AS_PIP, "--python", python, *common]
         quiet = ("--no-input", "--disable-pip-version-check", "--progress-bar", "off", "--no-warn-script-location")
         return [python, "-I", "-m", "pip", "install", *quiet, *common]
 
@@ -48,15 +50,9 @@ class Tool:
         return [part for part in self.install(environment, wanted, sources) if part != "--no-deps"]
 
 
-def tool_variables(sources: PackageSources, scratch: Path) -> Mapping[str, str]:
-    """Return what the tools read from their environment.
-
-    Args:
-        sources: for proxy and certificates.
-        scratch: folder for temporary files.
-    """
+def tool_variables(sources: PackageSources) -> Mapping[str, str]:
+    """Return what the tools read from their environment, proxy and certificates among it."""
     return {
-        **dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(scratch)),
         "PIP_CONFIG_FILE": os.devnull,
         "UV_SYSTEM_CERTS": "true",
         "UV_NATIVE_TLS": "true",  # its name in older versions

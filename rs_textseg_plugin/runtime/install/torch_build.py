@@ -24,6 +24,8 @@ class _Cuda:
     highest: tuple[int, int]
 
 
+# What torch 2.13.0 needs of NVIDIA's on Linux, by processor: the wheels of the public index, 2026-11.
+_NVIDIA_BYTES = {"x86_64": 2_200_000_000, "arm64": 2_430_000_000}
 _CUDAS = (_Cuda("cu130", (580, 0), (7, 5), (99, 0)), _Cuda("cu126", (525, 0), (5, 0), (9, 0)))
 
 
@@ -35,11 +37,13 @@ class TorchBuild:
         name: what PyTorch calls it, such as ``cpu`` or ``cu130``; empty: the only one that there is for this system.
         device: what it computes on, in words.
         note: why a GPU is not used, in words; empty: none is passed over.
+        more_bytes: size of what it needs beside the packages of the lock.
     """
 
     name: str
     device: str
     note: str = ""
+    more_bytes: int = 0
 
     @property
     def index(self) -> str:
@@ -70,7 +74,9 @@ def choose_build(machine: Machine, wanted: str = "auto") -> TorchBuild:
         )
     gpu = max(machine.gpus, key=lambda one: one.memory_bytes)
     cuda = next((one.name for one in _CUDAS if _fits(one, gpu)), "")
-    return TorchBuild(cuda, gpu.name) if cuda else TorchBuild(cpu, "the CPU", _why_no_cuda(gpu))
+    if not cuda:
+        return TorchBuild(cpu, "the CPU", _why_no_cuda(gpu))
+    return TorchBuild(cuda, gpu.name, more_bytes=_NVIDIA_BYTES[machine.processor] if cpu else 0)
 
 
 def _fits(cuda: _Cuda, gpu: Gpu) -> bool:
