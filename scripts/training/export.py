@@ -166,13 +166,19 @@ def _content(path: Path) -> dict[str, Any]:
 
 
 def draw_curves(work: Path, picture: Path) -> Path:
-    """Draw the logs side by side into a PNG and return its path."""
+    """Draw the logs that are there side by side into a PNG and return its path."""
     picture.parent.mkdir(parents=True, exist_ok=True)
-    figure, axes = plt.subplots(1, 3, figsize=(13, 3.6), constrained_layout=True)
-    _draw(axes[0], read_log(work, "clip"), "CLIP: dense map, windows not trained on", ("accuracy", "miou"))
     prompts = ("oracle", "point", "box", "point in box")
-    _draw(axes[1], read_log(work, "sam"), "SAM: mean IoU, windows not trained on", prompts)
-    _draw(axes[2], read_log(work, "detector"), "Detector: boxes at IoU 0.5", ("precision", "recall", "f1"))
+    panels = (
+        ("clip", "CLIP: dense map, windows not trained on", ("accuracy", "miou")),
+        ("sam", "SAM: mean IoU, windows not trained on", prompts),
+        ("detector", "Detector: boxes at IoU 0.5", ("precision", "recall", "f1")),
+    )
+    logs = [(read_log(work, name), title, figures) for name, title, figures in panels]
+    logs = [panel for panel in logs if panel[0]]
+    figure, axes = plt.subplots(1, len(logs), figsize=(4.3 * len(logs), 3.6), constrained_layout=True, squeeze=False)
+    for axis, (log, title, figures) in zip(axes[0], logs):
+        _draw(axis, log, title, figures)
     figure.savefig(picture, dpi=110)
     plt.close(figure)
     return picture
