@@ -1,4 +1,7 @@
-"""The engine's environment from a terminal: ``python3 -m rs_textseg_plugin.runtime install | status | remove``."""
+"""The engine's environment from a terminal: ``python3 -m rs_textseg_plugin.runtime install | status | remove``.
+
+``python3 FOLDER/rs_textseg_plugin/runtime install`` does the same from anywhere, in every shell.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,9 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+
+if not __package__:  # started by its folder, which Python then searches first
+    sys.path[0] = str(Path(__file__).resolve().parents[2])
 
 from rs_textseg_plugin.contract.errors import TextSegError
 from rs_textseg_plugin.runtime.environment import interpreter_in, private_environment

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from rs_textseg_plugin.contract.errors import EngineUnavailable
-from rs_textseg_plugin.contract.folders import data_home, package_file
+from rs_textseg_plugin.contract.folders import PACKAGE_FOLDER, data_home, package_file
 
 INTERPRETER_VARIABLE = "RS_TEXTSEG_ENGINE_PYTHON"
 
@@ -49,13 +49,11 @@ def requirements_file() -> Path:
 
 
 def how_to_install() -> str:
-    """Return the two commands that make the private environment, and the other way, in words."""
-    environment = private_environment()
+    """Return the command that installs the engine, the same for every shell, and the other way, in words."""
     python = "py -3" if sys.platform == "win32" else "python3"
     return (
-        "The engine's Python environment is not installed. Make it with these two commands in a terminal "
-        "(Python 3.11 or newer), then run again:\n"
-        f'{python} -m venv "{environment}"\n'
-        f'"{interpreter_in(environment)}" -m pip install -r "{requirements_file()}"\n'
-        f"Or set the environment variable {INTERPRETER_VARIABLE} to a Python that has these packages."
+        "The engine is not installed. Install it with this command in a terminal, then run again:\n"
+        f'{python} "{PACKAGE_FOLDER / "runtime"}" install\n'
+        f"Or set the environment variable {INTERPRETER_VARIABLE} to a Python that has the packages of "
+        f"{requirements_file()}."
     )

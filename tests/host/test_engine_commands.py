@@ -17,4 +17,4 @@ def test_a_model_set_is_fetched_by_commands_that_can_be_copied(qgis_app, monkeyp
 def test_without_an_engine_its_installation_comes_first(qgis_app, monkeypatch, tmp_path):
     monkeypatch.delenv(INTERPRETER_VARIABLE, raising=False)
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
-    assert "-m venv" in how_to_fetch("sam-b")
+    assert " install" in how_to_fetch("sam-b")
