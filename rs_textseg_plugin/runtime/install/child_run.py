@@ -40,7 +40,7 @@ class ChildRun:
         scratch: Path,
         grown: Callable[[int], None],
         should_stop: Callable[[], bool],
-        silence_s: float = 180.0,
+        silence_s: float,
     ) -> None:
         self.environment, self._cwd, self._scratch = dict(environment), cwd, scratch
         self._folder, self._grown = folder, grown

@@ -34,6 +34,9 @@ from rs_textseg_plugin.runtime.start_failures import why_not_started
 _UNPACKED = 3.2  # bytes on disk for each byte of a wheel, byte code included; measured with the whole set
 _PATIENCE_S = 10.0
 _LOG_LINES = 12
+_LEAST_FREE_BYTES = 20_000_000
+# What the system says of no room, no quota, and no longer file than this.
+_FULL_DISK = ("No space left", "os error 28", "Errno 28", "Disk quota exceeded", "File too large")
 _SELF_TEST = ("-X", "utf8", "-E", "-s", "-m", "rs_textseg_plugin.engine", "self-test")
 
 
@@ -52,6 +55,7 @@ class InstallPlan:
             public one, which is larger.
         self_test: arguments for the environment's Python that tell whether the engine works in it; the last line that
             it writes says on what.
+        silence_s: for how long a program may neither say anything nor write anything.
     """
 
     folder: Path
@@ -62,6 +66,7 @@ class InstallPlan:
     sources: PackageSources
     download_bytes: int
     self_test: tuple[str, ...] = _SELF_TEST
+    silence_s: float = 180.0
 
     @property
     def disk_bytes(self) -> int:
@@ -199,8 +204,8 @@ class _Steps:
         remove_folder(self.environment)
         self._require(
             self._tool.make(self._plan.base.path, self.environment),
-            f"No environment could be made with {self._plan.base.path}. On Debian and Ubuntu the package python3-venv "
-            "is needed",
+            f"No environment could be made with {self._plan.base.path}. On Debian and Ubuntu install the package "
+            "python3-venv",
         )
         note.write_text(wanted, encoding="utf-8")
 
@@ -263,7 +268,8 @@ class _Steps:
         self._tool = Tool((str(uv),) if uv.is_file() else (), self._cache)
 
     def _runs(self, variables: Mapping[str, str], cwd: Path, grown: Callable[[int], None]) -> ChildRun:
-        return ChildRun(variables, cwd, self._plan.growing, self._scratch, grown, self._should_stop)
+        plan = self._plan
+        return ChildRun(variables, cwd, plan.growing, self._scratch, grown, self._should_stop, plan.silence_s)
 
     def _begin(self, stage: str) -> None:
         self._stage = stage
@@ -282,7 +288,8 @@ class _Steps:
 
     def _failed(self, what: str) -> TextSegError:
         words = "\n".join(str(self._child.log).splitlines()[-_LOG_LINES:])
-        if "No space left" in words or "os error 28" in words:
+        is_full = shutil.disk_usage(self._plan.growing).free < _LEAST_FREE_BYTES  # not every program says so
+        if is_full or any(sign in words for sign in _FULL_DISK):
             what = f"The disk is full ({self._plan.growing}): free some space there"
         return EngineError(f"{what}, and try again.\n{words}")
 

@@ -6,6 +6,8 @@ import base64
 import hashlib
 import json
 import os
+import pickle
+import socket
 import subprocess
 import sys
 import zipfile
@@ -13,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from small_disk import files_end_at
 
 from rs_textseg_plugin.contract.errors import Cancelled, EngineError, EngineUnavailable
 from rs_textseg_plugin.contract.folders import PACKAGE_FOLDER
@@ -133,6 +136,56 @@ def test_a_user_who_gives_up_is_obeyed_and_the_next_try_goes_on(plan):
     assert "engine-env.growing" in beside(plan)
     install(plan, lambda _: None, never)
     assert beside(plan) == {"engine-env", "engine-env.lock"}
+
+
+KILLED = """
+import pickle, sys, time
+sys.path.insert(0, sys.argv[2])
+from rs_textseg_plugin.runtime.install.installation import install
+
+def report(progress):
+    if progress.stage == "Downloading PyTorch":
+        print("now", flush=True)
+        time.sleep(60)
+
+install(pickle.load(open(sys.argv[1], "rb")), report, lambda: False)
+"""
+
+
+def test_an_installation_that_is_killed_in_the_middle_costs_nothing(plan, tmp_path):
+    before = install(plan, lambda _: None, never)
+    (tmp_path / "plan").write_bytes(pickle.dumps(plan))
+    command = [sys.executable, "-c", KILLED, tmp_path / "plan", str(PACKAGE_FOLDER.parent)]
+    killed = subprocess.Popen(command, stdout=subprocess.PIPE)
+    assert killed.stdout.readline() == b"now\n"
+    killed.kill()
+    killed.wait()
+    assert read_marker(plan.folder) == before
+    assert "engine-env.growing" in beside(plan)
+    install(plan, lambda _: None, never)
+    assert beside(plan) == {"engine-env", "engine-env.lock"}
+
+
+def test_a_disk_that_runs_full_is_told_in_words(plan, wheels, monkeypatch):
+    monkeypatch.setattr("rs_textseg_plugin.runtime.install.installation.uv_at_hand", lambda search: ())
+    write_wheel(wheels, "torch", "2.13.0+cpu", f"large = {'x' * 8_000_000!r}\n")
+    with files_end_at(5_000_000), pytest.raises(EngineError, match=r"The disk is full .* free some space there"):
+        install(plan, lambda _: None, never)
+    assert not plan.folder.exists()
+
+
+def test_an_index_that_stands_still_is_given_up_in_words(plan):
+    with socket.create_server(("127.0.0.1", 0)) as server:  # takes connections and never answers
+        sources = PackageSources(index=f"http://127.0.0.1:{server.getsockname()[1]}/simple")
+        with pytest.raises(EngineError, match=r"stood still for 3 s .* Look at the network"):
+            install(replace(plan, sources=sources, silence_s=3.0), lambda _: None, never)
+
+
+def test_a_network_that_is_not_there_is_told_with_the_way_out(plan, monkeypatch):
+    monkeypatch.setattr("rs_textseg_plugin.runtime.install.torch_build.INDEX", "http://127.0.0.1:9/whl/")
+    sources = PackageSources(index="http://127.0.0.1:9/simple")
+    with pytest.raises(EngineError, match=r"torch 2\.13\.0 could not be installed .* name it with --wheels"):
+        install(replace(plan, sources=sources), lambda _: None, never)
 
 
 def test_no_room_is_told_before_anything_is_done(plan):
