@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import platform
 import queue
 import shutil
 import sys
@@ -143,7 +145,7 @@ class LineProcess:
     async def _serve(self, scratch: str) -> Ended:
         try:
             self._process = await asyncio.create_subprocess_exec(
-                *self._command,
+                *natively(self._command, is_translated()),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
@@ -185,6 +187,17 @@ def output_of(command: Sequence[str], environment: Mapping[str, str], timeout_s:
         process.kill()
         return ""
     return "\n".join(lines) if output.code == 0 else ""
+
+
+def is_translated() -> bool:
+    """Whether this process was made for Intel and runs on Apple silicon, whose kernel still says what it is."""
+    is_intel_program = sys.platform == "darwin" and platform.machine() == "x86_64"
+    return is_intel_program and "ARM64" in os.uname().version
+
+
+def natively(command: Sequence[str], is_translated: bool) -> Sequence[str]:
+    """Return a command that a translated process starts for Apple silicon; a universal Python would be Intel's too."""
+    return ["/usr/bin/arch", "-arm64", *command] if is_translated else command
 
 
 def _new_loop() -> asyncio.AbstractEventLoop:

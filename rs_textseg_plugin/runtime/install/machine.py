@@ -8,7 +8,7 @@ import sys
 from dataclasses import dataclass
 
 from rs_textseg_plugin.runtime.child_environment import bundle_folder, child_environment
-from rs_textseg_plugin.runtime.line_process import output_of
+from rs_textseg_plugin.runtime.line_process import is_translated, output_of
 
 _PROBE_S = 20.0
 _NVIDIA_SMI = (
@@ -62,7 +62,7 @@ class Machine:
 def this_machine() -> Machine:
     """Look at this computer; NVIDIA's tool is asked in a child process, for some seconds at most."""
     system = "linux" if sys.platform.startswith("linux") else sys.platform
-    return Machine(system, _processor(system), _glibc(), _macos(system), _gpus())
+    return Machine(system, _processor(), _glibc(), _macos(system), _gpus())
 
 
 def why_impossible(machine: Machine) -> str:
@@ -86,9 +86,9 @@ def why_impossible(machine: Machine) -> str:
     return ""
 
 
-def _processor(system: str) -> str:
+def _processor() -> str:
     name = platform.machine().lower()
-    if system == "darwin" and _output("/usr/sbin/sysctl", "-in", "sysctl.proc_translated") == "1":
+    if is_translated():
         return "arm64"  # an Intel QGIS that Apple silicon translates
     return {"amd64": "x86_64", "x64": "x86_64", "aarch64": "arm64"}.get(name, name)
 

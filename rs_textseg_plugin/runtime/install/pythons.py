@@ -101,8 +101,7 @@ def candidates(versions: Sequence[Version], system: str, environ: Mapping[str, s
 
 def ask(path: Path, machine: Machine) -> BasePython | None:
     """Start a Python and return what it is; None where it cannot be the base of an environment."""
-    translated = machine.system == "darwin" and machine.processor == "arm64"
-    command = [*(("/usr/bin/arch", "-arm64") if translated else ()), str(path), "-I", "-c", _PROBE]
+    command = [str(path), "-I", "-c", _PROBE]
     bundle = bundle_folder(sys.executable, os.environ)
     try:
         told = json.loads(output_of(command, child_environment(os.environ, bundle), _PROBE_S))
