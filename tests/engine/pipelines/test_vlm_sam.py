@@ -429,7 +429,7 @@ def test_clip_can_reject_a_mask(engine, transform, house, serve, tmp_path):
     asked = request(
         tmp_path, transform, server.base_url, verify=True, competitor="building|house", verify_threshold=0.6
     )
-    finished, polygons, _ = run(engine, replace(asked, query=parse_phrase("a ship")))
+    finished, polygons, _ = run(engine, replace(asked, query=parse_phrase("a car")))
     assert polygons == []
     assert "CLIP dropped 1 of the masks (verify=true)." in finished.notes
     _, polygons, _ = run(
@@ -437,7 +437,7 @@ def test_clip_can_reject_a_mask(engine, transform, house, serve, tmp_path):
         replace(
             asked,
             query=parse_phrase("building"),
-            recipe=replace(asked.recipe, parameters={**asked.recipe.parameters, "competitor": "water|ship"}),
+            recipe=replace(asked.recipe, parameters={**asked.recipe.parameters, "competitor": "water|car"}),
         ),
     )
     assert polygons
