@@ -82,9 +82,10 @@ def _outside(value: str, bundle: PurePath | None) -> str:
     if bundle is None:
         return value
     separator = ";" if isinstance(bundle, PureWindowsPath) else os.pathsep
-    places = [place for place in value.split(separator) if place]
-    return separator.join(place for place in places if not _is_in(type(bundle)(place.strip('"')), bundle))
+    return separator.join(place for place in value.split(separator) if place and not is_in(place, bundle))
 
 
-def _is_in(place: PurePath, folder: PurePath) -> bool:
-    return place == folder or folder in place.parents
+def is_in(place: str, folder: PurePath) -> bool:
+    """Whether a place is a folder or lies in it, as the folder's system compares names."""
+    path = type(folder)(place.strip('"'))
+    return path == folder or folder in path.parents

@@ -48,7 +48,7 @@ class ChildRun:
         self.log = LogTail()
         self._last_sign_s, self._size = 0.0, -1
 
-    def run(self, command: Sequence[str], **variables: str) -> int:
+    def run(self, command: Sequence[str]) -> int:
         """Run a program to its end and return its exit code; what it writes is in the log.
 
         Raises:
@@ -56,7 +56,7 @@ class ChildRun:
             EngineError: it cannot be started, or was silent for too long and ended.
         """
         self.log.append("$ " + " ".join(command))
-        process = LineProcess(command, self._cwd, {**self.environment, **variables}, self.log, self._scratch)
+        process = LineProcess(command, self._cwd, self.environment, self.log, self._scratch)
         try:
             ended = self._watch(process)
         finally:

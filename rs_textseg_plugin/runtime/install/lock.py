@@ -334,19 +334,20 @@ def _tokens(marker: str) -> list[_Token]:
 
 
 def _either(tokens: list[_Token], variables: Mapping[str, str]) -> bool:
-    value = _both(tokens, variables)
-    while tokens and tokens[0][0] == "or":
-        tokens.pop(0)
-        value = _both(tokens, variables) or value
-    return value
+    return any(_joined(tokens, variables, "or", _both))
 
 
 def _both(tokens: list[_Token], variables: Mapping[str, str]) -> bool:
-    value = _one(tokens, variables)
-    while tokens and tokens[0][0] == "and":
+    return all(_joined(tokens, variables, "and", _one))
+
+
+def _joined(tokens: list[_Token], variables: Mapping[str, str], word: str, part: Callable[..., bool]) -> list[bool]:
+    """Return the values of all parts that a word joins; all are read, whatever the first ones say."""
+    values = [part(tokens, variables)]
+    while tokens and tokens[0][0] == word:
         tokens.pop(0)
-        value = _one(tokens, variables) and value
-    return value
+        values.append(part(tokens, variables))
+    return values
 
 
 def _one(tokens: list[_Token], variables: Mapping[str, str]) -> bool:

@@ -7,9 +7,9 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 
-from rs_textseg_plugin.runtime.child_environment import bundle_folder, child_environment
+from rs_textseg_plugin.runtime.child_environment import bundle_folder, child_environment, is_in
 from rs_textseg_plugin.runtime.install.machine import Machine
 from rs_textseg_plugin.runtime.line_process import output_of
 
@@ -107,13 +107,13 @@ def ask(path: Path, machine: Machine) -> BasePython | None:
         told = json.loads(output_of(command, child_environment(os.environ, bundle), _PROBE_S))
     except ValueError:
         return None
-    if why_unfit(told, machine, None if bundle is None else str(bundle)):
+    if why_unfit(told, machine, bundle):
         return None
     version = (int(told["version"][0]), int(told["version"][1]))
     return BasePython(Path(told["path"]), version, Path(told["prefix"]), told["has_venv"], told["is_conda"])
 
 
-def why_unfit(told: Mapping[str, object], machine: Machine, bundle: str | None) -> str:
+def why_unfit(told: Mapping[str, object], machine: Machine, bundle: PurePath | None) -> str:
     """Return why a Python cannot be a base, from what it told; empty: it can.
 
     Args:
@@ -125,7 +125,7 @@ def why_unfit(told: Mapping[str, object], machine: Machine, bundle: str | None) 
     processor = {"amd64": "x86_64", "aarch64": "arm64"}.get(f"{told['processor']}", told["processor"])
     if "/WindowsApps/" in place:
         return "it is the Store's, which hides what it writes from QGIS"
-    if bundle and (place + "/").lower().startswith(bundle.replace("\\", "/").rstrip("/").lower() + "/"):
+    if bundle is not None and is_in(f"{told['path']}", bundle):
         return "it is QGIS's own"
     if machine.system == "darwin" and place.startswith(("/usr/bin/", "/Library/Developer/", "/Applications/Xcode")):
         return "it is the system's, for which Apple promises nothing"

@@ -36,18 +36,24 @@ class Tool:
             return [*self.uv, "venv", "--no-config", "--no-project", "--clear", "--python", str(base), str(environment)]
         return [str(base), "-I", "-m", "venv", "--clear", str(environment)]
 
-    def install(self, environment: Path, wanted: Sequence[str], sources: PackageSources) -> list[str]:
-        """Return the command that installs into an environment; what is named is all that comes."""
+    def install(
+        self, environment: Path, wanted: Sequence[str], sources: PackageSources, alone: bool = True
+    ) -> list[str]:
+        """Return the command that installs into an environment.
+
+        Args:
+            environment: its folder.
+            wanted: requirements and options about them.
+            sources: of the packages.
+            alone: whether what is named is all that comes; else what it needs comes too.
+        """
         python = str(interpreter_in(environment))
-        common = [*_ONLY_WHEELS, "--cache-dir", str(self.cache), "--no-deps", *sources.options, *wanted]
+        only = ("--no-deps",) if alone else ()
+        common = [*_ONLY_WHEELS, "--cache-dir", str(self.cache), *only, *sources.options, *wanted]
         if self.uv:
             return [*self.uv, "pip", "install", *_AS_PIP, "--python", python, *common]
         quiet = ("--no-input", "--disable-pip-version-check", "--progress-bar", "off", "--no-warn-script-location")
         return [python, "-I", "-m", "pip", "install", *quiet, *common]
-
-    def complete(self, environment: Path, wanted: Sequence[str], sources: PackageSources) -> list[str]:
-        """Return the command that installs packages with all that they need."""
-        return [part for part in self.install(environment, wanted, sources) if part != "--no-deps"]
 
 
 def tool_variables(sources: PackageSources) -> Mapping[str, str]:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 import pytest
 
@@ -55,8 +55,8 @@ def test_what_is_no_python_or_does_not_start_is_passed_over(tmp_path):
         (
             WINDOWS,
             {"path": r"c:\program files\qgis 3.40\apps\Python312\python.exe"},
-            r"C:\Program Files\QGIS 3.40",
-            "own",
+            PureWindowsPath(r"C:\Program Files\QGIS 3.40"),
+            "QGIS's own",
         ),
         (MAC, {"path": "/usr/bin/python3", "processor": "arm64"}, None, "Apple"),
         (MAC, {"path": "/usr/local/bin/python3"}, None, "another processor"),
